@@ -1,4 +1,4 @@
-"""The numbers of the pcap and pcapng formats, and what can be wrong with a capture file: shared by all readers and writers.
+"""The numbers of the pcap and pcapng formats, and what can be wrong with a capture file: for all readers and writers.
 
 pcap: draft-ietf-opsawg-pcap. pcapng: draft-ietf-opsawg-pcapng ("NG" below, by the section's name). Link types:
 www.tcpdump.org/linktypes.html. All numbers are as they read in the byte order of the file's writer.
@@ -83,7 +83,7 @@ def ticks_a_second(tsresol: int) -> int:
 
 
 class Fault(IntEnum):
-    """What is wrong with a capture file, at the offset of the record or block that it is found in; 0 is for no fault."""
+    """What is wrong with a capture file, at the offset where the record or block with the fault starts; 0: nothing."""
 
     EMPTY = 1
     NOT_A_CAPTURE = 2  # value: the first four bytes, big-endian
