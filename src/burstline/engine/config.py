@@ -1,0 +1,204 @@
+"""What the engine is told: `burstline.toml` beside the app, or `--config FILE`, and the command line's options over it.
+
+Each section is one dataclass; a field made by `key` is a key of the file, and `Config` lists the sections. To add one,
+write its dataclass and give it a line in `Config`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from burstline.engine.schema import (
+    Conflict,
+    Reader,
+    boolean,
+    checked,
+    conflict_in,
+    integer,
+    key,
+    keys,
+    many,
+    one_of,
+    required,
+    seconds,
+    section,
+    sections,
+    text,
+)
+from burstline.errors import UsageError
+
+FILE_NAME = "burstline.toml"
+MAX_BURST = 256
+Switch = Literal["auto"] | bool  # "auto" takes what the machine offers; true demands it, false does without
+
+
+@dataclass(frozen=True)
+class Engine:
+    """`[engine]`: the workers and how they turn."""
+
+    workers: int = key(1, integer(1))
+    burst: int = key(64, integer(1, MAX_BURST))
+    idle: Literal["poll", "adaptive"] = key("adaptive", one_of("poll", "adaptive"))
+    dispatch: Literal["auto", "fused", "tail"] = key("auto", one_of("auto", "fused", "tail"))
+    duration: float | None = key(None, seconds())
+    cores: tuple[int, ...] = key(
+        (), many(integer(0), "a list of different core numbers, such as [2, 3]", distinct=True)
+    )
+
+    def conflict(self) -> Conflict | None:
+        if self.cores and len(self.cores) < self.workers:
+            have, want = f"{len(self.cores)} core{'' if len(self.cores) == 1 else 's'}", f"{self.workers} workers"
+            return Conflict("cores", f"has {have} for {want}", "give each worker a core, or leave 'cores' out")
+        return None
+
+
+@dataclass(frozen=True)
+class Dpdk:
+    """`[dpdk]`: how EAL is started."""
+
+    eal_args: tuple[str, ...] = key((), many(text(), 'a list of texts, such as ["-a", "0000:3b:00.0"]'))
+    hugepages: Switch = key("auto", one_of("auto", True, False))
+
+
+@dataclass(frozen=True)
+class Port:
+    """`[[ports]]`: settings of the port that the command line names by this `device`; None leaves it to the driver."""
+
+    device: str = field(metadata=required(text('a DPDK device, such as "dpdk:0000:3b:00.0"', starts="dpdk:")))
+    queues: int | None = key(None, integer(1, 1024))  # None: one for each worker
+    rx_descriptors: int | None = key(None, integer(1, 65535))
+    tx_descriptors: int | None = key(None, integer(1, 65535))
+    mtu: int | None = key(None, integer(68, 65535))  # RFC 791 section 3.2: every link carries 68 bytes
+
+
+@dataclass(frozen=True)
+class Offloads:
+    """`[offloads]`: work given to the port, or done in software in its place."""
+
+    checksum: Switch = key("auto", one_of("auto", True, False))
+
+
+@dataclass(frozen=True)
+class Pools:
+    """`[pools]`: the buffers that packets of live ports lie in."""
+
+    buffers: int | None = key(None, integer(1, 2**31))  # None: as many as descriptors, bursts and caches can hold
+    buffer_size: int = key(2176, integer(256, 65535))  # bytes, headroom included: RTE_MBUF_DEFAULT_BUF_SIZE
+    cache: int = key(256, integer(0, 512))  # buffers kept by each core: up to RTE_MEMPOOL_CACHE_MAX_SIZE
+
+    def conflict(self) -> Conflict | None:
+        # rte_mempool_create() refuses a cache of which one and a half do not fit into the pool.
+        if self.buffers is not None and self.cache * 3 > self.buffers * 2:
+            least = -(-self.cache * 3 // 2)
+            hint = f"give at least {least} buffers, or a smaller cache"
+            return Conflict("buffers", f"is {self.buffers}, too few for a cache of {self.cache}", hint)
+        return None
+
+
+@dataclass(frozen=True)
+class Numa:
+    """`[numa]`: whether workers and buffers are placed on the node of their port, or all on one `node`."""
+
+    enabled: bool = key(True, boolean())
+    node: int | None = key(None, integer(0, 1023))
+
+    def conflict(self) -> Conflict | None:
+        if self.node is not None and not self.enabled:
+            return Conflict("node", "has no effect while enabled = false", "leave one of the two out")
+        return None
+
+
+@dataclass(frozen=True)
+class Config:
+    """All settings; `file` is where they were read, None when every one is a default."""
+
+    engine: Engine = section(Engine)
+    dpdk: Dpdk = section(Dpdk)
+    ports: tuple[Port, ...] = sections(Port)
+    offloads: Offloads = section(Offloads)
+    pools: Pools = section(Pools)
+    numa: Numa = section(Numa)
+    enable_flow_director: bool = key(False, boolean({True: "flow director has no back end in this version"}))
+    file: Path | None = None
+
+    def conflict(self) -> Conflict | None:
+        devices = [port.device for port in self.ports]
+        for number, device in enumerate(devices):
+            if device in devices[:number]:
+                message = f"is {device}, as in another [[ports]]"
+                return Conflict(("ports", number, "device"), message, "give each device one [[ports]]")
+        return None
+
+    def port(self, device: str) -> Port:
+        """The settings of a device, spelled as on the command line; the defaults when the file does not mention it."""
+        return next((port for port in self.ports if port.device == device), Port(device))
+
+    def with_overrides(self, **options: Any) -> Config:
+        """A copy with single keys replaced, each by its name, or as `section_key` where two sections share the name.
+
+        None means that the option was not given. A value that the key's rule refuses is a `UsageError` naming the
+        option; a name that is no key is a `TypeError`, since only the program can have written it.
+        """
+        changes: dict[str, dict[str, Any]] = {}
+        for option, value in options.items():
+            of, name = _place(option)
+            if value is not None:
+                shown = f"--{option.replace('_', '-')}"
+                rule = keys(type(getattr(self, of)))[name].metadata["rule"]
+                changes.setdefault(of, {})[name] = checked(rule, value, _option_error, shown)
+        replaced = {of: replace(getattr(self, of), **values) for of, values in changes.items()}
+        for of, settings in replaced.items():
+            conflict = conflict_in(settings)
+            if conflict:
+                raise UsageError(f"[{of}] {conflict.key} {conflict.message}", conflict.hint)
+        return replace(self, **replaced)
+
+
+def load(path: Path | None = None, app: Path | None = None) -> Config:
+    """The settings in `path`, or in the `burstline.toml` beside `app`, or the defaults when there is none.
+
+    Raises `UsageError` for a file that cannot be read, is no TOML, or holds a key or value that means nothing.
+    """
+    file = path or (app.parent / FILE_NAME if app else None)
+    if file is None or (path is None and not file.is_file()):
+        return Config()
+    import tomllib
+
+    try:
+        source = file.read_bytes().decode("utf-8").replace("\r\n", "\n")
+        table = tomllib.loads(source)
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror}", f"--config names a TOML file such as {FILE_NAME}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file}: not UTF-8 at byte {error.start}", "a TOML file is text in UTF-8") from error
+    except (ValueError, RecursionError) as error:  # ValueError: TOMLDecodeError, and numbers of too many digits
+        raise _syntax_error(file, source, str(error)) from error
+    return replace(Reader(Config, str(file), source).read(Config, table), file=file)
+
+
+def _place(option: str) -> tuple[str, str]:
+    """The section and key that an option of the command line sets."""
+    by_key = [
+        (of, name)
+        for of, made in keys(Config).items()
+        if "section" in made.metadata
+        for name in keys(made.metadata["section"])
+        if option in (name, f"{of}_{name}")
+    ]
+    if len(by_key) != 1:
+        raise TypeError(f"{option!r} is {'the name of several keys' if by_key else 'no key of any section'}")
+    return by_key[0]
+
+
+def _option_error(message: str, hint: str) -> UsageError:
+    return UsageError(message, hint.replace("key", "option"))
+
+
+def _syntax_error(file: Path, source: str, message: str) -> UsageError:
+    at = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", message)
+    line = f":{at[1] or len(source.rstrip().splitlines())}" if at else ""
+    what = message[: at.start()] if at else message
+    return UsageError(f"{file}{line}: not TOML: {what}", "see https://toml.io: key = value lines below [section] lines")
