@@ -1,0 +1,1 @@
+"""What the CPU's vector units offer, and code that uses them."""
