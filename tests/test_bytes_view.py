@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
+
 from scapy_frames import (
     ETHER,
     TCP4,

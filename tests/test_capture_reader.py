@@ -6,6 +6,13 @@ import io
 import struct
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from burstline.errors import BurstlineError
+from burstline.ports import capture_format as form
+from burstline.ports.capture_format import Fault
+from burstline.ports.capture_reader import CapturedPacket, read_capture
 from capture_files import (
     FAULTS,
     HEAD,
@@ -21,13 +28,6 @@ from capture_files import (
     simple,
     tsresol,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-
-from burstline.errors import BurstlineError
-from burstline.ports import capture_format as form
-from burstline.ports.capture_format import Fault
-from burstline.ports.capture_reader import CapturedPacket, read_capture
 
 SECOND = 1_000_000_000
 

@@ -8,10 +8,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from capture_files import read_until_fault
 
 from burstline.ports import capture_format as form
 from burstline.ports.capture_format import Fault
+from capture_files import read_until_fault
 
 SECOND = 1_000_000_000
 ROOT = Path(os.environ.get("BURSTLINE_CAPTURES", Path(__file__).parents[1].parent / "shared" / "captures"))

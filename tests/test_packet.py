@@ -13,6 +13,10 @@ from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet as Scapy
 from scapy.packet import Padding, Raw
+
+from burstline.packet.fields import HEADER_METHODS, HEADERS
+from burstline.packet.packet import data_of
+from burstline.packet.parser import LINK_RAW
 from scapy_frames import (
     ARP4,
     ETHER,
@@ -27,10 +31,6 @@ from scapy_frames import (
     checksum,
     packet_of,
 )
-
-from burstline.packet.fields import HEADER_METHODS, HEADERS
-from burstline.packet.packet import data_of
-from burstline.packet.parser import LINK_RAW
 
 
 def test_the_packet_itself_has_its_sizes_time_port_and_kind() -> None:

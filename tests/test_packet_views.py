@@ -12,6 +12,10 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6EchoRequest
 from scapy.packet import Packet as Scapy
 from scapy.packet import Padding
+
+from burstline.packet.address import ip, mac
+from burstline.packet.fields import HEADER, HEADER_METHODS, HEADERS, Field, Header
+from burstline.packet.packet import Packet, columns_of, data_of
 from scapy_frames import (
     ARP4,
     ETHER,
@@ -28,10 +32,6 @@ from scapy_frames import (
     checksum,
     packet_of,
 )
-
-from burstline.packet.address import ip, mac
-from burstline.packet.fields import HEADER, HEADER_METHODS, HEADERS, Field, Header
-from burstline.packet.packet import Packet, columns_of, data_of
 
 
 def flags(value: int) -> dict[str, bool]:

@@ -1,4 +1,4 @@
-"""`pkt.payload` and `.options` in plain Python: a window on the packet's bytes that can do what the compiled one can."""
+"""`pkt.payload` and `.options` in plain Python: a window on the packet's bytes, with the compiled one's operations."""
 
 from __future__ import annotations
 
