@@ -1,0 +1,118 @@
+# cython: language_level=3
+"""The part of DPDK that `_dpdk.pyx` calls, as its headers and `_shim.h` declare it."""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+
+cdef extern from "_shim.h" nogil:
+    enum:
+        BL_LOG_SIZE
+        RTE_MEMPOOL_F_NO_IOVA_CONTIG
+        RTE_PKTMBUF_HEADROOM
+        RING_F_SP_ENQ
+        RING_F_SC_DEQ
+        RTE_ETH_LINK_UP
+        RTE_MAX_ETHPORTS
+        RTE_ETH_NAME_MAX_LEN
+    uint64_t RTE_ETH_RSS_IP, RTE_ETH_RSS_TCP, RTE_ETH_RSS_UDP, RTE_ETH_RSS_SCTP
+    const char* RTE_EAL_PMD_PATH
+    struct rte_mempool:
+        pass
+    struct rte_ring:
+        pass
+    struct rte_mbuf:
+        void* buf_addr
+        rte_mbuf* next
+        uint16_t data_off
+        uint16_t data_len
+        uint32_t pkt_len
+        uint16_t nb_segs
+        uint16_t port
+    struct rte_device:
+        pass
+    struct rte_driver:
+        pass
+    struct rte_bus:
+        pass
+    struct rte_ether_addr:
+        uint8_t addr_bytes[6]
+    struct rte_eth_link:
+        uint32_t link_speed
+        uint16_t link_status
+    struct rte_eth_dev_info:
+        rte_device* device
+        const char* driver_name
+        uint16_t min_mtu
+        uint16_t max_mtu
+        uint16_t max_rx_queues
+        uint16_t max_tx_queues
+        uint16_t nb_rx_queues
+        uint16_t nb_tx_queues
+        uint16_t reta_size
+        uint64_t rx_offload_capa
+        uint64_t tx_offload_capa
+        uint64_t flow_type_rss_offloads
+    struct rte_eth_stats:
+        uint64_t ipackets, opackets, ibytes, obytes, imissed, ierrors, oerrors, rx_nombuf
+
+    int bl_log_start()
+    uint64_t bl_log_mark()
+    size_t bl_log_since(uint64_t, char*)
+    int bl_errno()
+    const char* rte_strerror(int)
+    const char* rte_version()
+    uint64_t rte_get_tsc_hz()
+    int rte_eal_init(int, char**)
+    int rte_eal_hotplug_add(const char*, const char*, const char*)
+    int rte_eal_has_hugepages()
+    int rte_thread_register()
+    void rte_thread_unregister()
+    unsigned rte_lcore_id()
+
+    rte_mempool* bl_pool_create(const char*, unsigned, unsigned, uint16_t, unsigned, int)
+    int bl_pool_recover(rte_mempool*)
+    unsigned bl_pool_cached(rte_mempool*, unsigned)
+    void rte_mempool_free(rte_mempool*)
+    unsigned rte_mempool_avail_count(const rte_mempool*)
+
+    rte_mbuf* rte_pktmbuf_alloc(rte_mempool*)
+    int rte_pktmbuf_chain(rte_mbuf*, rte_mbuf*)
+    char* rte_pktmbuf_append(rte_mbuf*, uint16_t)
+    uint16_t rte_pktmbuf_tailroom(const rte_mbuf*)
+    void rte_pktmbuf_free(rte_mbuf*)
+    void rte_pktmbuf_free_bulk(rte_mbuf**, unsigned)
+    int rte_pktmbuf_linearize(rte_mbuf*)
+    void* bl_data(rte_mbuf*)
+
+    uint16_t rte_eth_find_next(uint16_t)
+    int rte_eth_dev_get_name_by_port(uint16_t, char*)
+    int rte_eth_dev_get_port_by_name(const char*, uint16_t*)
+    int rte_eth_dev_info_get(uint16_t, rte_eth_dev_info*)
+    const char* rte_eth_dev_rx_offload_name(uint64_t)
+    const char* rte_eth_dev_tx_offload_name(uint64_t)
+    int rte_eth_dev_socket_id(uint16_t)
+    const char* rte_dev_name(const rte_device*)
+    const rte_bus* rte_dev_bus(const rte_device*)
+    const char* rte_bus_name(const rte_bus*)
+    int rte_dev_remove(rte_device*)
+    int bl_configure(uint16_t, uint16_t, uint16_t, uint64_t)
+    int rte_eth_dev_adjust_nb_rx_tx_desc(uint16_t, uint16_t*, uint16_t*)
+    int rte_eth_rx_queue_setup(uint16_t, uint16_t, uint16_t, unsigned, const void*, rte_mempool*)
+    int rte_eth_tx_queue_setup(uint16_t, uint16_t, uint16_t, unsigned, const void*)
+    int rte_eth_dev_start(uint16_t)
+    int rte_eth_dev_stop(uint16_t)
+    int rte_eth_dev_close(uint16_t)
+    int rte_eth_promiscuous_enable(uint16_t)
+    int rte_eth_macaddr_get(uint16_t, rte_ether_addr*)
+    int rte_eth_dev_get_mtu(uint16_t, uint16_t*)
+    int rte_eth_link_get_nowait(uint16_t, rte_eth_link*)
+    int rte_eth_stats_get(uint16_t, rte_eth_stats*)
+    # static inline in the header: hence the functions that are exported below
+    uint16_t rte_eth_rx_burst(uint16_t, uint16_t, rte_mbuf**, uint16_t)
+    uint16_t rte_eth_tx_burst(uint16_t, uint16_t, rte_mbuf**, uint16_t)
+
+    rte_ring* rte_ring_create(const char*, unsigned, int, unsigned)
+    void rte_ring_free(rte_ring*)
+    unsigned rte_ring_count(const rte_ring*)
+    unsigned rte_ring_enqueue_burst(rte_ring*, void**, unsigned, unsigned*)
+    unsigned rte_ring_dequeue_burst(rte_ring*, void**, unsigned, unsigned*)
+    int bl_port_from_rings(const char*, rte_ring**, unsigned, rte_ring**, unsigned, unsigned)

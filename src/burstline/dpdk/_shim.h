@@ -1,0 +1,185 @@
+/* What Cython cannot say: EAL's log kept in memory, an mbuf pool with flags, and macros as functions. */
+#ifndef BURSTLINE_SHIM_H
+#define BURSTLINE_SHIM_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_bus.h>
+#include <rte_cycles.h>
+#include <rte_dev.h>
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <rte_ether.h>
+#include <rte_lcore.h>
+#include <rte_log.h>
+#include <rte_mbuf.h>
+#include <rte_mbuf_pool_ops.h>
+#include <rte_mempool.h>
+#include <rte_ring.h>
+#include <rte_version.h>
+#ifdef BURSTLINE_NET_RING
+#include <rte_eth_ring.h>
+#endif
+
+/* The last BL_LOG_SIZE bytes that DPDK logged; writers and readers hold the stream's lock. */
+#define BL_LOG_SIZE 65536
+static char bl_log_text[BL_LOG_SIZE];
+static uint64_t bl_log_total;
+static FILE *bl_log_stream;
+
+static ssize_t bl_log_write(void *cookie, const char *text, size_t size) {
+    (void)cookie;
+    for (size_t i = 0; i < size; i++)
+        bl_log_text[(bl_log_total + i) % BL_LOG_SIZE] = text[i];
+    bl_log_total += size;
+    return (ssize_t)size;
+}
+
+static int bl_log_start(void) {
+    cookie_io_functions_t functions = {.write = bl_log_write};
+    if (bl_log_stream != NULL)
+        return 0;
+    bl_log_stream = fopencookie(NULL, "w", functions);
+    return bl_log_stream == NULL ? -ENOMEM : rte_openlog_stream(bl_log_stream);
+}
+
+static uint64_t bl_log_mark(void) {
+    uint64_t total;
+    if (bl_log_stream == NULL)
+        return 0;
+    flockfile(bl_log_stream);
+    total = bl_log_total;
+    funlockfile(bl_log_stream);
+    return total;
+}
+
+/* What was logged since `mark`, as far as it is still there; `out` holds BL_LOG_SIZE bytes. */
+static size_t bl_log_since(uint64_t mark, char *out) {
+    size_t size;
+    if (bl_log_stream == NULL)
+        return 0;
+    flockfile(bl_log_stream);
+    size = RTE_MIN(bl_log_total - mark, (uint64_t)BL_LOG_SIZE);
+    for (size_t i = 0; i < size; i++)
+        out[i] = bl_log_text[(bl_log_total - size + i) % BL_LOG_SIZE];
+    funlockfile(bl_log_stream);
+    return size;
+}
+
+static int bl_errno(void) {
+    return rte_errno;
+}
+
+/* rte_pktmbuf_pool_create takes no mempool flags; the rest is what it does. */
+static struct rte_mempool *bl_pool_create(const char *name, unsigned count, unsigned cache, uint16_t room,
+                                          unsigned flags, int socket) {
+    struct rte_pktmbuf_pool_private private = {.mbuf_data_room_size = room};
+    struct rte_mempool *pool;
+    int result;
+
+    pool = rte_mempool_create_empty(name, count, sizeof(struct rte_mbuf) + room, cache, sizeof(private), socket, flags);
+    if (pool == NULL)
+        return NULL;
+    result = rte_mempool_set_ops_byname(pool, rte_mbuf_best_mempool_ops(), NULL);
+    if (result == 0) {
+        rte_pktmbuf_pool_init(pool, &private);
+        result = rte_mempool_populate_default(pool);
+    }
+    if (result < 0) {
+        rte_mempool_free(pool);
+        rte_errno = -result;
+        return NULL;
+    }
+    rte_mempool_obj_iter(pool, rte_pktmbuf_init, NULL);
+    return pool;
+}
+
+static unsigned bl_pool_cached(struct rte_mempool *pool, unsigned lcore) {
+    struct rte_mempool_cache *cache = rte_mempool_default_cache(pool, lcore);
+    return cache == NULL ? 0 : cache->len;
+}
+
+static int bl_compare(const void *a, const void *b) {
+    uintptr_t x = *(const uintptr_t *)a, y = *(const uintptr_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+struct bl_lost {
+    void **free, **lost;
+    unsigned n_free, n_lost;
+};
+
+static void bl_find_lost(struct rte_mempool *pool, void *argument, void *object, unsigned index) {
+    struct bl_lost *c = argument;
+    (void)pool, (void)index;
+    if (bsearch(&object, c->free, c->n_free, sizeof(void *), bl_compare) == NULL)
+        c->lost[c->n_lost++] = object;
+}
+
+/* Put back every mbuf that is neither in the pool nor in a cache; nobody may use the pool meanwhile. */
+static int bl_pool_recover(struct rte_mempool *pool) {
+    struct bl_lost c = {calloc(pool->size, sizeof(void *)), calloc(pool->size, sizeof(void *)), 0, 0};
+
+    if (c.free != NULL && c.lost != NULL) {
+        while (c.n_free < pool->size && rte_mempool_generic_get(pool, &c.free[c.n_free], 1, NULL) == 0)
+            c.n_free++;
+        if (c.n_free > 0)
+            rte_mempool_generic_put(pool, c.free, c.n_free, NULL);
+        for (unsigned lcore = 0; lcore < RTE_MAX_LCORE; lcore++) {
+            struct rte_mempool_cache *cache = rte_mempool_default_cache(pool, lcore);
+            for (unsigned i = 0; cache != NULL && i < cache->len; i++)
+                c.free[c.n_free++] = cache->objs[i];
+        }
+        qsort(c.free, c.n_free, sizeof(void *), bl_compare);
+        rte_mempool_obj_iter(pool, bl_find_lost, &c);
+        for (unsigned i = 0; i < c.n_lost; i++) {
+            struct rte_mbuf *mbuf = c.lost[i];
+            rte_mbuf_refcnt_set(mbuf, 1);
+            mbuf->next = NULL;
+            mbuf->nb_segs = 1;
+            rte_mempool_generic_put(pool, &c.lost[i], 1, NULL);
+        }
+    } else {
+        c.n_lost = 0;
+    }
+    free(c.free);
+    free(c.lost);
+    return (int)c.n_lost;
+}
+
+static int bl_configure(uint16_t port, uint16_t rx, uint16_t tx, uint64_t rss) {
+    struct rte_eth_conf conf;
+    memset(&conf, 0, sizeof(conf));
+    if (rss != 0) {
+        conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+        conf.rx_adv_conf.rss_conf.rss_hf = rss;
+    }
+    return rte_eth_dev_configure(port, rx, tx, &conf);
+}
+
+static void *bl_data(struct rte_mbuf *mbuf) {
+    return rte_pktmbuf_mtod(mbuf, void *);
+}
+
+static int bl_port_from_rings(const char *name, struct rte_ring *rx[], unsigned n_rx, struct rte_ring *tx[],
+                              unsigned n_tx, unsigned socket) {
+#ifdef BURSTLINE_NET_RING
+    int port = rte_eth_from_rings(name, rx, n_rx, tx, n_tx, socket);
+    return port < 0 ? -rte_errno : port;
+#else
+    (void)name, (void)rx, (void)n_rx, (void)tx, (void)n_tx, (void)socket;
+    return -ENOTSUP;
+#endif
+}
+
+#ifndef RTE_EAL_PMD_PATH
+#define RTE_EAL_PMD_PATH ""
+#endif
+#endif
