@@ -1,0 +1,56 @@
+"""Our side of every comparison: the one place that knows how the engine is started and how its report is read."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness.process import output
+from burstline.errors import BurstlineError
+
+APPS = Path(__file__).parent.parent / "apps"
+NULL_DEVICE = "dpdk:net_null0,size=64,copy=0"
+RING_LOOP = "dpdk:ring-loop,packets=512,size=64"
+
+
+def command(*arguments: str | Path) -> list[str]:
+    """`burstline ...` of this very Python."""
+    return [sys.executable, "-m", "burstline", *map(str, arguments)]
+
+
+def report(words: list[str], *, core: int | None = None, env: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Run the engine to its end; what it reports with --json."""
+    text = output(words, core=core, env=env)
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError:
+        raise BurstlineError(f"the engine's report is not JSON: {text[:200]!r}", " ".join(words)) from None
+    if not isinstance(found, dict):
+        raise BurstlineError(f"the engine's report is not an object: {text[:200]!r}", " ".join(words))
+    return found
+
+
+def rate(found: Mapping[str, Any]) -> float:
+    """Packets/s over the time that packets were processed, the start of the process left out."""
+    return float(found["rate"])
+
+
+def offline(app: Path, path: Path, workers: int) -> list[str]:
+    return command("run", app, path, "--workers", str(workers), "--json")
+
+
+def forward(device: str, *, burst: int, seconds: float, hugepages: bool) -> list[str]:
+    """MAC swap on one worker, on a device that gives back what is sent to it."""
+    options = ["--workers", "1", "--burst", str(burst), "--duration", str(seconds), "--json"]
+    if not hugepages:
+        options.append("--no-huge")
+    return command("run", APPS / "macswap.py", device, "--out", "same", *options)
+
+
+def first_packet_seconds(app: Path, path: Path, cache: Path) -> float:
+    """From the start of the process to the first packet that was processed, with compiled code kept in `cache`."""
+    env = {"BURSTLINE_CACHE": str(cache)}
+    return float(report(offline(app, path, 1), env=env)["first_packet_seconds"])

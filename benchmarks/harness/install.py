@@ -1,0 +1,55 @@
+"""Where the peers are, and what installs them: programs of the system, Python packages, our own C.
+
+Python peers may live in an environment of their own, which `benchmarks/install_peers.sh` makes: NFStream's needs must
+not decide which NumPy burstline runs with.
+"""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks.harness.process import output
+
+BENCHMARKS = Path(__file__).parent.parent
+INSTALL = "sh benchmarks/install_peers.sh"
+C_FLAGS = ("-std=gnu11", "-O3", "-march=native", "-Wall", "-Wextra", "-Werror")
+
+
+def program(name: str) -> str | None:
+    """The path of a program of the system; sbin directories count too."""
+    return shutil.which(name) or shutil.which(name, path="/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin")
+
+
+def python_with(module: str, cache: Path) -> str | None:
+    """A Python that can import `module`: the peers' own environment, or the one that runs this."""
+    for python in (str(cache / "venv" / "bin" / "python"), sys.executable):
+        if _imports(python, module):
+            return python
+    return None
+
+
+@functools.cache
+def _imports(python: str, module: str) -> bool:
+    try:
+        found = subprocess.run([python, "-c", f"import {module}"], capture_output=True, timeout=120, check=False)
+    except OSError:
+        return False
+    return found.returncode == 0
+
+
+def yardstick(name: str, cache: Path) -> Path | None:
+    """`c/flows.c` with `c/NAME.c`, compiled for this machine when older than its source; None without clang."""
+    compiler = program("clang")
+    if compiler is None:
+        return None
+    sources = [BENCHMARKS / "c" / "flows.c", BENCHMARKS / "c" / f"{name}.c"]
+    newest = max(p.stat().st_mtime for p in (*sources, BENCHMARKS / "c" / "flows.h"))
+    binary = cache / name
+    if not binary.exists() or binary.stat().st_mtime < newest:
+        cache.mkdir(parents=True, exist_ok=True)
+        output([compiler, *C_FLAGS, *sources, "-o", binary])
+    return binary
