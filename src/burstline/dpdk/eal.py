@@ -57,6 +57,11 @@ def start(
     """
     global _running, _failed
     if _running is not None:
+        if huge is not None and huge != _running.hugepages:
+            raise BurstlineError(
+                f"DPDK runs in this process already, {'with' if _running.hugepages else 'without'} huge pages",
+                "start another process",
+            )
         return _running
     if _failed is not None:
         raise _failed

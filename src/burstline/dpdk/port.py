@@ -61,7 +61,7 @@ class Port:
     id: int
     name: str
     queues: int
-    rss: bool  # whether the device spreads flows over the queues by their hash
+    rss: bool  # whether the device was told to spread flows over the queues by their hash
     rx_ring: int
     tx_ring: int
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import re
 
 from burstline.dpdk.device import Device
 from burstline.dpdk.drivers import driver_of, virtual_drivers
@@ -36,6 +37,12 @@ def refused(device: Device, error: OSError, said: Captured) -> DeviceRefused:
     reason = f"DPDK could not open {device}:{why}{said.indented()}"
     if device.driver == "net_af_xdp" and device.interface:
         instead = f"net_af_packet,iface={device.interface}"
+        if few := re.search(r"larger than combined queue count (\d+)", said.text):
+            return DeviceRefused(
+                f"{device.interface} has {few[1]} combined queue{'s' * (few[1] != '1')}, and net_af_xdp can use no more",
+                f"use --workers {few[1]}, or net_af_packet, which makes its own queues: dpdk:{instead}",
+                instead,
+            )
         return DeviceRefused(reason, f"use net_af_packet, which any interface can do: dpdk:{instead}", instead)
     driver = driver_of(device.driver)
     if driver is not None and driver.arguments:

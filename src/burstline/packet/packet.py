@@ -8,6 +8,7 @@ from typing import Any
 from burstline.packet.bytes_view import Bytes
 from burstline.packet.extension import EXTENSION_PROTO, find_extension
 from burstline.packet.fields import FRAGMENT, HEADERS, PACKET_FIELDS, PACKET_METHODS, PRESENT, Header
+from burstline.packet.flow_key import flow_key
 from burstline.packet.parser import Parsed
 from burstline.packet.views import VIEWS, HeaderView, fix_checksums, unknown_attribute
 
@@ -22,10 +23,11 @@ class Packet:
     what the parser found in `data`.
     """
 
-    __slots__ = ("_columns", "_data", "_length", "_port", "_time")
+    __slots__ = ("_columns", "_data", "_key", "_length", "_port", "_time")
 
     _columns: Parsed
     _data: memoryview
+    _key: bytes
     _length: int
     _port: int
     _time: int
@@ -37,6 +39,7 @@ class Packet:
         put(self, "_time", time)
         put(self, "_port", port)
         put(self, "_columns", columns)
+        put(self, "_key", flow_key(self._data, columns))
 
     @property
     def length(self) -> int:
@@ -114,6 +117,11 @@ def _example(name: str) -> str:
 def data_of(packet: Packet) -> memoryview:
     """The packet's bytes. No attribute, because compiled stages have none such."""
     return packet._data
+
+
+def key_of(packet: Packet) -> bytes:
+    """The flow key as it was when the packet came, whatever stages wrote since."""
+    return packet._key
 
 
 def columns_of(packet: Packet) -> Parsed:

@@ -1,0 +1,40 @@
+"""burstline: packet processing in Python at the speed of native code.
+
+These are all the public names; everything else may change between versions.
+"""
+
+from __future__ import annotations
+
+from burstline.errors import BurstlineError, UsageError
+from burstline.native.fieldtypes import (
+    boolean,
+    bytes_,
+    cold,
+    f32,
+    f64,
+    i8,
+    i16,
+    i32,
+    i64,
+    ipv4,
+    ipv6,
+    u8,
+    u16,
+    u32,
+    u64,
+)
+from burstline.packet.address import ip, mac, mac_text
+from burstline.pipeline.pipeline import Chain, Pipeline
+from burstline.pipeline.stage import Stage, stage
+from burstline.pipeline.verdict import CONSUME, DROP, PASS, Verdict, drop, send
+from burstline.state.counter import Counter
+from burstline.state.digest import Digest
+from burstline.state.flow_table import FlowTable
+from burstline.state.prefix_map import PrefixMap, PrefixSet
+from burstline.state.record import Record
+
+__all__ = [
+    "CONSUME", "DROP", "PASS", "BurstlineError", "Chain", "Counter", "Digest", "FlowTable", "Pipeline", "PrefixMap",
+    "PrefixSet", "Record", "Stage", "UsageError", "Verdict", "boolean", "bytes_", "cold", "drop", "f32", "f64", "i8",
+    "i16", "i32", "i64", "ip", "ipv4", "ipv6", "mac", "mac_text", "send", "stage", "u8", "u16", "u32", "u64",
+]  # fmt: skip

@@ -1,0 +1,77 @@
+"""The engine's own compiled functions that stages call by name; only those that a pipeline uses are compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from numba.core import types
+
+from burstline.compiler.chain import each_ir, wrapper_ir
+from burstline.compiler.packet_type import CHECKSUM_SYMBOLS, EXTENSION_SYMBOL, ZEROS
+from burstline.compiler.state_types import DIGEST_NEW, FLOW_LOOKUP, PREFIX_FIND
+from burstline.native.build import Build
+from burstline.native.types import StructRefType, reference
+from burstline.packet import checksum, extension
+from burstline.state import digest_kernel, flow_table_kernel, prefix_map_kernel
+from burstline.state.base import State
+from burstline.state.digest import Digest, DigestHead
+from burstline.state.flow_table import FlowTable, TableHead
+
+i64 = types.int64
+digest_at = reference(DigestHead)
+TABLE = StructRefType(TableHead.layout)
+
+
+def digest_new(address: int, stride: int) -> int:
+    return digest_kernel.digest_new(digest_at(address), address, stride)
+
+
+def digest_publish(address: int) -> int:
+    digest_kernel.digest_publish(digest_at(address), address)
+    return 0
+
+
+def digest_room(address: int) -> int:
+    return digest_kernel.digest_room(digest_at(address), address)
+
+
+def kernel_ir(build: Build, state: Sequence[State]) -> str:
+    """IR for everything that the modules compiled so far refer to, and that the loops call once a burst."""
+    text = "\n".join(build.modules.values())
+    parts = [f"@{ZEROS} = constant [8 x i64] zeroinitializer, align 64", "declare i64 @llvm.smin.i64(i64, i64)"]
+    parts += [f"@{s.symbol} = external global i64" for s in state]
+
+    def add(name: str, function: object, arguments: Sequence[types.Type], inline: bool = False) -> None:
+        parts.append(wrapper_ir(name, build.compile(function, arguments), inline))  # type: ignore[arg-type]
+
+    if PREFIX_FIND in text:
+        add(PREFIX_FIND, prefix_map_kernel.prefix_find, [i64] * 3, inline=True)
+    if EXTENSION_SYMBOL in text:
+        add(EXTENSION_SYMBOL, extension.find_extension, [i64] * 4)
+    if CHECKSUM_SYMBOLS["ipv4"] in text:
+        add(CHECKSUM_SYMBOLS["ipv4"], checksum.fix_ipv4, [i64] * 4)
+    if CHECKSUM_SYMBOLS["l4"] in text:
+        add(CHECKSUM_SYMBOLS["l4"], checksum.fix_l4, [i64] * 5)
+
+    tables = [s for s in state if isinstance(s, FlowTable)]
+    if tables:
+        add(FLOW_LOOKUP, flow_table_kernel.flow_lookup, [TABLE, i64, i64, i64], inline=True)
+        add("burstline_prefetch_slot", flow_table_kernel.prefetch_slot, [TABLE, i64], inline=True)
+        add("burstline_prefetch_entry", flow_table_kernel.prefetch_entry, [TABLE, i64, i64], inline=True)
+    parts.append(
+        each_ir("burstline_prefetch_slots", 1, "burstline_prefetch_slot", [(t.symbol, "%a0") for t in tables])
+    )
+    parts.append(
+        each_ir(
+            "burstline_prefetch_entries", 1, "burstline_prefetch_entry", [(t.symbol, "%a0", t.stride) for t in tables]
+        )
+    )
+
+    digests = [s for s in state if isinstance(s, Digest)]
+    if digests:
+        add(DIGEST_NEW, digest_new, [i64, i64], inline=True)
+        add("burstline_publish_digest", digest_publish, [i64], inline=True)
+        add("burstline_digest_room_of", digest_room, [i64], inline=True)
+    parts.append(each_ir("burstline_publish_digests", 0, "burstline_publish_digest", [(d.symbol,) for d in digests]))
+    parts.append(each_ir("burstline_digest_room", 0, "burstline_digest_room_of", [(d.symbol,) for d in digests]))
+    return "\n".join(parts)

@@ -1,0 +1,95 @@
+"""Verdicts in compiled code: an i64, kind in the low bits. Drop reasons and chains get their numbers while compiling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba.core import types
+from numba.core.imputils import lower_builtin, lower_cast, lower_constant
+from numba.core.typeconv import Conversion
+from numba.core.typing.templates import AbstractTemplate, builtin_registry, signature
+from numba.extending import models, register_model, typeof_impl
+
+from burstline.native.memory import I64, LOWERED
+from burstline.pipeline.pipeline import Chain
+from burstline.pipeline.verdict import CHAINED, DROPPED, KIND_BITS, NEXT, SENT, Verdict, drop, send
+
+
+class Numbers:
+    """Names that became numbers in the pipeline being compiled, in order of first use."""
+
+    reasons: list[str] = []
+    chains: list[Chain] = []
+
+    @classmethod
+    def reason(cls, name: str) -> int:
+        if name not in cls.reasons:
+            cls.reasons.append(name)
+        return cls.reasons.index(name)
+
+
+class VerdictType(types.Type):
+    def __init__(self) -> None:
+        super().__init__("Verdict")
+
+    def can_convert_from(self, typingctx: Any, other: types.Type) -> Any:
+        return Conversion.safe if other == types.none else None
+
+
+VERDICT = VerdictType()
+
+
+@register_model(VerdictType)
+class _Model(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, kind: VerdictType) -> None:
+        super().__init__(manager, kind, I64)
+
+
+typeof_impl.register(Verdict)(lambda value, context: VERDICT)
+typeof_impl.register(Chain)(lambda value, context: VERDICT)
+
+
+@lower_constant(VerdictType)
+def _constant(context: Any, builder: Any, kind: Any, value: Any) -> Any:
+    if isinstance(value, Chain):
+        return I64(CHAINED | Numbers.chains.index(value) << KIND_BITS)
+    argument = Numbers.reason(value.argument) if isinstance(value.argument, str) else value.argument
+    return I64(value.kind | argument << KIND_BITS)
+
+
+@lower_cast(types.none, VerdictType)
+def _none(context: Any, builder: Any, source: Any, target: Any, value: Any) -> Any:
+    return I64(NEXT)
+
+
+class _Drop(AbstractTemplate):  # type: ignore[misc]
+    key = drop
+    prefer_literal = True
+
+    def generic(self, args: Any, kws: Any) -> Any:
+        if len(args) == 1 and isinstance(args[0], types.StringLiteral):
+            return signature(VERDICT, *args)
+        return None
+
+
+class _Send(AbstractTemplate):  # type: ignore[misc]
+    key = send
+
+    def generic(self, args: Any, kws: Any) -> Any:
+        return signature(VERDICT, types.int64) if len(args) == 1 and isinstance(args[0], types.Integer) else None
+
+
+builtin_registry.register_global(drop, types.Function(_Drop))
+builtin_registry.register_global(send, types.Function(_Send))
+LOWERED.update((drop, send))
+
+
+@lower_builtin(drop, types.StringLiteral)
+def _lower_drop(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    return I64(DROPPED | Numbers.reason(sig.args[0].literal_value) << KIND_BITS)
+
+
+@lower_builtin(send, types.Integer)
+def _lower_send(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    port = builder.and_(args[0], I64(0xFFFF))
+    return builder.or_(I64(SENT), builder.shl(port, I64(KIND_BITS)))

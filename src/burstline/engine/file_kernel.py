@@ -1,0 +1,142 @@
+"""The compiled loop over a capture file, for one worker or several that share nothing but the chunks.
+
+A worker reads and parses every `workers`-th chunk. Each flow belongs to one worker, as with symmetric RSS: all workers
+go through all chunks in the file's order, and each runs the stages over its own flows' packets. So a flow's packets
+meet one worker in their order, and the merged result is that of a single worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from burstline.engine.stages_kernel import burst_parser, stage_runner
+from burstline.engine.worker import DRAIN_DIGESTS, FINISHED, PAUSED
+from burstline.native.memory import external, fetch_add, load_acquire, store_release
+from burstline.native.types import reference
+from burstline.pipeline.needs import Needs
+from burstline.pipeline.verdict import CONSUMED, DROPPED, KIND_MASK
+from burstline.ports.capture_file import Capture, Chunk
+from burstline.ports.capture_sink import Sink
+from burstline.ports.capture_walk_kernel import read_chunk, walker
+from burstline.ports.capture_write_kernel import write_pcap, write_pcapng
+
+capture_at, chunk_at, sink_at = reference(Capture), reference(Chunk), reference(Sink)
+digest_room = external("burstline_digest_room", 0)  # free places in the fullest digest ring
+publish_digests = external("burstline_publish_digests", 0)
+sched_yield = external("sched_yield", 0)
+
+CHUNK_SIZE = 128  # bytes from one chunk's structure to the next: no two workers write one line
+READY, REMAINING = Chunk.layout.offset("ready"), Chunk.layout.offset("remaining")
+TURN, LAST = Capture.layout.offset("turn"), Capture.layout.offset("last")
+SINK_TURN = Sink.layout.offset("turn")
+PATIENCE = 64  # fruitless rounds before the core is offered to others
+
+
+def chunk_address(worker: Any, number: int) -> int:
+    """Chunks belong to workers in turn; each worker uses its few over and over."""
+    reader = number % worker.workers
+    return worker.chunks + (reader * worker.slots + number // worker.workers % worker.slots) * CHUNK_SIZE
+
+
+def chunk_writer(sink: str) -> Callable[[Any, Any, Any], None]:
+    """Writes what the stages let through, in the file's order; `sink` is pcap, pcapng or nothing."""
+    write_packet = write_pcapng if sink == "pcapng" else write_pcap
+
+    def write_chunk(worker: Any, chunk: Any, burst: Any) -> None:
+        to = sink_at(worker.sink)
+        interfaces = capture_at(worker.capture).interfaces
+        for i in range(chunk.packets):
+            kind = burst.verdict[i] & KIND_MASK
+            if kind != DROPPED and kind != CONSUMED:
+                write_packet(to, interfaces, burst, i)
+        if to.fault != 0:
+            store_release(worker.stop, 1)
+
+    def write_nothing(worker: Any, chunk: Any, burst: Any) -> None:
+        return None
+
+    return write_chunk if sink else write_nothing
+
+
+def file_loop(needs: Needs, burst_at: Any, source: str, sink: str) -> Callable[[Any], int]:
+    """The loop for a source of one format (pcap or pcapng) and a sink of one (or none, the empty string)."""
+    parse_burst, run_stages = burst_parser(needs), stage_runner(needs)
+    walk, write_chunk = walker(source == "pcapng"), chunk_writer(sink)
+
+    def try_read(worker: Any) -> bool:
+        """Read, walk and parse the next own chunk, if a slot is free and its turn has come."""
+        number = worker.next_read
+        capture = capture_at(worker.capture)
+        if number > load_acquire(worker.capture + LAST):
+            return False
+        if number - worker.next_write >= worker.slots * worker.workers:
+            return False
+        address = chunk_address(worker, number)
+        chunk = chunk_at(address)
+        if capture.seekable and chunk.have == 0:
+            read_chunk(capture, chunk, number)
+        while load_acquire(worker.capture + TURN) != number:
+            sched_yield()
+        burst = burst_at(chunk.burst)
+        if load_acquire(worker.stop) != 0 and number <= capture.last:
+            capture.last = number - 1  # what was read before is still processed, by everybody
+        if number <= capture.last:
+            walk(capture, chunk, burst, number)
+        store_release(worker.capture + TURN, number + 1)
+        if number > load_acquire(worker.capture + LAST):
+            return False
+        parse_burst(burst, chunk.packets, worker.workers)
+        store_release(address + REMAINING, worker.workers)
+        store_release(address + READY, number + 1)
+        worker.next_read = number + worker.workers
+        return True
+
+    def try_write(worker: Any) -> bool:
+        """Free the oldest own chunk, once every worker is done with it, writing out what is to be kept of it."""
+        number = worker.next_write
+        if number >= worker.next_read:
+            return False
+        address = chunk_address(worker, number)
+        if load_acquire(address + REMAINING) != 0:
+            return False
+        chunk = chunk_at(address)
+        if worker.has_sink:
+            if load_acquire(worker.sink + SINK_TURN) != number:
+                return False
+            write_chunk(worker, chunk, burst_at(chunk.burst))
+            store_release(worker.sink + SINK_TURN, number + 1)
+        chunk.have = 0
+        chunk.packets = 0
+        worker.next_write = number + worker.workers
+        return True
+
+    def work_file(worker: Any) -> int:
+        idle = 0
+        while True:
+            number = worker.next_run
+            address = chunk_address(worker, number)
+            if load_acquire(address + READY) == number + 1:
+                chunk = chunk_at(address)
+                if digest_room() < chunk.packets:
+                    return DRAIN_DIGESTS
+                run_stages(worker, burst_at(chunk.burst), chunk.packets)
+                publish_digests()
+                fetch_add(address + REMAINING, -1)
+                worker.next_run = number + 1
+                worker.budget -= 1
+                if worker.budget <= 0:
+                    return PAUSED
+                idle = 0
+                if worker.workers == 1:
+                    try_write(worker)
+            elif try_write(worker) or try_read(worker):
+                idle = 0
+            elif number > load_acquire(worker.capture + LAST) and worker.next_write >= worker.next_read:
+                return FINISHED
+            else:
+                idle += 1
+                if idle > PATIENCE:
+                    sched_yield()
+
+    return work_file

@@ -1,0 +1,103 @@
+"""A pipeline's machine code: from the cache or freshly compiled, and linked once per worker with its own state."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import llvmlite.binding as llvm
+
+from burstline.native import cache, host
+from burstline.pipeline.fingerprint import fingerprint
+from burstline.pipeline.pipeline import Pipeline
+from burstline.state.region import Block
+
+if TYPE_CHECKING:
+    from burstline.compiler.compile import Code
+
+_numbers = itertools.count()
+
+
+class Program:
+    """Object code for a pipeline, and what one must know to use it."""
+
+    def __init__(self, pipeline: Pipeline, plan: Mapping[str, Any], code: bytes, about: dict[str, Any]) -> None:
+        self.pipeline = pipeline
+        self.plan = plan
+        self.code = code
+        self.entry: str = about["entry"]
+        self.reasons: list[str] = about["reasons"]
+        self.dispatch: str = about["dispatch"]
+        self.dispatch_why: str = about["dispatch_why"]
+
+
+class Instance:
+    """The program linked for one worker: `run(context)` is its loop, which returns why it came back."""
+
+    def __init__(self, program: Program, extra: Mapping[str, int] = {}) -> None:  # noqa: B006 never changed
+        jit = _jit()
+        builder = llvm.JITLibraryBuilder().add_object_img(program.code).export_symbol(program.entry)
+        for state in program.pipeline.state:
+            builder.import_symbol(state.symbol, state.attach())
+        for name, address in extra.items():
+            builder.import_symbol(name, address)
+        self._library = builder.add_current_process().link(jit, f"worker{next(_numbers)}")
+        address = self._library[program.entry]
+        self._function: Callable[[int], int] = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(address)
+
+    def run(self, context: Block) -> int:
+        """Releases the GIL until the loop comes back."""
+        return self._function(context.address)
+
+
+_engine: list[Any] = []
+
+
+def _jit() -> Any:
+    if not _engine:
+        host.initialise()
+        _engine.append(llvm.create_lljit_compiler(host.target_machine()))
+    return _engine[0]
+
+
+def prepare(
+    pipeline: Pipeline, *, mode: str, capacity: int, workers: int, dispatch: str, source: str = "pcap", sink: str = ""
+) -> Program:
+    """The program for a pipeline; compiles when the cache has none. Raises `CompileError`."""
+    from burstline.pipeline.needs import needs_of
+
+    name_state(pipeline)
+    needs = needs_of(pipeline, workers)
+    plan = {"mode": mode, "capacity": capacity, "dispatch": dispatch, "source": source, "sink": sink, **asdict(needs)}
+    key = cache.key_of([*sorted(plan.items()), *fingerprint(pipeline)])
+    found = cache.load(key)
+    if found is None:
+        code = compile_now(pipeline, plan)
+        found = code.object, code.about()
+        cache.save(key, *found)
+    return Program(pipeline, plan, *found)
+
+
+def name_state(pipeline: Pipeline) -> None:
+    """State objects become symbols by their place in the pipeline."""
+    for number, state in enumerate(pipeline.state):
+        state.symbol = f"burstline_state_{number}"
+
+
+def compile_now(pipeline: Pipeline, plan: Mapping[str, Any]) -> Code:
+    from burstline.compiler.compile import compile_pipeline
+
+    return compile_pipeline(pipeline, plan_of(plan))
+
+
+def plan_of(plan: Mapping[str, Any]) -> Any:
+    """The compiler's plan; imports the compiler."""
+    from burstline.compiler.compile import Plan
+    from burstline.packet.burst import Burst
+    from burstline.pipeline.needs import Needs
+
+    needs = Needs(plan["full_parse"], plan["eth"], plan["keys"], plan["time"])
+    return Plan(plan["mode"], Burst(plan["capacity"]), needs, plan["source"], plan["sink"], plan["dispatch"])

@@ -1,0 +1,92 @@
+"""What a run did: packets in, out, consumed and dropped by name, which always add up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Count:
+    packets: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: Count) -> Count:
+        return Count(self.packets + other.packets, self.bytes + other.bytes)
+
+
+@dataclass
+class Report:
+    """The result of a run. `received = sent + consumed + dropped`, in packets and in bytes on the wire."""
+
+    source: str
+    mode: str  # compiled or interpreted
+    workers: int = 1
+    received: Count = field(default_factory=Count)
+    sent: Count = field(default_factory=Count)
+    consumed: Count = field(default_factory=Count)
+    drops: dict[str, Count] = field(default_factory=dict)
+    seconds: float = 0.0  # of packet processing
+    first_packet_seconds: float | None = None  # from the start of the process to the first packet processed
+    dispatch: str = ""
+    stopped: bool = False  # before the source came to its end
+    warnings: list[str] = field(default_factory=list)
+    ports: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def dropped(self) -> Count:
+        return sum(self.drops.values(), Count())
+
+    @property
+    def balanced(self) -> bool:
+        """Every packet is accounted for exactly once."""
+        return self.received == self.sent + self.consumed + self.dropped
+
+    @property
+    def rate(self) -> float:
+        """Packets a second."""
+        return self.received.packets / self.seconds if self.seconds else 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "source": self.source,
+            "mode": self.mode,
+            "workers": self.workers,
+            "dispatch": self.dispatch,
+            "packets_in": self.received.packets,
+            "bytes_in": self.received.bytes,
+            "packets_out": self.sent.packets,
+            "bytes_out": self.sent.bytes,
+            "packets_consumed": self.consumed.packets,
+            "bytes_consumed": self.consumed.bytes,
+            "drops": {name: {"packets": c.packets, "bytes": c.bytes} for name, c in self.drops.items()},
+            "seconds": self.seconds,
+            "rate": self.rate,
+            "first_packet_seconds": self.first_packet_seconds,
+            "stopped": self.stopped,
+            "warnings": self.warnings,
+            "ports": self.ports,
+        }
+
+    def lines(self) -> list[str]:
+        """For a terminal."""
+        rows = [("received", self.received), ("sent", self.sent), ("consumed", self.consumed)]
+        rows += [(f"dropped: {name}", count) for name, count in sorted(self.drops.items())]
+        width = max(len(name) for name, _ in rows)
+        lines = [f"{name:<{width}}  {c.packets:>15,} packets  {c.bytes:>19,} bytes" for name, c in rows]
+        workers = f"{self.workers} worker{'s' if self.workers > 1 else ''}"
+        ended = ", stopped" if self.stopped else ""
+        lines.append(
+            f"{self.seconds:.3f} s, {in_units(self.rate, 'pps')}, "
+            f"{in_units(8 * self.received.bytes / self.seconds if self.seconds else 0, 'bit/s')} "
+            f"({self.mode}, {workers}{ended})"
+        )
+        return lines
+
+
+def in_units(value: float, unit: str) -> str:
+    """1,234,567 as `1.23 M`."""
+    for scale, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= scale:
+            return f"{value / scale:.2f} {prefix}{unit}"
+    return f"{value:.0f} {unit}"

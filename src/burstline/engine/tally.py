@@ -1,0 +1,21 @@
+"""From workers' counts to a report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from burstline.engine.report import Count, Report
+from burstline.engine.worker import TALLY
+from burstline.state.region import Block, Region
+
+
+def add_up(report: Report, workers: Iterable[tuple[Block, Region]], reasons: Sequence[str]) -> None:
+    """Fill the report's counts from all workers' contexts and drop tallies."""
+    for worker, tallies in workers:
+        report.received += Count(worker.get("packets_in"), worker.get("bytes_in"))
+        report.sent += Count(worker.get("packets_out"), worker.get("bytes_out"))
+        report.consumed += Count(worker.get("consumed"), worker.get("bytes_consumed"))
+        for number, reason in enumerate(reasons):
+            count = Count(tallies.i64(number * TALLY), tallies.i64(number * TALLY + 8))
+            if count.packets:
+                report.drops[reason] = report.drops.get(reason, Count()) + count

@@ -1,0 +1,82 @@
+"""Worker threads: pinned to a core each, outside of the GIL while they work."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+
+def usable_cores() -> list[int]:
+    """The cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def pin(core: int) -> None:
+    """Keep the calling thread on a core, where the system can do that."""
+    if hasattr(os, "sched_setaffinity"):
+        with suppress(OSError):
+            os.sched_setaffinity(threading.get_native_id(), {core})
+
+
+def process_age() -> float | None:
+    """Seconds since this process started; None where the system does not tell."""
+    try:
+        with open("/proc/self/stat") as stat, open("/proc/uptime") as uptime:
+            started = int(stat.read().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+            return float(uptime.read().split()[0]) - started
+    except (OSError, ValueError):
+        return None
+
+
+class Team:
+    """Threads that run `work(index)`; the first exception of any of them is raised by `join`."""
+
+    def __init__(self, count: int, work: Callable[[int], None], cores: Sequence[int] = ()) -> None:
+        self._failures: list[BaseException] = []
+        self._done = threading.Semaphore(0)
+        self._count = count
+        chosen = list(cores) or usable_cores()
+
+        def body(index: int) -> None:
+            try:
+                pin(chosen[index % len(chosen)])
+                work(index)
+            except BaseException as error:
+                self._failures.append(error)
+            finally:
+                self._done.release()
+
+        self._threads = [threading.Thread(target=body, args=(k,), name=f"worker {k}") for k in range(count)]
+
+    def run(self, stop: Callable[[], None], tick: Callable[[], None], duration: float | None, period: float) -> bool:
+        """Run to the end, calling `tick` every `period` seconds; Ctrl-C and `duration` call `stop` once. True if so."""
+        for thread in self._threads:
+            thread.start()
+        deadline = time.monotonic() + duration if duration is not None else None
+        stopped, left = False, self._count
+        while left:
+            try:
+                wait = period if deadline is None or stopped else min(period, max(0.0, deadline - time.monotonic()))
+                if self._done.acquire(timeout=wait):
+                    left -= 1
+                    if self._failures and not stopped:
+                        stopped = True
+                        stop()
+                    continue
+                tick()
+                if deadline is not None and not stopped and time.monotonic() >= deadline:
+                    stopped = True
+                    stop()
+            except KeyboardInterrupt:
+                stopped = True
+                stop()
+        for thread in self._threads:
+            thread.join()
+        if self._failures:
+            raise self._failures[0]
+        return stopped

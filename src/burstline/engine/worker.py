@@ -1,0 +1,42 @@
+"""A worker's memory: what its compiled loop is told, and what it counts."""
+
+from __future__ import annotations
+
+from burstline.native.fieldtypes import i64
+from burstline.native.struct import Struct
+
+# Why a compiled loop came back.
+FINISHED, PAUSED, DRAIN_DIGESTS = range(3)
+
+TALLY = 16  # bytes a drop reason takes: packets, bytes
+PORTS = 64  # ports that a pipeline can send to
+
+
+class Worker(Struct):
+    """Written by one worker only; everybody may read the counts while it runs."""
+
+    index: i64
+    workers: i64
+    burst: i64  # address of its burst
+    tallies: i64  # address of packets and bytes by drop reason
+    stop: i64  # address of the engine's stop flag
+    packets_in: i64
+    bytes_in: i64
+    packets_out: i64
+    bytes_out: i64
+    consumed: i64
+    bytes_consumed: i64
+    has_sink: i64
+
+
+class FileWorker(Worker):
+    """A worker over a capture file. It reads every `workers`-th chunk and runs the stages over its flows of each."""
+
+    capture: i64
+    sink: i64
+    chunks: i64  # address of all workers' chunks; `slots` of each
+    slots: i64
+    budget: i64  # chunks to consume before coming back
+    next_read: i64  # number of the chunk that it reads next
+    next_run: i64  # of the chunk that it processes next
+    next_write: i64  # of its own chunk that it writes next

@@ -1,0 +1,157 @@
+"""From Python functions to one object file: Numba types and lowers each, LLVM links, optimises and emits.
+
+Nothing is finalised by Numba's own JIT: its modules are taken as text as soon as they are lowered, so a function may
+name symbols that exist only when a worker links the object.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from types import CodeType, FunctionType
+from typing import Any
+
+import llvmlite.binding as llvm
+from numba.core import cgutils, types
+from numba.core.imputils import lower_builtin
+from numba.core.typing.templates import AbstractTemplate, signature
+from numba.extending import typeof_impl
+
+from burstline.native.host import target_machine
+from burstline.native.memory import LOWERED
+from burstline.native.pipeline import lower
+
+# What the machine code may still refer to: the C library's memory functions, which LLVM itself calls.
+C_LIBRARY = frozenset({"memcpy", "memmove", "memset", "memcmp", "bcmp", "strlen", "read", "pread", "write"})
+# Numba's helpers for exceptions that never reach Python here; they are pure C and dead after optimisation.
+FORBIDDEN = re.compile(r"^(NRT_|Py|_Py|numba_gil|numba_|_NRT)")
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """One function for one list of argument types: its symbol follows Numba's calling convention
+    `i32 status (ptr result, ptr exception, arguments...)`, status 0 meaning that `result` was written."""
+
+    symbol: str
+    returns: types.Type
+    arguments: tuple[types.Type, ...]
+    descriptor: Any
+
+
+class Callee:
+    """A plain Python function that compiled code calls: it is compiled when its argument types are known."""
+
+    def __init__(self, function: FunctionType, build: Build) -> None:
+        self.function = function
+        compiled: dict[tuple[types.Type, ...], Compiled] = {}
+        callee = self
+
+        class Template(AbstractTemplate):  # type: ignore[misc]
+            key = callee
+
+            def generic(self, args: tuple[types.Type, ...], kws: dict[str, types.Type]) -> Any:
+                bound = inspect.signature(function).bind(*args, **kws)
+                plain = tuple(types.unliteral(a) for a in bound.args)
+                compiled[plain] = build.compile(function, plain)
+                return signature(compiled[plain].returns, *plain)
+
+        self.template = Template
+
+        @lower_builtin(callee, types.VarArg(types.Any))
+        def call(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            target = compiled[sig.args]
+            declared = context.declare_function(builder.module, target.descriptor)
+            status, result = context.call_conv.call_function(builder, declared, sig.return_type, sig.args, args)
+            with cgutils.if_unlikely(builder, status.is_error):
+                context.call_conv.return_status_propagate(builder, status)
+            return result
+
+
+@typeof_impl.register(Callee)
+def _(value: Callee, context: Any) -> types.Type:
+    return types.Function(value.template)
+
+
+@dataclass
+class Build:
+    """Everything that goes into one object."""
+
+    overrides: dict[Any, Any] = field(default_factory=dict)  # globals that mean something else in compiled code
+    modules: dict[str, str] = field(default_factory=dict)  # IR text by symbol
+    _done: dict[tuple[Any, ...], Compiled] = field(default_factory=dict)
+    _callees: dict[FunctionType, Callee] = field(default_factory=dict)
+
+    def compile(
+        self, function: FunctionType, arguments: Sequence[types.Type], returns: types.Type | None = None
+    ) -> Compiled:
+        """Type and lower one function, and whatever Python functions it calls."""
+        key = (function, tuple(arguments), returns)
+        if key not in self._done:
+            descriptor, result, texts = lower(self._prepared(function), tuple(arguments), returns)
+            self.modules.update(texts)
+            self._done[key] = Compiled(descriptor.llvm_func_name, result, tuple(arguments), descriptor)
+        return self._done[key]
+
+    def _prepared(self, function: FunctionType) -> FunctionType:
+        """The same code, with Python functions among its globals and free variables wrapped to be compiled too."""
+        names = set(referenced_names(function.__code__))
+        space = {k: self._override(v) if k in names else v for k, v in function.__globals__.items()}
+        cells = tuple(_cell(self._override(c.cell_contents)) for c in function.__closure__ or ())
+        ready = FunctionType(function.__code__, space, function.__name__, function.__defaults__, cells)
+        ready.__qualname__ = function.__qualname__
+        ready.__module__ = function.__module__
+        return ready
+
+    def _override(self, value: Any) -> Any:
+        try:
+            if value in self.overrides:
+                return self.overrides[value]
+        except TypeError:  # not hashable, so nothing that is overridden
+            return value
+        if isinstance(value, FunctionType) and value not in LOWERED:
+            if value not in self._callees:
+                self._callees[value] = Callee(value, self)
+            return self._callees[value]
+        return value
+
+    def link(self, glue: str, exports: Iterable[str], inline: Iterable[str] = ()) -> llvm.ModuleRef:
+        """One optimised module; only `exports` stay visible, and `inline` are inlined whatever their size."""
+        wanted = set(exports)
+        always = set(inline)
+        module = llvm.parse_assembly(glue)
+        for symbol, text in self.modules.items():
+            part = llvm.parse_assembly(re.sub(r"\bnoinline\b", "alwaysinline" if symbol in always else "nounwind", text))
+            module.link_in(part)
+        for function in module.functions:
+            if not function.is_declaration:
+                function.linkage = "external" if function.name in wanted else "internal"
+        for variable in module.global_variables:
+            if not variable.is_declaration and variable.linkage not in (llvm.Linkage.private, llvm.Linkage.internal):
+                variable.linkage = "internal"
+        machine = target_machine()
+        module.triple, module.data_layout = machine.triple, str(machine.target_data)
+        tuning = llvm.create_pipeline_tuning_options(speed_level=3)
+        llvm.create_pass_builder(machine, tuning).getModulePassManager().run(
+            module, llvm.create_pass_builder(machine, tuning)
+        )
+        return module
+
+
+def undefined(module: llvm.ModuleRef) -> set[str]:
+    """The symbols that somebody has to provide when the object is linked."""
+    names = {f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")}
+    return names | {g.name for g in module.global_variables if g.is_declaration}
+
+
+def referenced_names(code: CodeType) -> Iterable[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from referenced_names(constant)
+
+
+def _cell(value: Any) -> Any:
+    return (lambda: value).__closure__[0]  # type: ignore[index]
+

@@ -1,0 +1,96 @@
+"""Compiled objects on disk, by the content of everything they were made from.
+
+The key covers the code and the constants of what is compiled, burstline's own source, the versions of Python, Numba
+and llvmlite, and the CPU: an entry never goes stale, it is only no longer asked for.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+from burstline.native import host
+
+KEEP_BYTES = 256 << 20
+
+
+def directory() -> Path:
+    """`$BURSTLINE_CACHE`, or `burstline` in the user's cache directory."""
+    chosen = os.environ.get("BURSTLINE_CACHE")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "burstline"
+
+
+def key_of(parts: Iterable[Any]) -> str:
+    digest = hashlib.blake2b(digest_size=20)
+    for part in (*_environment(), *parts):
+        digest.update(repr(part).encode() + b"\0")
+    return digest.hexdigest()
+
+
+def code_of(code: CodeType) -> tuple[Any, ...]:
+    """What a code object does, without file names and line numbers."""
+    constants = tuple(code_of(c) if isinstance(c, CodeType) else (type(c).__name__, c) for c in code.co_consts)
+    return (code.co_code, constants, code.co_names, code.co_varnames, code.co_freevars, code.co_exceptiontable)
+
+
+@functools.cache
+def _environment() -> tuple[Any, ...]:
+    return (sys.version, version("numba"), version("llvmlite"), host.cpu(), _own_source())
+
+
+def _own_source() -> str:
+    """burstline's own source: kernels are compiled from it."""
+    digest = hashlib.blake2b(digest_size=20)
+    root = Path(__file__).parent.parent
+    for room in ("compiler", "engine", "native", "packet", "pipeline", "ports", "state"):
+        for file in sorted((root / room).glob("*.py")):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def load(key: str) -> tuple[bytes, dict[str, Any]] | None:
+    """The object and its description, if they are there and whole."""
+    try:
+        data = (directory() / f"{key}.o").read_bytes()
+        header, _, object_code = data.partition(b"\n")
+        return object_code, json.loads(header)
+    except (OSError, ValueError):
+        return None
+
+
+def save(key: str, object_code: bytes, description: dict[str, Any]) -> None:
+    """Written whole or not at all; a cache that cannot be written costs only time."""
+    with suppress(OSError):
+        place = directory()
+        place.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=place)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(json.dumps(description).encode() + b"\n" + object_code)
+            os.replace(name, place / f"{key}.o")
+        except OSError:
+            with suppress(OSError):
+                os.unlink(name)
+        _trim(place)
+
+
+def _trim(place: Path) -> None:
+    """Forget the entries that were used longest ago."""
+    found = sorted(((f.stat().st_mtime, f.stat().st_size, f) for f in place.glob("*.o")), reverse=True)
+    total = 0
+    for _, size, file in found:
+        total += size
+        if total > KEEP_BYTES:
+            file.unlink(missing_ok=True)

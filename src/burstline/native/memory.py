@@ -1,0 +1,219 @@
+"""Memory for compiled code: loads, stores, atomics and prefetch over plain addresses, as LLVM instructions.
+
+Addresses and values are int64 throughout: Numba's uint64 and a literal would unify to float64. Importing this file
+imports Numba; only code that is about to compile does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba.core import types
+from numba.core.imputils import lower_builtin
+from numba.core.typing.templates import ConcreteTemplate, builtin_registry, signature
+
+from burstline.native.words import be8, be16, be32, put16
+
+I8, I16, I32, I64 = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64)
+I128 = ir.IntType(128)
+i64 = types.int64
+Emit = Callable[..., Any]
+LOWERED: set[Any] = set()  # Python functions that are instructions in compiled code, not to be compiled themselves
+
+
+class Primitive:
+    """A name that compiled code calls and Python cannot: it stands for a few instructions."""
+
+    def __init__(self, name: str) -> None:
+        self.__name__ = name
+
+    def __call__(self, *args: Any) -> Any:
+        raise TypeError(f"{self.__name__} exists in compiled code only")
+
+
+def define(function: Any, returns: types.Type, *arguments: types.Type) -> Callable[[Emit], Any]:
+    """Teach Numba that `function` over these types is the instructions that `emit(builder, *args)` makes."""
+
+    def register(emit: Emit) -> Any:
+        body = {"key": function, "cases": [signature(returns, *arguments)]}
+        template = type(f"{function.__name__}_template", (ConcreteTemplate,), body)
+        LOWERED.add(function)
+        builtin_registry.register_global(function, types.Function(template))
+
+        @lower_builtin(function, *arguments)
+        def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            value = emit(builder, *args)
+            return context.get_dummy_value() if value is None else value
+
+        return function
+
+    return register
+
+
+def primitive(name: str, returns: types.Type, *arguments: types.Type) -> Callable[[Emit], Any]:
+    return define(Primitive(name), returns, *arguments)
+
+
+def pointer(builder: ir.IRBuilder, address: ir.Value) -> ir.Value:
+    return builder.inttoptr(address, ir.PointerType())
+
+
+def load(builder: ir.IRBuilder, address: ir.Value, width: ir.IntType, align: int = 1) -> ir.Value:
+    value = builder.load(pointer(builder, address), typ=width)
+    value.align = align
+    return value
+
+
+def store(builder: ir.IRBuilder, value: ir.Value, address: ir.Value, align: int = 1) -> None:
+    builder.store(value, pointer(builder, address)).align = align
+
+
+def load_big_endian(builder: ir.IRBuilder, address: ir.Value, width: int) -> ir.Value:
+    """`width` bytes (1 to 8) as an integer of exactly that many bytes."""
+    whole = ir.IntType(8 * width)
+    if width == 1:
+        return load(builder, address, whole)
+    if width == 6:  # LLVM has no good 48-bit load: 32 + 16
+        high = builder.zext(load_big_endian(builder, address, 4), ir.IntType(48))
+        low = builder.zext(load_big_endian(builder, builder.add(address, I64(4)), 2), ir.IntType(48))
+        return builder.or_(builder.shl(high, ir.IntType(48)(16)), low)
+    return builder.bswap(load(builder, address, whole))
+
+
+def store_big_endian(builder: ir.IRBuilder, value: ir.Value, address: ir.Value, width: int) -> None:
+    if width == 6:
+        store_big_endian(builder, builder.trunc(builder.lshr(value, value.type(16)), I32), address, 4)
+        store_big_endian(builder, builder.trunc(value, I16), builder.add(address, I64(4)), 2)
+        return
+    store(builder, value if width == 1 else builder.bswap(value), address)
+
+
+def _loader(name: str, width: ir.IntType) -> Any:
+    return primitive(name, i64, i64)(lambda b, address: _widen(b, load(b, address, width)))
+
+
+def _widen(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    return value if value.type == I64 else builder.zext(value, I64)
+
+
+def _narrow(builder: ir.IRBuilder, value: ir.Value, width: ir.IntType) -> ir.Value:
+    return value if width == I64 else builder.trunc(value, width)
+
+
+def _storer(name: str, width: ir.IntType) -> Any:
+    return primitive(name, types.void, i64, i64)(
+        lambda b, address, value: store(b, _narrow(b, value, width), address)
+    )
+
+
+load8, load16, load32, load64 = (_loader(f"load{w.width}", w) for w in (I8, I16, I32, I64))
+store8, store16, store32, store64 = (_storer(f"store{w.width}", w) for w in (I8, I16, I32, I64))
+
+for _function, _width in ((be8, 1), (be16, 2), (be32, 4)):
+    define(_function, i64, i64, i64)(
+        lambda b, data, at, w=_width: _widen(b, load_big_endian(b, b.add(data, at), w))
+    )
+
+
+define(put16, types.void, i64, i64, i64)(
+    lambda b, data, at, value: store_big_endian(b, b.trunc(value, I16), b.add(data, at), 2)
+)
+
+
+@primitive("swap16", i64, i64)
+def swap16(b: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    return b.zext(b.bswap(b.trunc(value, I16)), I64)
+
+
+@primitive("swap32", i64, i64)
+def swap32(b: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    return b.zext(b.bswap(b.trunc(value, I32)), I64)
+
+
+@primitive("shift_right", i64, i64, i64)
+def shift_right(b: ir.IRBuilder, value: ir.Value, n: ir.Value) -> ir.Value:
+    """Zeros come in from the left, unlike Python's `>>` on a negative number."""
+    return b.lshr(value, n)
+
+
+@primitive("unsigned_divide", i64, i64, i64)
+def unsigned_divide(b: ir.IRBuilder, value: ir.Value, by: ir.Value) -> ir.Value:
+    return b.udiv(value, by)
+
+
+@primitive("scale", i64, i64, i64, i64)
+def scale(b: ir.IRBuilder, value: ir.Value, factor: ir.Value, bits: ir.Value) -> ir.Value:
+    """`value * factor >> bits`, unsigned, with 128 bits in between."""
+    product = b.mul(b.zext(value, I128), b.zext(factor, I128))
+    return b.trunc(b.lshr(product, b.zext(bits, I128)), I64)
+
+
+@primitive("mix", i64, i64, i64)
+def mix(b: ir.IRBuilder, x: ir.Value, y: ir.Value) -> ir.Value:
+    """Both halves of the 128-bit product, folded: the mixer of Wang Yi's wyhash."""
+    product = b.mul(b.zext(x, I128), b.zext(y, I128))
+    return b.xor(b.trunc(product, I64), b.trunc(b.lshr(product, I128(64)), I64))
+
+
+@primitive("copy", types.void, i64, i64, i64)
+def copy(b: ir.IRBuilder, to: ir.Value, source: ir.Value, n: ir.Value) -> None:
+    """memcpy: the ranges do not overlap."""
+    _intrinsic(b, "llvm.memcpy.p0.p0.i64", [pointer(b, to), pointer(b, source), n, ir.IntType(1)(0)])
+
+
+@primitive("move", types.void, i64, i64, i64)
+def move(b: ir.IRBuilder, to: ir.Value, source: ir.Value, n: ir.Value) -> None:
+    """memmove: the ranges may overlap."""
+    _intrinsic(b, "llvm.memmove.p0.p0.i64", [pointer(b, to), pointer(b, source), n, ir.IntType(1)(0)])
+
+
+@primitive("clear", types.void, i64, i64)
+def clear(b: ir.IRBuilder, to: ir.Value, n: ir.Value) -> None:
+    _intrinsic(b, "llvm.memset.p0.i64", [pointer(b, to), I8(0), n, ir.IntType(1)(0)])
+
+
+@primitive("prefetch", types.void, i64)
+def prefetch(b: ir.IRBuilder, address: ir.Value) -> None:
+    """Into all cache levels, for a write that follows a read."""
+    _intrinsic(b, "llvm.prefetch.p0", [pointer(b, address), I32(1), I32(3), I32(1)])
+
+
+@primitive("cycles", i64)
+def cycles(b: ir.IRBuilder) -> ir.Value:
+    """The time-stamp counter."""
+    return _intrinsic(b, "llvm.readcyclecounter", [], I64)
+
+
+@primitive("load_acquire", i64, i64)
+def load_acquire(b: ir.IRBuilder, address: ir.Value) -> ir.Value:
+    return b.load_atomic(pointer(b, address), "acquire", 8, typ=I64)
+
+
+@primitive("store_release", types.void, i64, i64)
+def store_release(b: ir.IRBuilder, address: ir.Value, value: ir.Value) -> None:
+    b.store_atomic(value, b.inttoptr(address, I64.as_pointer()), "release", 8)
+
+
+@primitive("fetch_add", i64, i64, i64)
+def fetch_add(b: ir.IRBuilder, address: ir.Value, value: ir.Value) -> ir.Value:
+    return b.atomic_rmw("add", b.inttoptr(address, I64.as_pointer()), value, "acq_rel")
+
+
+def _intrinsic(builder: ir.IRBuilder, name: str, args: list[ir.Value], returns: ir.Type | None = None) -> ir.Value:
+    kind = ir.FunctionType(returns or ir.VoidType(), [a.type for a in args])
+    function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+    return builder.call(function, args)
+
+
+def external(name: str, parameters: int) -> Any:
+    """A C function of int64 or pointer parameters that returns int64: libc's, DPDK's, or one of `chain.py`."""
+
+    def emit(b: ir.IRBuilder, *args: ir.Value) -> ir.Value:
+        function = b.module.globals.get(name) or ir.Function(
+            b.module, ir.FunctionType(I64, [I64] * parameters), name
+        )
+        return b.call(function, args)
+
+    return primitive(name, i64, *[i64] * parameters)(emit)

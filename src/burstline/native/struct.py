@@ -1,0 +1,197 @@
+"""Structures in memory that Python, compiled code and NumPy agree on: fields with types, laid out without padding.
+
+`Record` (what flow tables hold) and the engine's own contexts are both declared this way:
+
+    class Flow(Record):
+        packets: u64
+        first_seen: cold[u64]
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any, ClassVar, Literal
+
+from burstline.errors import UsageError
+
+FieldKind = Literal["uint", "int", "float", "bool", "ipv4", "ipv6", "bytes"]
+
+
+@dataclass(frozen=True)
+class FieldType:
+    """The type of a field: its kind, its size in bytes, and whether it is kept out of the hot cache line."""
+
+    name: str
+    kind: FieldKind
+    size: int
+    is_cold: bool = False
+
+    @property
+    def align(self) -> int:
+        return 8 if self.kind == "ipv6" else 1 if self.kind == "bytes" else self.size
+
+    @property
+    def numpy(self) -> Any:
+        code = {"uint": "u", "int": "i", "float": "f"}.get(self.kind)
+        if code:
+            return f"{code}{self.size}"
+        return {"bool": "?", "ipv4": "u4", "ipv6": ("u1", (16,)), "bytes": f"S{self.size}"}[self.kind]
+
+    @property
+    def zero(self) -> Any:
+        return {
+            "float": 0.0,
+            "bool": False,
+            "ipv4": IPv4Address(0),
+            "ipv6": IPv6Address(0),
+            "bytes": bytes(self.size),
+        }.get(self.kind, 0)
+
+    def stored(self, value: Any) -> Any:
+        """What a field of this type holds after `value` was assigned to it: truncated as memory would."""
+        if self.kind in ("uint", "int"):
+            bits = 8 * self.size
+            value = int(value) & ((1 << bits) - 1)
+            return value - (1 << bits) if self.kind == "int" and value >> (bits - 1) else value
+        if self.kind == "float":
+            return float(value)
+        if self.kind == "bool":
+            return bool(value)
+        if self.kind == "ipv4":
+            return IPv4Address(int(value) & 0xFFFFFFFF)
+        if self.kind == "ipv6":
+            return IPv6Address(int(value))
+        return bytes(value)[: self.size].ljust(self.size, b"\0")
+
+
+class _Bytes:
+    """`bytes_[n]`: up to n bytes, zero-padded."""
+
+    def __getitem__(self, size: int) -> FieldType:
+        if not isinstance(size, int) or not 1 <= size <= 4096:
+            raise UsageError(f"bytes_[{size!r}] is not a field type", "give a size from 1 to 4096 bytes")
+        return FieldType(f"bytes_[{size}]", "bytes", size)
+
+
+class _Cold:
+    """`cold[u64]`: a field seldom touched, laid out after all hot ones."""
+
+    def __getitem__(self, kind: FieldType) -> FieldType:
+        return FieldType(f"cold[{kind.name}]", kind.kind, kind.size, True)
+
+
+FIELD_TYPES = {
+    name: FieldType(name, kind, size)
+    for name, kind, size in (
+        *((f"u{8 * n}", "uint", n) for n in (1, 2, 4, 8)),
+        *((f"i{8 * n}", "int", n) for n in (1, 2, 4, 8)),
+        ("f32", "float", 4),
+        ("f64", "float", 8),
+        ("boolean", "bool", 1),
+        ("ipv4", "ipv4", 4),
+        ("ipv6", "ipv6", 16),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A field with its place."""
+
+    name: str
+    type: FieldType
+    offset: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Fields in memory order; `size` is a multiple of `align`."""
+
+    name: str
+    slots: tuple[Slot, ...]
+    size: int
+    align: int
+
+    def __iter__(self) -> Iterator[Slot]:
+        return iter(self.slots)
+
+    def slot(self, name: str) -> Slot | None:
+        return next((s for s in self.slots if s.name == name), None)
+
+    def offset(self, name: str) -> int:
+        slot = self.slot(name)
+        if slot is None:
+            raise KeyError(name)
+        return slot.offset
+
+    def numpy(self, itemsize: int | None = None, base: int = 0) -> dict[str, Any]:
+        """What `numpy.dtype` takes, with the fields `base` bytes into an item."""
+        return {
+            "names": [s.name for s in self.slots],
+            "formats": [s.type.numpy for s in self.slots],
+            "offsets": [s.offset + base for s in self.slots],
+            "itemsize": itemsize or self.size,
+        }
+
+
+def lay_out(name: str, fields: dict[str, FieldType]) -> Layout:
+    """Hot fields first, and by falling alignment within each half, so that no padding lies between any two."""
+    slots = []
+    at = 0
+    for field, kind in sorted(fields.items(), key=lambda item: (item[1].is_cold, -item[1].align)):
+        at = -(-at // kind.align) * kind.align
+        slots.append(Slot(field, kind, at))
+        at += kind.size
+    align = max((s.type.align for s in slots), default=1)
+    return Layout(name, tuple(slots), -(-at // align) * align, align)
+
+
+class Struct:
+    """Base of declared structures; subclasses get `layout` from their annotations. In plain Python an instance holds
+    its values, truncated as memory would truncate them."""
+
+    layout: ClassVar[Layout]
+
+    def __init_subclass__(cls) -> None:
+        fields: dict[str, FieldType] = {}
+        for base in reversed(cls.__mro__):
+            if base in (object, Struct):
+                continue
+            for name, kind in inspect.get_annotations(base, eval_str=True).items():
+                if isinstance(kind, FieldType):
+                    fields[name] = kind
+                elif name != "layout" and "ClassVar" not in str(kind):
+                    raise UsageError(
+                        f"{cls.__name__}.{name}: {kind!r} is not a field type",
+                        f"use one of {', '.join(FIELD_TYPES)}, bytes_[n], cold[...]",
+                    )
+        cls.layout = lay_out(cls.__name__, fields)
+        for slot in cls.layout:
+            setattr(cls, slot.name, _Value(slot))
+
+    def __init__(self) -> None:
+        self._values = {s.name: s.type.zero for s in self.layout}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in self._values.items())})"
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name != "_values" and self.layout.slot(name) is None:
+            raise AttributeError(f"{type(self).__name__} has no field {name!r}")
+        super().__setattr__(name, value)
+
+
+class _Value:
+    """One field of an interpreted structure."""
+
+    def __init__(self, slot: Slot) -> None:
+        self.slot = slot
+
+    def __get__(self, instance: Struct | None, owner: type) -> Any:
+        return self if instance is None else instance._values[self.slot.name]
+
+    def __set__(self, instance: Struct, value: Any) -> None:
+        instance._values[self.slot.name] = self.slot.type.stored(value)

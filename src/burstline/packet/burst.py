@@ -1,0 +1,66 @@
+"""The burst: packets that are processed together, as columns in one block of memory with fixed offsets.
+
+A column is an array with one element per packet. Each column starts one cache line further into its 4 KiB page than
+the one before, so that the columns of one packet do not compete for the same L1 set.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+LINE = 64
+
+
+@dataclass(frozen=True)
+class Column:
+    name: str
+    width: int  # bytes an element
+    meaning: str
+    signed: bool = False
+
+
+COLUMNS = (
+    Column("data", 8, "address of the packet's first byte"),
+    Column("captured", 4, "bytes there"),
+    Column("length", 4, "bytes on the wire"),
+    Column("time", 8, "nanoseconds since the epoch", True),
+    Column("port", 2, "where it came from"),
+    Column("link", 1, "link layer, a LINK_ number of the parser"),
+    Column("owner", 1, "the worker that runs the stages over it"),
+    Column("present", 4, "bit set of headers"),
+    Column("l3", 4, "offset of the IP or ARP header"),
+    Column("l4", 4, "offset of the transport header"),
+    Column("payload", 4, "offset of the payload"),
+    Column("end", 4, "offset of the payload's end"),
+    Column("proto", 2, "IP protocol, or EtherType without IP"),
+    Column("vlan_depth", 1, "number of VLAN tags"),
+    Column("verdict", 4, "what the stages said: kind in the low 8 bits, argument above"),
+    Column("hash", 8, "of the flow key"),
+    Column("key", 40, "flow key: protocol, IP version, ports, addresses (state/flow_key.py)"),
+    Column("mbuf", 8, "DPDK's handle of the packet"),
+)
+
+
+@dataclass(frozen=True)
+class Burst:
+    """Offsets of all columns for bursts of up to `capacity` packets."""
+
+    capacity: int
+
+    @cached_property
+    def offsets(self) -> dict[str, int]:
+        offsets, at = {}, 0
+        for k, column in enumerate(COLUMNS):
+            at = -(-at // 4096) * 4096 + k * LINE if self.capacity >= 1024 else -(-at // LINE) * LINE
+            offsets[column.name] = at
+            at += column.width * self.capacity
+        return offsets
+
+    @property
+    def size(self) -> int:
+        last = COLUMNS[-1]
+        return -(-(self.offsets[last.name] + last.width * self.capacity) // 4096) * 4096
+
+
+COLUMN = {c.name: c for c in COLUMNS}

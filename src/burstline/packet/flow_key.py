@@ -1,0 +1,29 @@
+"""The flow key: 40 bytes that say which flow a packet belongs to; one direction of a 5-tuple.
+
+    byte 0       protocol        1  IP version, 0 without IP       2, 4  ports, little-endian
+    byte 8       IPv4: source, destination (4 bytes each); IPv6: 16 bytes each, from the packet as they are
+Without IP the source port is the EtherType, so that such packets count as one flow per EtherType.
+"""
+
+from __future__ import annotations
+
+from burstline.packet.parser import IPV4, IPV6, Parsed, has_ports
+
+KEY_SIZE = 40
+
+
+def flow_key(data: bytes | bytearray | memoryview, parsed: Parsed) -> bytes:
+    """The key of a packet in plain Python; `flow_key_kernel.py` is the compiled one."""
+    proto, l3 = parsed.proto, parsed.l3
+    sport = dport = 0
+    if has_ports(parsed.present, proto, parsed.l4, parsed.end):
+        sport = int.from_bytes(data[parsed.l4 : parsed.l4 + 2], "big")
+        dport = int.from_bytes(data[parsed.l4 + 2 : parsed.l4 + 4], "big")
+    if parsed.present & IPV4:
+        version, addresses = 4, bytes(data[l3 + 12 : l3 + 20])
+    elif parsed.present & IPV6:
+        version, addresses = 6, bytes(data[l3 + 8 : l3 + 40])
+    else:
+        version, addresses, sport, proto = 0, b"", proto, 0
+    head = bytes((proto, version)) + sport.to_bytes(2, "little") + dport.to_bytes(2, "little") + b"\0\0"
+    return (head + addresses).ljust(KEY_SIZE, b"\0")

@@ -1,0 +1,65 @@
+"""The compiled flow key, its hash, and the worker that owns the flow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from burstline.native.memory import be16, load64, mix, store64
+from burstline.packet.parser import IPV4, IPV6, has_ports
+
+# Odd numbers with as many ones as zeros, as Wang Yi's wyhash uses them.
+SECRET_1 = -0x5F89E29B87429BD1
+SECRET_2 = 0x1D8E4E27C47D124F
+SECRET_3 = -0x14C4CC4CB0A7C4CB
+
+
+def set_flow_key(burst: Any, i: int) -> None:
+    """Fill the `key` and `hash` columns of a parsed packet."""
+    data, present, proto = burst.data[i], burst.present[i], burst.proto[i]
+    l3, l4 = burst.l3[i], burst.l4[i]
+    key = burst.key[i]
+    ports = 0
+    if has_ports(present, proto, l4, burst.end[i]):
+        ports = be16(data, l4) << 16 | be16(data, l4 + 2) << 32
+    if present & IPV4:
+        head = proto | 4 << 8 | ports
+        addresses = load64(data + l3 + 12)
+        store64(key, head)
+        store64(key + 8, addresses)
+        store64(key + 16, 0)
+        store64(key + 24, 0)
+        store64(key + 32, 0)
+        burst.hash[i] = mix(head ^ SECRET_1, addresses ^ SECRET_2)
+    elif present & IPV6:
+        head = proto | 6 << 8 | ports
+        source, source_low = load64(data + l3 + 8), load64(data + l3 + 16)
+        target, target_low = load64(data + l3 + 24), load64(data + l3 + 32)
+        store64(key, head)
+        store64(key + 8, source)
+        store64(key + 16, source_low)
+        store64(key + 24, target)
+        store64(key + 32, target_low)
+        half = mix(head ^ SECRET_1, source ^ SECRET_2) ^ mix(source_low ^ SECRET_3, target ^ SECRET_1)
+        burst.hash[i] = mix(half ^ SECRET_2, target_low ^ SECRET_3)
+    else:
+        head = proto << 16
+        store64(key, head)
+        store64(key + 8, 0)
+        store64(key + 16, 0)
+        store64(key + 24, 0)
+        store64(key + 32, 0)
+        burst.hash[i] = mix(head ^ SECRET_1, SECRET_2)
+
+
+def owner_of(burst: Any, i: int, workers: int) -> int:
+    """Which worker runs the stages: the same for both directions of a flow, as with symmetric RSS."""
+    key = burst.key[i]
+    head = load64(key)
+    ports = (head >> 16 ^ head >> 32) & 0xFFFF
+    if head >> 8 & 0xFF == 4:
+        pair = load64(key + 8)
+        pair = (pair ^ pair >> 32) & 0xFFFFFFFF
+    else:
+        pair = load64(key + 8) ^ load64(key + 24) ^ load64(key + 16) ^ load64(key + 32)
+    scattered = mix(ports << 8 ^ (head & 0xFF) ^ SECRET_3, pair ^ SECRET_1)
+    return (scattered & 0xFFFF) * workers >> 16

@@ -1,0 +1,44 @@
+"""What a pipeline's compiled code depends on, told apart without importing the compiler."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv6Address
+from types import FunctionType
+from typing import Any
+
+from burstline.native.cache import code_of
+from burstline.pipeline.pipeline import Chain, Pipeline, reachable
+from burstline.pipeline.references import references
+from burstline.pipeline.stage import Stage
+from burstline.pipeline.verdict import Verdict
+from burstline.state.base import State
+
+_PLAIN = (bool, int, float, str, bytes, tuple, type(None), Verdict, IPv4Address, IPv6Address)
+
+
+def fingerprint(pipeline: Pipeline) -> Iterator[Any]:
+    """Parts for `native.cache.key_of`: the graph, each function's code, and every value that it names."""
+    chains, state = pipeline.chains, pipeline.state
+    numbers = {id(s): k for k, s in enumerate(state)}
+    for chain in chains:
+        yield tuple(stage.name for stage in chain.stages)
+        for stage in chain.stages:
+            for function in reachable(stage.function):
+                yield function.__qualname__, code_of(function.__code__), function.__defaults__
+                for name, value in references(function):
+                    yield name, _value(value, numbers, chains)
+    for each in state:
+        yield type(each).__name__, each.signature()
+
+
+def _value(value: Any, numbers: dict[int, int], chains: tuple[Chain, ...]) -> Any:
+    if isinstance(value, State):
+        return "state", numbers[id(value)]
+    if isinstance(value, Chain):
+        return "chain", chains.index(value)
+    if isinstance(value, _PLAIN):
+        return type(value).__name__, value
+    if isinstance(value, (FunctionType, Stage)):
+        return "function", value.__qualname__
+    return type(value).__name__, getattr(value, "__name__", "")

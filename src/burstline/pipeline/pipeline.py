@@ -1,0 +1,102 @@
+"""Pipelines and chains: pure data, a graph of stages that any engine can bind to cores, ports and memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any
+
+from burstline.errors import UsageError
+from burstline.pipeline.references import references
+from burstline.pipeline.stage import Stage
+from burstline.state.base import State
+
+
+class Chain:
+    """Stages in a row. A stage hands a packet to another chain by returning it: `return dns`."""
+
+    def __init__(self, *stages: Stage, name: str | None = None) -> None:
+        for stage in stages:
+            if not isinstance(stage, Stage):
+                raise UsageError(
+                    f"{stage!r} is not a stage", "put @bl.stage above the function and pass the function itself"
+                )
+        if not stages:
+            raise UsageError("a chain needs at least one stage", "bl.Chain(first, second)")
+        self.stages = stages
+        self.name = name or stages[0].name
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(s.name for s in self.stages)})"
+
+
+class Pipeline(Chain):
+    """The chain that packets enter. `Pipeline(first, second, ...)`; all state and chains are found in the stages."""
+
+    def __init__(self, *stages: Stage, name: str | None = None) -> None:
+        super().__init__(*stages, name=name or "main")
+        self._at_end: list[Callable[[Any], None]] = []
+        self.chains = self._find_chains()
+
+    def _find_chains(self) -> tuple[Chain, ...]:
+        """This chain and all that its stages can hand packets to; a way back is refused."""
+        found: list[Chain] = []
+
+        def visit(chain: Chain, path: tuple[Chain, ...]) -> None:
+            if chain in path:
+                way = " -> ".join(c.name for c in (*path[path.index(chain) :], chain))
+                raise UsageError(f"chains lead in a circle: {way}", "a packet must come to an end; break the circle")
+            if chain in found:
+                return
+            found.append(chain)
+            for stage in chain.stages:
+                for target in targets(stage):
+                    visit(target, (*path, chain))
+
+        visit(self, ())
+        return tuple(found)
+
+    @property
+    def state(self) -> tuple[State, ...]:
+        """Every state object that the stages name, in order of first appearance."""
+        found: list[State] = []
+        for chain in self.chains:
+            for stage in chain.stages:
+                for function in reachable(stage.function):
+                    for _, value in references(function):
+                        if isinstance(value, State) and not any(value is s for s in found):
+                            found.append(value)
+        return tuple(found)
+
+    def at_end(self, function: Callable[[Any], None]) -> Callable[[Any], None]:
+        """Decorator: call `function(report)` when a run is over, with all state merged and readable."""
+        self._at_end.append(function)
+        return function
+
+    def finish(self, report: Any) -> None:
+        """Call everything that `at_end` registered. The engine does."""
+        for function in self._at_end:
+            function(report)
+
+
+def reachable(function: FunctionType) -> list[FunctionType]:
+    """The function and every plain Python function that it calls by name, burstline's own excepted."""
+    found: list[FunctionType] = []
+    waiting = [function]
+    while waiting:
+        current = waiting.pop(0)
+        if current in found:
+            continue
+        found.append(current)
+        for _, value in references(current):
+            if isinstance(value, FunctionType) and not value.__module__.startswith("burstline."):
+                waiting.append(value)
+    return found
+
+
+def targets(stage: Stage) -> list[Chain]:
+    """The chains that a stage names."""
+    found: list[Chain] = []
+    for function in reachable(stage.function):
+        found += [v for _, v in references(function) if isinstance(v, Chain) and v not in found]
+    return found

@@ -1,0 +1,169 @@
+"""What the compiled capture reader and writer share with Python: their structures, and the start of a file."""
+
+from __future__ import annotations
+
+import os
+import struct
+
+from burstline.native.fieldtypes import i64
+from burstline.native.struct import Struct
+from burstline.ports import capture_format as form
+from burstline.ports.capture_format import CaptureError, Fault
+from burstline.ports.decompress import Feeder
+from burstline.state.region import Block, Region
+
+CHUNK = 128 << 10  # bytes read at once: they stay in L2 until the stages are done with them
+MIN_RECORD = 16  # the least bytes a packet takes in a file
+CHUNK_PACKETS = CHUNK // MIN_RECORD
+BUFFER = CHUNK + form.BLOCK_MAX + 4096  # room for the largest block, of which memory is used only when one comes
+INTERFACES = 1 << 16
+READ_FAILED = 100  # a fault of the system's, not of the file: the value is errno
+
+
+class Interface(Struct):
+    """A described interface; its timestamps become nanoseconds by `stamp * factor / divisor >> shift`, + `offset`."""
+
+    linktype: i64
+    snaplen: i64
+    factor: i64
+    divisor: i64
+    shift: i64
+    offset: i64
+
+
+class Capture(Struct):
+    """An open capture: the state of the walk, which the holder of the turn changes."""
+
+    turn: i64  # the number of the chunk that is walked next
+    last: i64  # the last chunk that there is, once known; before that, the largest number
+    fd: i64
+    seekable: i64
+    is_pcapng: i64
+    swapped: i64  # its byte order is not this host's
+    unit: i64  # pcap: nanoseconds in one unit of the fraction
+    next_offset: i64  # where the next record starts, in the file
+    stream_offset: i64  # bytes of a stream read so far
+    interfaces: i64  # address of the table
+    interface_count: i64
+    section_first: i64  # the first interface of this section
+    fault: i64
+    fault_offset: i64
+    fault_value: i64
+    stop: i64  # address of the engine's stop flag
+
+
+class Chunk(Struct):
+    """A piece of a capture in memory and the burst of its packets."""
+
+    ready: i64  # number of the chunk that it holds + 1, once its packets may be processed
+    remaining: i64  # workers that have not processed it yet
+    buffer: i64
+    burst: i64
+    base: i64  # where the buffer's first byte lies in the file
+    have: i64  # bytes in the buffer
+    packets: i64
+
+
+class OpenCapture:
+    """A capture file, opened and ready for the compiled walk. Raises `CaptureError` when it is none."""
+
+    def __init__(self, path: str) -> None:
+        self.feeder = Feeder(path)
+        self.name = self.feeder.name
+        self.head = b""
+        self.table = Region(INTERFACES * Interface.layout.size)
+        self.block = Block(Capture.layout)
+        self.block.set(
+            last=(1 << 62),
+            fd=self.feeder.fd,
+            seekable=int(self.feeder.seekable),
+            interfaces=self.table.address,
+        )
+        try:
+            self._begin()
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self) -> None:
+        head = self._first(4)
+        if not head:
+            self.feeder.finish()
+            raise CaptureError(self.name, 0, Fault.EMPTY)
+        if len(head) < 4:
+            self.feeder.finish()
+            raise CaptureError(self.name, 0, Fault.CUT_HEADER)
+        if int.from_bytes(head, "big") == form.SECTION_HEADER:
+            self.block.set(is_pcapng=1)
+            self.head = b"" if self.feeder.seekable else head
+            return
+        for order in ("<", ">"):
+            magic = struct.unpack(order + "I", head)[0]
+            if magic in (form.PCAP_MAGIC_US, form.PCAP_MAGIC_NS):
+                self._pcap(order, magic, head)
+                return
+        raise CaptureError(self.name, 0, Fault.NOT_A_CAPTURE, int.from_bytes(head, "big"))
+
+    def _pcap(self, order: str, magic: int, head: bytes) -> None:
+        header = self._first(form.PCAP_HEADER) if self.feeder.seekable else head + self._more(form.PCAP_HEADER - 4)
+        if len(header) < form.PCAP_HEADER:
+            self.feeder.finish()
+            raise CaptureError(self.name, 0, Fault.CUT_HEADER)
+        major, linktype = struct.unpack(order + "4xH14xI", header)
+        if major != form.PCAP_VERSION[0]:
+            raise CaptureError(self.name, 0, Fault.VERSION, major)
+        self.block.set(
+            swapped=int(order == ">"),
+            unit=1 if magic == form.PCAP_MAGIC_NS else 1000,
+            next_offset=form.PCAP_HEADER,
+            stream_offset=form.PCAP_HEADER,
+            interface_count=1,
+        )
+        self.table.set_i64(Interface.layout.offset("linktype"), linktype & form.PCAP_LINKTYPE_MASK)
+
+    def _first(self, count: int) -> bytes:
+        """The first bytes: a file keeps them, of a stream they are gone."""
+        if self.feeder.seekable:
+            return os.pread(self.feeder.fd, count, 0)
+        return self.feeder.head + self._more(count - len(self.feeder.head))
+
+    def _more(self, count: int) -> bytes:
+        data = b""
+        while len(data) < count and (piece := os.read(self.feeder.fd, count - len(data))):
+            data += piece
+        return data
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of a regular file, to show progress by."""
+        return os.fstat(self.feeder.fd).st_size if self.feeder.seekable else None
+
+    @property
+    def position(self) -> int:
+        return self.block.get("next_offset")
+
+    def linktypes(self) -> list[int]:
+        """The link type of each interface described so far."""
+        step, at = Interface.layout.size, Interface.layout.offset("linktype")
+        return [self.table.i64(k * step + at) for k in range(self.block.get("interface_count"))]
+
+    def finish(self) -> None:
+        """After the walk came to its end: raise what ended it early, if anything did."""
+        fault = self.block.get("fault")
+        if fault == READ_FAILED:
+            raise CaptureReadError(self.name, self.block.get("fault_value"))
+        self.feeder.finish()
+        if fault:
+            raise CaptureError(
+                self.name, self.block.get("fault_offset"), Fault(fault), self.block.get("fault_value")
+            )
+
+    def close(self) -> None:
+        self.feeder.close()
+
+
+class CaptureReadError(CaptureError):
+    """The system could not read the file."""
+
+    def __init__(self, name: str, error: int) -> None:
+        super(CaptureError, self).__init__(f"cannot read {name}: {os.strerror(error)}")

@@ -1,0 +1,340 @@
+"""The compiled capture reader: from a chunk of a pcap or pcapng file to the packets of a burst.
+
+A chunk owns the records that start in it. Chunks of a regular file are read by whoever gets to them, in parallel; the
+walk from record to record goes in turn, because only the end of one chunk tells where the next one's records start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from burstline.native.memory import (
+    external,
+    load16,
+    load32,
+    load64,
+    load_acquire,
+    scale,
+    store32,
+    swap16,
+    swap32,
+    unsigned_divide,
+)
+from burstline.native.types import reference
+from burstline.ports import capture_format as form
+from burstline.ports.capture_file import CHUNK, INTERFACES, READ_FAILED, Interface
+from burstline.ports.link_layer import link_of
+
+pread = external("pread", 4)
+read = external("read", 3)
+poll = external("poll", 3)
+errno_location = external("__errno_location", 0)
+interface_at = reference(Interface)
+
+INTERFACE_SIZE = Interface.layout.size
+CUT_RECORD, CUT_HEADER, CAPTURED = int(form.Fault.CUT_RECORD), int(form.Fault.CUT_HEADER), int(form.Fault.CAPTURED)
+BLOCK_LENGTH, BLOCK_TRAILER = int(form.Fault.BLOCK_LENGTH), int(form.Fault.BLOCK_TRAILER)
+BLOCK_SHORT, BYTE_ORDER = int(form.Fault.BLOCK_SHORT), int(form.Fault.BYTE_ORDER)
+VERSION, INTERFACE, OPTIONS = int(form.Fault.VERSION), int(form.Fault.INTERFACE), int(form.Fault.OPTIONS)
+EINTR = 4
+POLLIN, POLL_MS = 1, 50
+
+
+def stop(capture: Any, fault: int, offset: int, value: int) -> None:
+    if capture.fault == 0:
+        capture.fault = fault
+        capture.fault_offset = offset
+        capture.fault_value = value
+
+
+def fill(capture: Any, chunk: Any, want: int) -> bool:
+    """Read on until the buffer holds `want` bytes; False at the end of the file, or when reading failed."""
+    while chunk.have < want:
+        if not more(capture, chunk, want - chunk.have):
+            return False
+    return True
+
+
+def more(capture: Any, chunk: Any, count: int) -> bool:
+    """Up to `count` more bytes, at least one; False when there are none."""
+    while load_acquire(capture.stop) == 0:
+        to = chunk.buffer + chunk.have
+        if capture.seekable:
+            got = pread(capture.fd, to, count, chunk.base + chunk.have)
+        else:
+            wait_readable(capture, chunk.buffer - 8)
+            got = read(capture.fd, to, count)
+        if got >= 0:
+            chunk.have += got
+            return got > 0
+        error = load32(errno_location())
+        if error != EINTR:
+            stop(capture, READ_FAILED, 0, error)
+            return False
+    return False
+
+
+def wait_readable(capture: Any, pollfd: int) -> None:
+    """Until there is something to read, or the engine is to stop. `pollfd` has room for poll(2)'s structure."""
+    ready = 0
+    while ready == 0 and load_acquire(capture.stop) == 0:
+        store32(pollfd, capture.fd)
+        store32(pollfd + 4, POLLIN)
+        ready = poll(pollfd, 1, POLL_MS) & 0xFFFFFFFF
+
+
+def read_chunk(capture: Any, chunk: Any, number: int) -> None:
+    """A regular file's chunk, before its turn has come: only the walk has to wait."""
+    chunk.base = number * CHUNK
+    more(capture, chunk, CHUNK)
+
+
+def walker(is_pcapng: bool) -> Callable[[Any, Any, Any, int], None]:
+    """The walk over the records of one of the two formats."""
+    walk_records = walk_pcapng if is_pcapng else walk_pcap
+
+    def walk(capture: Any, chunk: Any, burst: Any, number: int) -> None:
+        """Find the packets of chunk `number`, in turn; sets `capture.last` when it is the last one."""
+        at = 0
+        limit = CHUNK
+        if capture.seekable:
+            at = capture.next_offset - chunk.base
+        else:
+            chunk.base = capture.stream_offset
+            more(capture, chunk, CHUNK - chunk.have)
+            limit = max(chunk.have, 1)
+        at = walk_records(capture, chunk, burst, at, limit, number)
+        capture.next_offset = chunk.base + at
+        capture.stream_offset = chunk.base + chunk.have
+
+    return walk
+
+
+def walk_pcap(capture: Any, chunk: Any, burst: Any, at: int, limit: int, number: int) -> int:
+    """draft-ietf-opsawg-pcap: seconds, fraction, captured length, length on the wire, then the packet."""
+    n = 0
+    buffer, swapped, unit = chunk.buffer, capture.swapped, capture.unit
+    link = link_of(interface_at(capture.interfaces).linktype)
+    have = chunk.have
+    while at < limit:
+        if at + 16 > have:
+            complete = fill(capture, chunk, at + 16)
+            have = chunk.have
+            if not complete:
+                if at < have:
+                    stop(capture, CUT_RECORD, chunk.base + at, 0)
+                capture.last = number
+                break
+        record = buffer + at
+        seconds, fraction = load32(record), load32(record + 4)
+        captured, length = load32(record + 8), load32(record + 12)
+        if swapped:
+            seconds, fraction, captured, length = swap32(seconds), swap32(fraction), swap32(captured), swap32(length)
+        if captured > form.MAX_CAPTURED:
+            stop(capture, CAPTURED, chunk.base + at, captured)
+            capture.last = number
+            break
+        after = at + 16 + captured
+        if after > have:
+            complete = fill(capture, chunk, after)
+            have = chunk.have
+            if not complete:
+                stop(capture, CUT_RECORD, chunk.base + at, 0)
+                capture.last = number
+                break
+        burst.data[n] = record + 16
+        burst.captured[n] = captured
+        burst.length[n] = length
+        burst.time[n] = seconds * 1_000_000_000 + fraction * unit
+        burst.port[n] = 0
+        burst.link[n] = link
+        n += 1
+        at = after
+    chunk.packets = n
+    return at
+
+
+def word(address: int, swapped: int) -> int:
+    return swap32(load32(address)) if swapped else load32(address)
+
+
+def half(address: int, swapped: int) -> int:
+    return swap16(load16(address)) if swapped else load16(address)
+
+
+def walk_pcapng(capture: Any, chunk: Any, burst: Any, at: int, limit: int, number: int) -> int:
+    """draft-ietf-opsawg-pcapng: blocks of any kind; those without packets and interfaces are skipped."""
+    chunk.packets = 0
+    while at < limit:
+        size = block_size(capture, chunk, at)
+        if size <= 0:
+            capture.last = number
+            break
+        block = chunk.buffer + at
+        kind = word(block, capture.swapped)
+        good = True
+        if kind == form.ENHANCED_PACKET or kind == form.OBSOLETE_PACKET or kind == form.SIMPLE_PACKET:
+            good = packet_block(capture, chunk, burst, block, size, kind)
+        elif kind == form.INTERFACE_DESCRIPTION:
+            good = interface_block(capture, chunk, block, size)
+        elif kind == form.SECTION_HEADER:
+            good = section_block(capture, chunk, block, size)
+        if not good:
+            capture.last = number
+            break
+        at += size
+    return at
+
+
+def block_size(capture: Any, chunk: Any, at: int) -> int:
+    """Bytes of the block at `at`, all of them in the buffer; 0 at the end of the file, -1 after a fault."""
+    offset = chunk.base + at
+    cut = CUT_RECORD if offset else CUT_HEADER
+    if not fill(capture, chunk, at + 8):
+        if at < chunk.have:
+            stop(capture, cut, offset, 0)
+        return 0
+    block = chunk.buffer + at
+    least = 12
+    if load32(block) == form.SECTION_HEADER:
+        least = 16
+        if not fill(capture, chunk, at + 12):
+            stop(capture, cut, offset, 0)
+            return -1
+        magic = load32(block + 8)
+        if magic == form.BYTE_ORDER_MAGIC:
+            capture.swapped = 0
+        elif magic == swap32(form.BYTE_ORDER_MAGIC):
+            capture.swapped = 1
+        else:
+            stop(capture, BYTE_ORDER, offset, swap32(magic))
+            return -1
+    size = word(block + 4, capture.swapped)
+    if size & 3 or size < least or size > form.BLOCK_MAX:
+        stop(capture, BLOCK_LENGTH, offset, size)
+        return -1
+    if not fill(capture, chunk, at + size):
+        stop(capture, cut, offset, 0)
+        return -1
+    trailer = word(block + size - 4, capture.swapped)
+    if trailer != size:
+        stop(capture, BLOCK_TRAILER, offset, trailer)
+        return -1
+    return size
+
+
+def section_block(capture: Any, chunk: Any, block: int, size: int) -> bool:
+    offset = chunk.base + block - chunk.buffer
+    if size < form.BLOCK_MIN + form.SECTION_BODY:
+        stop(capture, BLOCK_SHORT, offset, size)
+        return False
+    major = half(block + 12, capture.swapped)
+    if major != 1:
+        stop(capture, VERSION, offset, major)
+        return False
+    capture.section_first = capture.interface_count
+    return True
+
+
+def interface_block(capture: Any, chunk: Any, block: int, size: int) -> bool:
+    """The link type, the snap length, and the options that say what timestamps mean."""
+    offset, swapped = chunk.base + block - chunk.buffer, capture.swapped
+    if size < form.BLOCK_MIN + form.INTERFACE_BODY:
+        stop(capture, BLOCK_SHORT, offset, size)
+        return False
+    if capture.interface_count >= INTERFACES:
+        stop(capture, INTERFACE, offset, capture.interface_count)
+        return False
+    interface = interface_at(capture.interfaces + capture.interface_count * INTERFACE_SIZE)
+    interface.linktype = half(block + 8, swapped)
+    interface.snaplen = word(block + 12, swapped)
+    resolution, seconds = form.DEFAULT_TSRESOL, 0
+    at, end = block + 16, block + size - 4
+    while at + 4 <= end:
+        code, length = half(at, swapped), half(at + 2, swapped)
+        at += 4
+        if code == form.OPTION_END:
+            break
+        if (
+            at + length > end
+            or (code == form.IF_TSRESOL and length != 1)
+            or (code == form.IF_TSOFFSET and length != 8)
+        ):
+            stop(capture, OPTIONS, offset, 0)
+            return False
+        if code == form.IF_TSRESOL:
+            resolution = load16(at) & 0xFF
+        elif code == form.IF_TSOFFSET:
+            seconds = word(at, 1) << 32 | word(at + 4, 1) if swapped else load64(at)
+        at += (length + 3) & -4
+    interface.offset = seconds * 1_000_000_000
+    set_resolution(interface, resolution)
+    capture.interface_count += 1
+    return True
+
+
+def set_resolution(interface: Any, resolution: int) -> None:
+    """Units of 10**-n or 2**-n seconds, as exact integer arithmetic on the stamp."""
+    interface.factor = interface.divisor = 1
+    interface.shift = 0
+    n = resolution & 0x7F
+    if resolution & 0x80:
+        interface.factor = 1_000_000_000
+        interface.shift = n
+        return
+    while n < 9:
+        interface.factor *= 10
+        n += 1
+    while n > 9 and n <= 27:
+        interface.divisor *= 10
+        n -= 1
+    if n > 27:
+        interface.factor = 0  # a unit so small that 64 bits of it are less than a nanosecond
+
+
+def stamp_to_ns(interface: Any, stamp: int) -> int:
+    if interface.divisor != 1:
+        return unsigned_divide(stamp, interface.divisor) + interface.offset
+    return scale(stamp, interface.factor, interface.shift) + interface.offset
+
+
+def packet_block(capture: Any, chunk: Any, burst: Any, block: int, size: int, kind: int) -> bool:
+    """Enhanced, simple and obsolete packet blocks."""
+    offset, swapped = chunk.base + block - chunk.buffer, capture.swapped
+    fixed = form.SIMPLE_BODY if kind == form.SIMPLE_PACKET else form.ENHANCED_BODY
+    if size < form.BLOCK_MIN + fixed:
+        stop(capture, BLOCK_SHORT, offset, size)
+        return False
+    which = 0
+    if kind == form.ENHANCED_PACKET:
+        which = word(block + 8, swapped)
+    elif kind == form.OBSOLETE_PACKET:
+        which = half(block + 8, swapped)
+    if which >= capture.interface_count - capture.section_first:
+        stop(capture, INTERFACE, offset, which)
+        return False
+    number = capture.section_first + which
+    interface = interface_at(capture.interfaces + number * INTERFACE_SIZE)
+    time = 0
+    if kind == form.SIMPLE_PACKET:
+        length = word(block + 8, swapped)
+        captured = min(length, interface.snaplen) if interface.snaplen else length
+    else:
+        time = stamp_to_ns(interface, word(block + 12, swapped) << 32 | word(block + 16, swapped))
+        captured, length = word(block + 20, swapped), word(block + 24, swapped)
+    if captured > form.MAX_CAPTURED:
+        stop(capture, CAPTURED, offset, captured)
+        return False
+    if fixed + captured > size - form.BLOCK_MIN:
+        stop(capture, BLOCK_SHORT, offset, size)
+        return False
+    n = chunk.packets
+    burst.data[n] = block + 8 + fixed
+    burst.captured[n] = captured
+    burst.length[n] = length
+    burst.time[n] = time
+    burst.port[n] = number
+    burst.link[n] = link_of(interface.linktype)
+    chunk.packets = n + 1
+    return True

@@ -1,0 +1,122 @@
+"""The compiled capture writer: packets of a burst into a buffer, the buffer into the file when it is full."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from burstline.native.memory import copy, external, load32, store16, store32, store64
+from burstline.native.types import reference
+from burstline.ports import capture_format as form
+from burstline.ports.capture_file import Interface
+from burstline.ports.capture_sink import BUFFER, MIXED_LINKTYPES
+
+write = external("write", 3)
+errno_location = external("__errno_location", 0)
+interface_at = reference(Interface)
+INTERFACE_SIZE = Interface.layout.size
+EINTR = 4
+DESCRIPTION = 32  # bytes of the interface description that is written
+OVERHEAD = 4096  # of one packet, at most
+
+
+def write_all(sink: Any, address: int, size: int) -> None:
+    done = 0
+    while done < size and sink.fault == 0:
+        wrote = write(sink.fd, address + done, size - done)
+        if wrote < 0:
+            error = load32(errno_location())
+            if error != EINTR:
+                sink.fault = error
+        else:
+            done += wrote
+
+
+def flush(sink: Any) -> None:
+    write_all(sink, sink.buffer, sink.used)
+    sink.used = 0
+
+
+def room_for(sink: Any, size: int) -> int:
+    """Address of `size` bytes in the buffer, `size` being no more than `OVERHEAD`."""
+    if sink.used + size > BUFFER:
+        flush(sink)
+    address = sink.buffer + sink.used
+    sink.used += size
+    return address
+
+
+def append(sink: Any, data: int, size: int) -> None:
+    if sink.used + size > BUFFER:
+        flush(sink)
+    if size > BUFFER:
+        write_all(sink, data, size)
+    else:
+        copy(sink.buffer + sink.used, data, size)
+        sink.used += size
+
+
+def describe(sink: Any, linktype: int) -> None:
+    """NG "Interface Description Block": nanoseconds, packets of any size."""
+    block = room_for(sink, DESCRIPTION)
+    store32(block, form.INTERFACE_DESCRIPTION)
+    store32(block + 4, DESCRIPTION)
+    store16(block + 8, linktype)
+    store16(block + 10, 0)
+    store32(block + 12, 0)
+    store16(block + 16, form.IF_TSRESOL)
+    store16(block + 18, 1)
+    store32(block + 20, 9)
+    store32(block + 24, form.OPTION_END)
+    store32(block + 28, DESCRIPTION)
+    sink.described += 1
+
+
+def write_pcapng(sink: Any, interfaces: int, burst: Any, i: int) -> None:
+    """NG "Enhanced Packet Block"; `interfaces` is the table of the source's interfaces, for their link types."""
+    number, captured, time = burst.port[i], burst.captured[i], burst.time[i]
+    while sink.described <= number:
+        describe(sink, interface_at(interfaces + sink.described * INTERFACE_SIZE).linktype)
+    padding = -captured & 3
+    size = form.BLOCK_MIN + form.ENHANCED_BODY + captured + padding
+    block = room_for(sink, 28)
+    store32(block, form.ENHANCED_PACKET)
+    store32(block + 4, size)
+    store32(block + 8, number)
+    store32(block + 12, time >> 32)
+    store32(block + 16, time)
+    store32(block + 20, captured)
+    store32(block + 24, burst.length[i])
+    append(sink, burst.data[i], captured)
+    tail = room_for(sink, padding + 4)
+    store32(tail, 0)
+    store32(tail + padding, size)
+    sink.packets += 1
+
+
+def write_pcap(sink: Any, interfaces: int, burst: Any, i: int) -> None:
+    """A record of draft-ietf-opsawg-pcap; all packets must have one link type."""
+    captured, time = burst.captured[i], burst.time[i]
+    linktype = interface_at(interfaces + burst.port[i] * INTERFACE_SIZE).linktype
+    if sink.linktype < 0:
+        start_pcap(sink, linktype)
+    if sink.linktype != linktype:
+        sink.fault = MIXED_LINKTYPES
+        return
+    record = room_for(sink, 16)
+    store32(record, time // 1_000_000_000)
+    store32(record + 4, time % 1_000_000_000)
+    store32(record + 8, captured)
+    store32(record + 12, burst.length[i])
+    append(sink, burst.data[i], captured)
+    sink.packets += 1
+
+
+def start_pcap(sink: Any, linktype: int) -> None:
+    """A little-endian header with nanoseconds; the snap length allows whatever the reader allows."""
+    header = room_for(sink, form.PCAP_HEADER)
+    store32(header, form.PCAP_MAGIC_NS)
+    store32(header + 4, 2 | 4 << 16)
+    store64(header + 8, 0)
+    store32(header + 16, form.MAX_CAPTURED)
+    store32(header + 20, linktype)
+    sink.linktype = linktype

@@ -1,0 +1,32 @@
+"""What every kind of state has in common: it is named in stages, and each worker has its own copy of it.
+
+Compiled code knows a state object as a linker symbol; `attach` makes one worker's memory and gives its address.
+Interpreted stages use the very same Python object, which then keeps its own values.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+
+class State(ABC):
+    """An ordinary Python object that stages name in their bodies."""
+
+    symbol: str = ""  # set when a pipeline that uses the object is compiled
+
+    @abstractmethod
+    def signature(self) -> tuple[Any, ...]:
+        """What compiled code depends on: part of the key of the compiled object, together with the kind."""
+
+    @abstractmethod
+    def attach(self) -> int:
+        """Make another worker's copy; returns the address that its symbol stands for."""
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Forget all workers' copies and all values, as before the first run."""
+
+    def warnings(self) -> list[str]:
+        """What the user should know after a run: refused flows, lost digests."""
+        return []
