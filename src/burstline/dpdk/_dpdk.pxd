@@ -61,6 +61,7 @@ cdef extern from "_shim.h" nogil:
     const char* rte_strerror(int)
     const char* rte_version()
     uint64_t rte_get_tsc_hz()
+    uint64_t rte_get_tsc_cycles()
     int rte_eal_init(int, char**)
     int rte_eal_hotplug_add(const char*, const char*, const char*)
     int rte_eal_has_hugepages()

@@ -93,6 +93,9 @@ def flush_c_streams():
 def tsc_hz():
     return rte_get_tsc_hz()
 
+def tsc():
+    return rte_get_tsc_cycles()
+
 def thread_register():
     check(-bl_errno() if rte_thread_register() else 0, "rte_thread_register")
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from socket import socket
 from types import TracebackType
 
-from burstline.dpdk import eal
+from burstline.dpdk import af_xdp, eal
 from burstline.dpdk.device import Device, check_interface, check_pci
 from burstline.dpdk.library import native
 from burstline.dpdk.lock import lock
@@ -17,8 +16,6 @@ from burstline.dpdk.log import Captured, captured
 from burstline.dpdk.pool import Pool
 from burstline.dpdk.refusal import DeviceRefused, refused
 from burstline.errors import BurstlineError, UsageError
-
-AF_XDP_FILL = 2048  # mbufs that net_af_xdp lends to the kernel for each queue: XSK_RING_CONS__DEFAULT_NUM_DESCS
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ class Port:
         self.id = port
         self.device = device
         self.pool: Pool | None = None
-        self._in_kernel = 0  # mbufs that the driver does not give back
+        self._lent: af_xdp.Lent | None = None
         self.name = device.name
         self._lock = held
         self._started = False
@@ -122,13 +119,9 @@ class Port:
             )
         rss = info.rss & native.RSS if queues > 1 else 0
         self.queues, self.rss, self.pool = queues, rss != 0, pool
-        if self.device.driver == "net_af_xdp" and pool.available < queues * AF_XDP_FILL:
-            raise BurstlineError(
-                f"{self.device} takes {AF_XDP_FILL} packet buffers for each queue, the pool has {pool.available} left",
-                "make the pool larger",
-            )
+        if self.device.driver == af_xdp.DRIVER:
+            self._lent = af_xdp.Lent(self.device, pool, queues)
         said = Captured()
-        before = pool.in_use
         try:
             with captured() as said:
                 native.port_configure(self.id, queues, rss)
@@ -136,8 +129,8 @@ class Port:
         except OSError as error:
             raise refused(self.device, error, said) from None
         finally:
-            if self.device.driver == "net_af_xdp":
-                self._in_kernel = pool.in_use - before
+            if self._lent is not None:
+                self._lent.taken()
         if promiscuous:
             with contextlib.suppress(OSError), captured():  # a device without the switch receives everything
                 native.port_promiscuous(self.id)
@@ -191,8 +184,8 @@ class Port:
         """No packet comes or goes from now on; no thread may poll the port any more."""
         if self._started:
             self._started = False
-            if self._in_kernel:
-                self._complete()
+            if self._lent is not None:
+                self._lent.complete(self.id)
             with captured():
                 native.port_stop(self.id)
 
@@ -211,20 +204,10 @@ class Port:
             _open.discard(self.id)
             if self._lock is not None:
                 self._lock.close()
-        if self.pool is not None:
-            self.pool.settle(self._in_kernel)
-
-    def _complete(self) -> None:
-        """Let net_af_xdp free what the kernel has sent: it does so when asked to send, be it nothing, and it forgets
-        what it has not freed when it closes."""
-        assert self.pool is not None
-        quiet = 0
-        while quiet < 3:
-            before = self.pool.in_use
-            for queue in range(self.queues):
-                native.transmit(self.id, queue, [])
-            quiet = quiet + 1 if self.pool.in_use == before else 0
-            time.sleep(0.001)
+        if self._lent is not None:
+            self._lent.closed()
+        elif self.pool is not None:
+            self.pool.settle()
 
     def receive(self, queue: int = 0, n: int = 32) -> list[tuple[int, memoryview]]:
         """Up to `n` (256) packets: mbuf address and writable bytes, valid until the mbuf is sent or freed.

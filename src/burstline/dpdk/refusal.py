@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import errno
 import re
+from pathlib import Path
 
 from burstline.dpdk.device import Device
 from burstline.dpdk.drivers import driver_of, virtual_drivers
@@ -26,10 +27,11 @@ def refused(device: Device, error: OSError, said: Captured) -> DeviceRefused:
     if device.bus == "vdev" and (unknown := unknown_driver(device)):
         return unknown
     text = said.text.lower()
-    if error.errno == errno.EACCES or "not permitted" in text or "permission denied" in text:
-        reason = f"no permission to open {device}"
-        hint = "run as root" + (" (CAP_NET_ADMIN and CAP_NET_RAW are needed)" if device.interface else "")
-        return DeviceRefused(reason, hint)
+    on_kernel = bool(device.interface) or device.driver in ("net_tap", "net_tun")
+    unable = on_kernel and not may_use_interfaces()
+    if unable or error.errno == errno.EACCES or "not permitted" in text or "permission denied" in text:
+        hint = "run as root" + (" (CAP_NET_ADMIN and CAP_NET_RAW are needed)" if on_kernel else "")
+        return DeviceRefused(f"no permission to open {device}", hint)
     if error.errno == errno.EBUSY or "resource busy" in text:
         return DeviceRefused(f"{device} is in use by another process", "stop that process, or choose another device")
     # Many drivers return -1 for any failure, which is EPERM: it says nothing.
@@ -37,10 +39,11 @@ def refused(device: Device, error: OSError, said: Captured) -> DeviceRefused:
     reason = f"DPDK could not open {device}:{why}{said.indented()}"
     if device.driver == "net_af_xdp" and device.interface:
         instead = f"net_af_packet,iface={device.interface}"
-        if few := re.search(r"larger than combined queue count (\d+)", said.text):
+        if found := re.search(r"larger than combined queue count (\d+)", said.text):
+            most = int(found[1])
             return DeviceRefused(
-                f"{device.interface} has {few[1]} combined queue{'s' * (few[1] != '1')}, and net_af_xdp can use no more",
-                f"use --workers {few[1]}, or net_af_packet, which makes its own queues: dpdk:{instead}",
+                f"{device.interface} has {most} combined queue{'s' * (most != 1)}, and net_af_xdp can use no more",
+                f"use --workers {most}, or net_af_packet, which makes its own queues: dpdk:{instead}",
                 instead,
             )
         return DeviceRefused(reason, f"use net_af_packet, which any interface can do: dpdk:{instead}", instead)
@@ -61,3 +64,11 @@ def unknown_driver(device: Device) -> DeviceRefused | None:
         f"DPDK has no driver for {device.name}",
         f"{guess}virtual devices of this DPDK: {', '.join(known)}; a NIC is named by its PCI address",
     )
+
+
+def may_use_interfaces() -> bool:
+    """Whether this process has CAP_NET_ADMIN and CAP_NET_RAW (capabilities(7))."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapEff:"):
+            return int(line.split()[1], 16) >> 12 & 3 == 3
+    return True
