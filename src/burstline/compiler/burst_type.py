@@ -44,14 +44,15 @@ for _kind in (BurstType, ColumnType):
             super().__init__(manager, kind, I64)
 
 
-burst_address = Primitive("burst_address")  # the number behind a burst, for code that is linked by name
+burst_address = Primitive("burst_address")  # the number behind a burst or a column, for code that is linked by name
 
 
 class _AddressOf(AbstractTemplate):  # type: ignore[misc]
     key = burst_address
 
     def generic(self, args: Any, kws: Any) -> Any:
-        return signature(i64, *args) if len(args) == 1 and isinstance(args[0], BurstType) else None
+        fits = len(args) == 1 and isinstance(args[0], (BurstType, ColumnType))
+        return signature(i64, *args) if fits else None
 
 
 builtin_registry.register_global(burst_address, types.Function(_AddressOf))
@@ -59,6 +60,7 @@ LOWERED.add(burst_address)
 
 
 @lower_builtin(burst_address, BurstType)
+@lower_builtin(burst_address, ColumnType)
 def _address_of(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     return args[0]
 

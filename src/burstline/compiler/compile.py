@@ -38,6 +38,7 @@ class Plan:
     source: str = "pcap"  # the capture's format, pcap or pcapng
     sink: str = ""  # the format that packets are written in; empty when they are not
     dispatch: Dispatch = "auto"
+    mbuf: tuple[tuple[str, int], ...] = ()  # where DPDK keeps what of a packet, for ports
 
 
 @dataclass
@@ -107,12 +108,14 @@ def _loop(build: Build, plan: Plan) -> tuple[str, str]:
         from burstline.engine.file_kernel import file_loop
         from burstline.engine.worker import FileWorker
 
-        compiled = build.compile(file_loop(plan.needs, burst_at, plan.source, plan.sink), [StructRefType(FileWorker.layout)])  # type: ignore[arg-type]
+        loop = file_loop(plan.needs, burst_at, plan.source, plan.sink)
+        compiled = build.compile(loop, [StructRefType(FileWorker.layout)])  # type: ignore[arg-type]
     else:
         from burstline.engine.port_kernel import port_loop
         from burstline.engine.worker import PortWorker
 
-        compiled = build.compile(port_loop(plan.needs, burst_at), [StructRefType(PortWorker.layout)])  # type: ignore[arg-type]
+        loop = port_loop(plan.needs, burst_at, dict(plan.mbuf), plan.sink)
+        compiled = build.compile(loop, [StructRefType(PortWorker.layout)])  # type: ignore[arg-type]
     entry = f"burstline_work_{plan.mode}"
     return entry, wrapper_ir(entry, compiled, inline=False)
 

@@ -64,14 +64,30 @@ def _jit() -> Any:
 
 
 def prepare(
-    pipeline: Pipeline, *, mode: str, capacity: int, workers: int, dispatch: str, source: str = "pcap", sink: str = ""
+    pipeline: Pipeline,
+    *,
+    mode: str,
+    capacity: int,
+    workers: int,
+    dispatch: str,
+    source: str = "pcap",
+    sink: str = "",
+    mbuf: Mapping[str, int] = {},  # noqa: B006 never changed
 ) -> Program:
     """The program for a pipeline; compiles when the cache has none. Raises `CompileError`."""
     from burstline.pipeline.needs import needs_of
 
     name_state(pipeline)
     needs = needs_of(pipeline, workers)
-    plan = {"mode": mode, "capacity": capacity, "dispatch": dispatch, "source": source, "sink": sink, **asdict(needs)}
+    plan = {
+        "mode": mode,
+        "capacity": capacity,
+        "dispatch": dispatch,
+        "source": source,
+        "sink": sink,
+        "mbuf": tuple(sorted(mbuf.items())),
+        **asdict(needs),
+    }
     key = cache.key_of([*sorted(plan.items()), *fingerprint(pipeline)])
     found = cache.load(key)
     if found is None:
@@ -100,4 +116,12 @@ def plan_of(plan: Mapping[str, Any]) -> Any:
     from burstline.pipeline.needs import Needs
 
     needs = Needs(plan["full_parse"], plan["eth"], plan["keys"], plan["time"])
-    return Plan(plan["mode"], Burst(plan["capacity"]), needs, plan["source"], plan["sink"], plan["dispatch"])
+    return Plan(
+        plan["mode"],
+        Burst(plan["capacity"]),
+        needs,
+        plan["source"],
+        plan["sink"],
+        plan["dispatch"],
+        plan["mbuf"],
+    )

@@ -40,3 +40,35 @@ class FileWorker(Worker):
     next_read: i64  # number of the chunk that it reads next
     next_run: i64  # of the chunk that it processes next
     next_write: i64  # of its own chunk that it writes next
+
+
+class PortQueue(Struct):
+    """A queue that a worker polls and sends on."""
+
+    port: i64  # DPDK's number of the port
+    queue: i64
+    receives: i64  # whether it is a source, not only a sink
+    sent: i64
+    bytes_sent: i64
+
+
+class PortWorker(Worker):
+    """A worker over DPDK ports. Pipelines number ports as the command line names them."""
+
+    queues: i64  # address of its PortQueues, one for each port
+    ports: i64
+    out: i64  # number of the port that packets go to by default, or -1
+    batch: i64  # packets to ask for at once
+    poll: i64  # 1: never sleep
+    idle: i64  # polls without a packet since the last one
+    sink: i64  # a capture file to write, or 0
+    interfaces: i64  # what that file says of each port
+    outbound: i64  # address of room for mbufs, `batch` for each port, by port
+    counts: i64  # address of how many there are, by port
+    unwanted: i64  # address of room for mbufs to free
+    budget: i64  # bursts to process before coming back
+    clock_start: i64  # time-stamp counter and nanoseconds since the epoch at one moment
+    clock_ns: i64
+    clock_scale: i64  # nanoseconds in 2**32 counts
+    polls: i64
+    useful_polls: i64

@@ -1,0 +1,143 @@
+"""`burstline run APP SOURCE...`: run a pipeline over a capture file or between live ports."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+from pathlib import Path
+from typing import Protocol, TextIO
+
+from burstline.cli.progress import ProgressLine
+from burstline.engine.app import load_app
+from burstline.engine.config import Config, load
+from burstline.engine.report import Report
+from burstline.errors import BurstlineError, UsageError
+from burstline.pipeline.pipeline import Pipeline
+
+EPILOG = """sources and sinks:
+  capture.pcap, x.pcapng.zst   a capture file, plain or compressed by gzip or zstd;  - is standard input
+  gen:packets=1e6,flows=1e4    generated traffic
+  dpdk:0000:3b:00.0            a port by its PCI address
+  dpdk:net_af_xdp,iface=eth1   a port by its DPDK driver and arguments, as DPDK spells them
+Several dpdk: sources are ports 0, 1, ... of the pipeline; a new port after --out gets the next number."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("app", metavar="APP", help="a Python file that defines a pipeline; FILE:NAME picks one of several")
+    parser.add_argument("source", metavar="SOURCE", nargs="+", help="a capture file, gen:... or dpdk:...")
+    parser.add_argument("--out", "-o", metavar="SINK", help="where packets go that come through: a file, - or dpdk:...")
+    parser.add_argument("--workers", "-w", type=int, metavar="N", help="worker threads, one core each (default 1)")
+    parser.add_argument("--interpret", action="store_true", help="run the stages as plain Python: breakpoints, print, pdb")
+    parser.add_argument("--duration", type=float, metavar="SECONDS", help="stop after this time")
+    parser.add_argument("--idle", choices=("poll", "adaptive"), help="what a worker without packets does (adaptive: nap)")
+    parser.add_argument("--burst", type=int, metavar="N", help="packets to receive at once from a port, 1 to 256")
+    parser.add_argument("--dispatch", choices=("auto", "fused", "tail"), help="how a stage hands a packet to the next")
+    parser.add_argument("--cores", metavar="LIST", help="cores for the workers, e.g. 2,3")
+    parser.add_argument("--no-huge", action="store_true", help="keep packet buffers out of huge pages")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: burstline.toml beside the app)")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON; the app's own output goes to stderr")
+
+
+def run(args: argparse.Namespace) -> int:
+    config = load(args.config, Path(args.app.partition(":")[0]))
+    config = config.with_overrides(
+        workers=args.workers,
+        duration=args.duration,
+        idle=args.idle,
+        burst=args.burst,
+        dispatch=args.dispatch,
+        cores=_cores(args.cores),
+        hugepages=False if args.no_huge else None,
+    )
+    out = contextlib.redirect_stdout(sys.stderr) if args.json or args.out == "-" else contextlib.nullcontext()
+    with out:
+        pipeline = load_app(args.app)
+        progress = ProgressLine()
+        runner = _runner(pipeline, args, config, progress)
+        failure: BurstlineError | None = None
+        try:
+            runner.run()
+        except BurstlineError as error:
+            failure = error
+        progress.clear()
+        report: Report = runner.report
+        if failure is None or report.received.packets:
+            pipeline.finish(report)
+    if failure is None or report.received.packets:
+        _show(report, args.json, failure, sys.stderr if args.out == "-" else sys.stdout)
+    if failure:
+        raise failure
+    return 0
+
+
+def _cores(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"--cores {text} is not a list of core numbers", "write --cores 2,3") from None
+
+
+def _show(report: Report, as_json: bool, failure: BurstlineError | None, to: TextIO) -> None:
+    for warning in report.warnings:
+        print(f"burstline: warning: {warning}", file=sys.stderr)
+    if as_json:
+        error = None if failure is None else failure.message
+        print(json.dumps({**report.as_json(), "error": error}), file=to)
+    else:
+        print("\n".join(report.lines()), file=to)
+
+
+def _runner(pipeline: Pipeline, args: argparse.Namespace, config: Config, progress: ProgressLine) -> _Runner:
+    live = [s.startswith("dpdk:") for s in args.source]
+    out_is_port = bool(args.out) and args.out.startswith("dpdk:")
+    show = progress if progress.enabled else None
+    if all(live):
+        from burstline.engine.live import LiveRun
+
+        devices = [s.removeprefix("dpdk:") for s in args.source]
+        if args.interpret:
+            from burstline.engine.live_interpreter import LiveInterpreter
+
+            return LiveInterpreter(pipeline, devices, args.out, config)
+        return LiveRun(pipeline, devices, args.out, config, progress=show)
+    if any(live) or len(args.source) > 1:
+        raise UsageError("a run has one capture file or any number of dpdk: ports as its source")
+    if out_is_port:
+        raise UsageError("packets of a capture file can be written to a file, not sent on a port", "--out OUT.pcapng")
+    if args.interpret:
+        return _FileInterpreter(pipeline, args.source[0], args.out, config.engine.duration, show)
+    from burstline.engine.offline import FileRun
+
+    engine = config.engine
+    return FileRun(
+        pipeline, args.source[0], args.out, workers=engine.workers, cores=engine.cores,
+        dispatch=engine.dispatch, duration=engine.duration, progress=show,
+    )  # fmt: skip
+
+
+class _Runner(Protocol):
+    """What all kinds of runs have: a report that is filled in whatever happens."""
+
+    report: Report
+
+    def run(self) -> Report: ...
+
+
+class _FileInterpreter:
+    def __init__(
+        self, pipeline: Pipeline, path: str, out: str | None, duration: float | None, progress: ProgressLine | None
+    ) -> None:
+        from burstline.engine.interpreter import Interpreter
+
+        self._interpreter = Interpreter(pipeline, path)
+        self.report = self._interpreter.report
+        self._arguments = (path, out, duration, progress)
+
+    def run(self) -> Report:
+        return self._interpreter.run_file(*self._arguments)

@@ -1,0 +1,125 @@
+"""Ports, by id. Part of `_dpdk.pyx`."""
+
+def hotplug(str bus, str name, str arguments):
+    cdef int result
+    cdef bytes b = bus.encode(), n = name.encode(), a = arguments.encode()
+    cdef const char* bus_text = b
+    cdef const char* name_text = n
+    cdef const char* arguments_text = a
+    with nogil:
+        result = rte_eal_hotplug_add(bus_text, name_text, arguments_text)
+    check(result, "rte_eal_hotplug_add")
+
+def ports():
+    """The names of all ports there are, by id."""
+    cdef char name[RTE_ETH_NAME_MAX_LEN]
+    cdef uint16_t port = rte_eth_find_next(0)
+    found = {}
+    while port < RTE_MAX_ETHPORTS:
+        check(rte_eth_dev_get_name_by_port(port, name), "rte_eth_dev_get_name_by_port")
+        found[port] = (<bytes>name).decode()
+        port = rte_eth_find_next(port + 1)
+    return found
+
+def port_info(uint16_t port):
+    cdef rte_eth_dev_info info
+    cdef rte_ether_addr mac
+    cdef rte_eth_link link
+    cdef uint16_t mtu = 0
+    check(rte_eth_dev_info_get(port, &info), "rte_eth_dev_info_get")
+    check(rte_eth_macaddr_get(port, &mac), "rte_eth_macaddr_get")
+    rte_eth_dev_get_mtu(port, &mtu)
+    if rte_eth_link_get_nowait(port, &link) < 0:
+        link.link_speed, link.link_status = 0, 0
+    rx_offloads, tx_offloads = [], []
+    for bit in range(64):
+        if info.rx_offload_capa >> bit & 1:
+            rx_offloads.append(rte_eth_dev_rx_offload_name(<uint64_t>1 << bit).decode())
+        if info.tx_offload_capa >> bit & 1:
+            tx_offloads.append(rte_eth_dev_tx_offload_name(<uint64_t>1 << bit).decode())
+    return {
+        "driver": info.driver_name.decode(),
+        "device": rte_dev_name(info.device).decode(),
+        "bus": rte_bus_name(rte_dev_bus(info.device)).decode(),
+        "socket": rte_eth_dev_socket_id(port),
+        "mac": PyBytes_FromStringAndSize(<char*>mac.addr_bytes, 6),
+        "mtu": mtu,
+        "max_rx_queues": info.max_rx_queues,
+        "max_tx_queues": info.max_tx_queues,
+        "reta_size": info.reta_size,
+        "rx_offloads": rx_offloads,
+        "tx_offloads": tx_offloads,
+        "rss": info.flow_type_rss_offloads,
+        "link_up": link.link_status == RTE_ETH_LINK_UP,
+        "link_mbps": link.link_speed,
+    }
+
+def port_configure(uint16_t port, uint16_t queues, uint64_t rss):
+    cdef int result
+    with nogil:
+        result = bl_configure(port, queues, queues, rss)
+    check(result, "rte_eth_dev_configure")
+
+def port_queues(uint16_t port, uint16_t queues, uint16_t rx_ring, uint16_t tx_ring, uintptr_t pool):
+    """Set up all queues; returns the sizes of the rings as the port wants them."""
+    cdef int result = 0, socket = rte_eth_dev_socket_id(port)
+    cdef uint16_t queue
+    check(rte_eth_dev_adjust_nb_rx_tx_desc(port, &rx_ring, &tx_ring), "rte_eth_dev_adjust_nb_rx_tx_desc")
+    for queue in range(queues):
+        with nogil:
+            result = rte_eth_rx_queue_setup(port, queue, rx_ring, <unsigned>socket, NULL, <rte_mempool*>pool)
+        check(result, "rte_eth_rx_queue_setup")
+        with nogil:
+            result = rte_eth_tx_queue_setup(port, queue, tx_ring, <unsigned>socket, NULL)
+        check(result, "rte_eth_tx_queue_setup")
+    return rx_ring, tx_ring
+
+def port_start(uint16_t port):
+    cdef int result
+    with nogil:
+        result = rte_eth_dev_start(port)
+    check(result, "rte_eth_dev_start")
+
+def port_stop(uint16_t port):
+    cdef int result
+    with nogil:
+        result = rte_eth_dev_stop(port)
+    check(result, "rte_eth_dev_stop")
+
+def port_remove(uint16_t port):
+    """Close the port and take its device off the bus."""
+    cdef rte_eth_dev_info info
+    cdef int result
+    check(rte_eth_dev_info_get(port, &info), "rte_eth_dev_info_get")
+    with nogil:
+        result = rte_eth_dev_close(port)
+        if result == 0:
+            result = rte_dev_remove(info.device)
+    check(result, "rte_eth_dev_close")
+
+def port_promiscuous(uint16_t port):
+    check(rte_eth_promiscuous_enable(port), "rte_eth_promiscuous_enable")
+
+def port_stats(uint16_t port):
+    cdef rte_eth_stats s
+    check(rte_eth_stats_get(port, &s), "rte_eth_stats_get")
+    return s.ipackets, s.opackets, s.ibytes, s.obytes, s.imissed, s.ierrors, s.oerrors, s.rx_nombuf
+
+def receive(uint16_t port, uint16_t queue, uint16_t n):
+    cdef rte_mbuf* mbufs[256]
+    cdef uint16_t got = rte_eth_rx_burst(port, queue, mbufs, min(n, <uint16_t>256))
+    return [<uintptr_t>mbufs[i] for i in range(got)]
+
+def transmit(uint16_t port, uint16_t queue, list mbufs):
+    cdef rte_mbuf* burst[256]
+    cdef Py_ssize_t sent = 0, n
+    cdef uint16_t done
+    while True:  # also for no packets at all: net_af_xdp then frees what was sent
+        n = min(len(mbufs) - sent, 256)
+        for i in range(n):
+            burst[i] = <rte_mbuf*><uintptr_t>mbufs[sent + i]
+        done = rte_eth_tx_burst(port, queue, burst, <uint16_t>n)
+        sent += done
+        if done < n or sent == len(mbufs):
+            break
+    return sent

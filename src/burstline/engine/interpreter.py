@@ -1,0 +1,124 @@
+"""Running the very same stages as plain Python: breakpoints, print and pdb work; for files and for live ports."""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from burstline.engine.report import Count, Report
+from burstline.engine.threads import process_age
+from burstline.packet.packet import Packet
+from burstline.packet.parser import Parsed, parse
+from burstline.pipeline.pipeline import Chain, Pipeline
+from burstline.pipeline.verdict import CONSUMED, DROPPED, NEXT, SENT, Verdict
+from burstline.ports.capture_reader import read_capture
+from burstline.ports.capture_writer import create_capture
+from burstline.ports.link_layer import link_of
+from burstline.state.digest import Digest
+
+DRAIN_EVERY = 256  # packets
+Progress = Callable[[int, "int | None", int], None]
+
+
+class Interpreter:
+    """Runs stages over packets one by one and counts what becomes of them, exactly as compiled code does."""
+
+    def __init__(self, pipeline: Pipeline, source: str) -> None:
+        self.pipeline = pipeline
+        self.report = Report(source, "interpreted")
+        self._digests = [s for s in pipeline.state if isinstance(s, Digest)]
+        self._failed: set[str] = set()
+
+    def verdict(self, packet: Packet) -> Verdict:
+        """Where a packet goes: `NEXT` when it came through to the end of its chain."""
+        chain: Chain = self.pipeline
+        while True:
+            following = None
+            for stage in chain.stages:
+                try:
+                    said = stage.function(packet)
+                except Exception as error:
+                    self._explain(stage.name, error)
+                    return Verdict(DROPPED, f"{stage.name}: error")
+                if isinstance(said, Chain):
+                    following = said
+                    break
+                if said is None or said.kind == NEXT:
+                    continue
+                return Verdict(DROPPED, stage.name) if said == Verdict(DROPPED) else said
+            if following is None:
+                return Verdict(NEXT)
+            chain = following
+
+    def _explain(self, stage: str, error: Exception) -> None:
+        """Once per stage: what went wrong, where."""
+        if stage not in self._failed:
+            self._failed.add(stage)
+            traceback.print_exception(error, file=sys.stderr)
+            self.report.warnings.append(f"stage {stage} raised {type(error).__name__}: {error}; the packets are dropped")
+
+    def count(self, verdict: Verdict, length: int, has_sink: bool) -> bool:
+        """Count a packet; True when it is to be sent."""
+        report, one = self.report, Count(1, length)
+        report.received += one
+        if verdict.kind == DROPPED:
+            reason = str(verdict.argument)
+            report.drops[reason] = report.drops.get(reason, Count()) + one
+            return False
+        if verdict.kind == CONSUMED or not has_sink:
+            report.consumed += one
+            return False
+        report.sent += one
+        return True
+
+    def drain(self) -> None:
+        for digest in self._digests:
+            digest.drain()
+
+    def finish(self, started: float) -> None:
+        self.report.seconds = time.perf_counter() - started
+        self.drain()
+        self.report.warnings += [w for s in self.pipeline.state for w in s.warnings()]
+
+    def run_file(self, path: str, out: str | None, duration: float | None, progress: Progress | None) -> Report:
+        """Over a capture file; what was processed before a fault stays counted and written."""
+        from burstline.ports.source import open_stream
+
+        for state in self.pipeline.state:
+            state.reset()
+        started = time.perf_counter()
+        deadline = started + duration if duration is not None else None
+        with ExitStack() as stack:
+            stream = stack.enter_context(open_stream(path))
+            writer = create_capture(out) if out else None
+            if writer:
+                stack.enter_context(writer)
+            try:
+                for captured in read_capture(stream, "standard input" if path == "-" else path):
+                    data = captured.data
+                    parsed = Parsed(*parse(data, len(data), link_of(captured.linktype)))
+                    packet = Packet(data, captured.length, captured.time, captured.interface, parsed)
+                    if self.count(self.verdict(packet), captured.length, out is not None) and writer:
+                        writer.write(data, captured.length, captured.time, captured.interface, captured.linktype)
+                    if self.report.first_packet_seconds is None:
+                        self.report.first_packet_seconds = process_age()
+                    if self.report.received.packets % DRAIN_EVERY == 0:
+                        self.drain()
+                        if progress:
+                            progress(0, None, self.report.received.packets)
+                        if deadline is not None and time.perf_counter() > deadline:
+                            self.report.stopped = True
+                            break
+            except KeyboardInterrupt:
+                self.report.stopped = True
+            finally:
+                self.finish(started)
+        return self.report
+
+
+def send_target(verdict: Verdict, default: int) -> int:
+    """The number of the port that a packet leaves by, or -1."""
+    return int(verdict.argument) if verdict.kind == SENT else default

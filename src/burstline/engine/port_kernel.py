@@ -1,0 +1,215 @@
+"""The compiled loop between DPDK ports, for one worker: receive, parse, run the stages, send or free, count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from burstline.compiler.burst_type import burst_address
+from burstline.engine.account_kernel import count_consumed, count_drop, count_out
+from burstline.engine.stages_kernel import FAR, NEAR, burst_parser, enter, prefetch_entries, prefetch_slots
+from burstline.engine.worker import FINISHED, PAUSED, PortQueue
+from burstline.native.memory import (
+    cycles,
+    external,
+    load16,
+    load32,
+    load64,
+    load_acquire,
+    prefetch,
+    scale,
+    store64,
+)
+from burstline.native.types import reference
+from burstline.packet.parser import LINK_ETHERNET
+from burstline.pipeline.needs import Needs
+from burstline.pipeline.verdict import CONSUMED, DROPPED, KIND_BITS, KIND_MASK, SENT
+from burstline.ports.capture_sink import Sink
+from burstline.ports.capture_write_kernel import write_pcap, write_pcapng
+
+receive = external("bl_dpdk_rx", 4)
+transmit = external("bl_dpdk_tx", 4)
+free = external("bl_dpdk_free", 2)
+linear = external("bl_dpdk_linear", 1)
+publish_digests = external("burstline_publish_digests", 0)
+usleep = external("usleep", 1)
+queue_at, sink_at = reference(PortQueue), reference(Sink)
+
+QUEUE_SIZE = 64  # bytes from one PortQueue to the next
+NO_SUCH_PORT, SEND_FAILED = 1, 2  # places in compile.ENGINE_REASONS
+SEND_TRIES = 4  # a port whose ring is full gets this many chances a burst
+AHEAD = 4  # mbufs to prefetch ahead
+PATIENCE = 512  # polls without a packet before an adaptive worker sleeps
+NAP, LONG_NAP = 20, 100  # microseconds
+LONG_PATIENCE = 5000
+
+
+def send_all(worker: Any, number: int, mbufs: int, n: int) -> int:
+    """Send on a port; returns how many went. The rest is freed."""
+    queue = queue_at(worker.queues + number * QUEUE_SIZE)
+    sent = transmit(queue.port, queue.queue, mbufs, n)
+    tries = 1
+    while sent < n and tries < SEND_TRIES:
+        sent += transmit(queue.port, queue.queue, mbufs + sent * 8, n - sent)
+        tries += 1
+    queue.sent += sent
+    if sent < n:
+        free(mbufs + sent * 8, n - sent)
+    return sent
+
+
+def now(worker: Any) -> int:
+    return worker.clock_ns + scale(cycles() - worker.clock_start, worker.clock_scale, 32)
+
+
+def wait(worker: Any) -> None:
+    """No port had a packet: poll on, or give the core away for a moment when that has been so for long."""
+    worker.idle += 1
+    if worker.poll == 0 and worker.idle > PATIENCE:
+        usleep(LONG_NAP if worker.idle > LONG_PATIENCE else NAP)
+
+
+def port_loop(needs: Needs, burst_at: Any, mbuf_layout: Mapping[str, int], sink: str) -> Callable[[Any], int]:
+    buf_addr, data_off, data_len = mbuf_layout["buf_addr"], mbuf_layout["data_off"], mbuf_layout["data_len"]
+    pkt_len, nb_segs = mbuf_layout["pkt_len"], mbuf_layout["nb_segs"]
+    parse_burst = burst_parser(needs)
+    keys, clock = needs.keys, needs.time or sink != ""
+    to_file = sink != ""
+    write_packet = write_pcapng if sink == "pcapng" else write_pcap
+
+    def take(worker: Any, burst: Any, n: int, number: int) -> int:
+        """Fill the burst's columns from its mbufs; returns the bytes."""
+        total = 0
+        time = now(worker) if clock else 0
+        for i in range(n):
+            prefetch(burst.mbuf[i + AHEAD])
+            mbuf = burst.mbuf[i]
+            if load16(mbuf + nb_segs) != 1:
+                linear(mbuf)
+            length = load32(mbuf + pkt_len)
+            burst.data[i] = load64(mbuf + buf_addr) + load16(mbuf + data_off)
+            burst.captured[i] = load16(mbuf + data_len)
+            burst.length[i] = length
+            burst.port[i] = number
+            if clock:
+                burst.time[i] = time
+            total += length
+        return total
+
+    def run_stages(burst: Any, n: int) -> int:
+        """Returns 0 when all packets came through to the end."""
+        decided = 0
+        if keys:
+            for i in range(min(n, FAR)):
+                prefetch_slots(burst.hash[i])
+            for i in range(min(n, NEAR)):
+                prefetch_entries(burst.hash[i])
+        for i in range(n):
+            if keys:
+                prefetch_slots(burst.hash[i + FAR])
+                prefetch_entries(burst.hash[i + NEAR])
+            verdict = enter(burst_address(burst), i)
+            burst.verdict[i] = verdict
+            decided |= verdict
+        return decided
+
+    def sort_out(worker: Any, burst: Any, n: int) -> None:
+        """Group the packets by verdict, send and free each group at once, count each packet."""
+        dead = 0
+        for i in range(n):
+            verdict, length, mbuf = burst.verdict[i], burst.length[i], burst.mbuf[i]
+            kind = verdict & KIND_MASK
+            target = verdict >> KIND_BITS if kind == SENT else worker.out
+            if kind == DROPPED:
+                count_drop(worker, verdict >> KIND_BITS, length)
+                target = -1
+            elif kind == CONSUMED:
+                count_consumed(worker, length)
+                target = -1
+            elif to_file:
+                write_packet(sink_at(worker.sink), worker.interfaces, burst, i)
+                count_out(worker, length)
+                target = -1
+            elif target < 0:
+                count_consumed(worker, length)
+            elif target >= worker.ports:
+                count_drop(worker, NO_SUCH_PORT, length)
+                target = -1
+            if target < 0:
+                store64(worker.unwanted + dead * 8, mbuf)
+                dead += 1
+            else:
+                waiting = load64(worker.counts + target * 8)
+                store64(worker.outbound + (target * worker.batch + waiting) * 8, mbuf)
+                store64(worker.counts + target * 8, waiting + 1)
+        if dead:
+            free(worker.unwanted, dead)
+        for number in range(worker.ports):
+            waiting = load64(worker.counts + number * 8)
+            if waiting:
+                mbufs = worker.outbound + number * worker.batch * 8
+                store64(worker.counts + number * 8, 0)
+                send_counted(worker, number, mbufs, waiting)
+
+    def send_counted(worker: Any, number: int, mbufs: int, n: int) -> None:
+        """The lengths are read before the mbufs are given away."""
+        lengths = worker.unwanted
+        for i in range(n):
+            store64(lengths + i * 8, load32(load64(mbufs + i * 8) + pkt_len))
+        sent = send_all(worker, number, mbufs, n)
+        for i in range(n):
+            if i < sent:
+                count_out(worker, load64(lengths + i * 8))
+            else:
+                count_drop(worker, SEND_FAILED, load64(lengths + i * 8))
+
+    def pass_on(worker: Any, burst: Any, n: int, total: int) -> None:
+        """All packets go one way: the mbufs go out as they came in."""
+        mbufs = burst_address(burst.mbuf)
+        if worker.out < 0:
+            free(mbufs, n)
+            worker.consumed += n
+            worker.bytes_consumed += total
+            return
+        sent = send_all(worker, worker.out, mbufs, n)
+        worker.packets_out += sent
+        worker.bytes_out += total
+        for i in range(sent, n):
+            worker.bytes_out -= burst.length[i]
+            count_drop(worker, SEND_FAILED, burst.length[i])
+
+    def work_ports(worker: Any) -> int:
+        burst = burst_at(worker.burst)
+        for i in range(worker.batch):
+            burst.link[i] = LINK_ETHERNET
+        if worker.clock_start == 0:
+            worker.clock_start = cycles()
+        while load_acquire(worker.stop) == 0:
+            found = 0
+            for number in range(worker.ports):
+                queue = queue_at(worker.queues + number * QUEUE_SIZE)
+                n = receive(queue.port, queue.queue, burst_address(burst.mbuf), worker.batch) if queue.receives else 0
+                worker.polls += 1
+                if n > 0:
+                    found += n
+                    worker.useful_polls += 1
+                    total = take(worker, burst, n, number)
+                    worker.packets_in += n
+                    worker.bytes_in += total
+                    parse_burst(burst, n, 1)
+                    decided = run_stages(burst, n)
+                    publish_digests()
+                    if decided == 0 and not to_file:
+                        pass_on(worker, burst, n, total)
+                    else:
+                        sort_out(worker, burst, n)
+            if found == 0:
+                wait(worker)
+            else:
+                worker.idle = 0
+                worker.budget -= 1
+                if worker.budget == 0:
+                    return PAUSED
+        return FINISHED
+
+    return work_ports
