@@ -38,7 +38,7 @@ def run(options: Options) -> Iterator[Row]:
 
     def ours(device: Device, burst: int, hugepages: bool = True) -> Callable[[], float]:
         words = engine.forward(OURS[device], burst=burst, seconds=seconds, hugepages=hugepages)
-        return lambda: engine.rate(engine.report(words))
+        return lambda: engine.forwarding_rate(words)
 
     def theirs(program: str, device: Device, burst: int) -> Callable[[], float]:
         return lambda: macswap_rate(program, device, burst, seconds)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness.process import output
+from benchmarks.harness.process import measuring_core, output
 from burstline.errors import BurstlineError
 
 APPS = Path(__file__).parent.parent / "apps"
@@ -43,11 +43,20 @@ def offline(app: Path, path: Path, workers: int) -> list[str]:
 
 
 def forward(device: str, *, burst: int, seconds: float, hugepages: bool) -> list[str]:
-    """MAC swap on one worker, on a device that gives back what is sent to it."""
-    options = ["--workers", "1", "--burst", str(burst), "--duration", str(seconds), "--json"]
-    if not hugepages:
-        options.append("--no-huge")
-    return command("run", APPS / "macswap.py", device, "--out", "same", *options)
+    """MAC swap on one worker, on testpmd's core, on a device that gives back what is sent to it."""
+    core = ["--workers", "1", "--cores", str(measuring_core()), "--idle", "poll"]
+    options = ["--burst", str(burst), "--duration", str(seconds), "--json", *([] if hugepages else ["--no-huge"])]
+    return command("run", APPS / "macswap.py", device, *core, *options)
+
+
+def forwarding_rate(words: list[str]) -> float:
+    """Packets/s of a forwarding run, of which every packet must have been sent."""
+    found = report(words)
+    if found["packets_out"] != found["packets_in"]:
+        raise BurstlineError(
+            f"only {found['packets_out']} of {found['packets_in']} packets were sent back", " ".join(words)
+        )
+    return rate(found)
 
 
 def first_packet_seconds(app: Path, path: Path, cache: Path) -> float:
