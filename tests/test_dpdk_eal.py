@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import pytest
 
 from burstline import dpdk
@@ -16,15 +12,10 @@ if not dpdk.available():
     pytest.skip("built without DPDK", allow_module_level=True)
 
 from burstline.dpdk import eal, hugepages
+from dpdk_live import python
 
 NIC = Device.parse("0000:3b:00.0,dv_flow_en=1")
 NULL = Device.parse("net_null")
-
-
-def python(script: str, *prefix: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    command = [*prefix, sys.executable, "-c", script]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_without_huge_pages_no_file_is_shared_and_memory_is_limited() -> None:
@@ -122,46 +113,3 @@ for _ in range(2):
         raise AssertionError
 """)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
-
-
-def test_where_dpdk_was_not_built_everything_says_what_to_install() -> None:
-    result = python("""
-import sys
-sys.modules["burstline.dpdk._dpdk"] = None
-import burstline.dpdk
-from burstline.errors import BurstlineError
-assert not burstline.dpdk.available()
-for use in (burstline.dpdk.require, lambda: __import__("burstline.dpdk.port")):
-    try:
-        use()
-    except BurstlineError as error:
-        assert "without DPDK" in error.message
-        assert "apt install libdpdk-dev" in error.hint
-    else:
-        raise AssertionError
-""")
-    assert (result.returncode, result.stderr) == (0, "")
-
-
-def test_libraries_that_went_away_are_told_from_a_build_without_dpdk() -> None:
-    result = python("""
-import importlib.abc, sys
-class Broken(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name == "burstline.dpdk._dpdk":
-            from importlib.machinery import ModuleSpec
-            return ModuleSpec(name, self)
-    def create_module(self, spec):
-        raise ImportError("librte_eal.so.23: cannot open shared object file")
-    def exec_module(self, module): ...
-sys.meta_path.insert(0, Broken())
-import burstline.dpdk
-from burstline.errors import BurstlineError
-try:
-    burstline.dpdk.require()
-except BurstlineError as error:
-    assert "does not load: librte_eal.so.23" in error.message, error.message
-else:
-    raise AssertionError
-""")
-    assert (result.returncode, result.stderr) == (0, "")

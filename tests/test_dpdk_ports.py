@@ -1,78 +1,26 @@
-"""Ports, pools and rings, live: each test in a process and a network namespace of its own, since EAL starts only once
-in a process; both vanish with the process, however it ends."""
+"""Pools, threads, software ports and rings, live."""
 
 from __future__ import annotations
 
 import ctypes
-import errno
-import os
-import socket
 import struct
-import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from burstline import dpdk
-from burstline.errors import BurstlineError, UsageError
 
 if not dpdk.available():
     pytest.skip("built without DPDK", allow_module_level=True)
 
-from burstline.dpdk import eal, thread
+from burstline.dpdk import thread
 from burstline.dpdk.library import native
 from burstline.dpdk.pool import Pool, mbufs_needed
 from burstline.dpdk.port import Port, free
-from burstline.dpdk.refusal import DeviceRefused
 from burstline.dpdk.ring_port import RingPort
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-CLONE_NEWNET = 0x40000000
-
-
-def alone(function: Callable[..., Any], *arguments: Any) -> Any:
-    """The result of `function` in a fresh process."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
-        return executor.submit(function, *arguments).result(60)
-
-
-@contextmanager
-def pool(count: int = 8191, **options: Any) -> Iterator[Pool]:
-    """A pool from which nothing leaks; EAL started without huge pages, so that tests run anywhere."""
-    eal.start(huge=False)
-    with Pool(count, **options) as made:
-        yield made
-        assert made.in_use == 0, f"{made.in_use} mbufs leaked"
-
-
-def veth() -> None:
-    """Into a network namespace with one pair of interfaces, left and right, on which nobody speaks unasked."""
-    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET):
-        raise OSError(ctypes.get_errno(), "unshare")
-    for which in ("all", "default"):
-        Path(f"/proc/sys/net/ipv6/conf/{which}/disable_ipv6").write_text("1")
-    for command in ("link add left type veth peer name right", "link set left up", "link set right up"):
-        subprocess.run(["ip", *command.split()], check=True)
-
-
-def raised(action: Callable[[], object]) -> BurstlineError:
-    try:
-        action()
-    except BurstlineError as error:
-        return error
-    raise AssertionError("nothing was raised")
-
-
-def packet(number: int, size: int = 60) -> bytes:
-    return (b"\xff" * 6 + b"\x02" * 6 + b"\x88\xb5" + struct.pack("!I", number)).ljust(size, bytes([number % 256]))
-
+from dpdk_live import alone, packet, pool, raised
 
 # ---- pools and threads ----
 
@@ -280,169 +228,3 @@ def _pcap(directory: str) -> None:
 
 def test_a_capture_goes_through_net_pcap_unchanged(tmp_path: Path) -> None:
     alone(_pcap, str(tmp_path))
-
-
-# ---- interfaces of the kernel ----
-
-
-def _reflect(device: str, queues: int) -> str:
-    veth()
-    with pool(16383) as one:
-        try:
-            port = Port.open(device, one, queues=queues)
-        except DeviceRefused as refusal:
-            assert one.in_use == 0
-            return f"{refusal.instead}: {refusal}"
-        with port, socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as other:
-            port.start()
-            other.bind(("right", 3))
-            other.settimeout(5)
-            for first in range(0, 3000, 50):
-                for i in range(first, first + 50):
-                    other.send(packet(i, 60 + i % 1400))
-                got: list[tuple[int, memoryview]] = []
-                deadline = time.monotonic() + 5
-                while len(got) < 50 and time.monotonic() < deadline:
-                    for queue in range(queues):
-                        fresh = port.receive(queue, 32)
-                        for _, view in fresh:
-                            view[0:6] = b"\x04" * 6
-                        assert port.transmit(queue, [mbuf for mbuf, _ in fresh]) == len(fresh)
-                        got += fresh
-                assert len(got) == 50
-                back = {other.recv(2048) for _ in range(50)}
-                assert back == {b"\x04" * 6 + packet(i, 60 + i % 1400)[6:] for i in range(first, first + 50)}
-            assert (port.stats().ipackets, port.stats().opackets) == (3000, 3000)
-    return ""
-
-
-@needs_root
-@pytest.mark.parametrize("queues", [1, 2])
-def test_af_packet_carries_packets_unchanged(queues: int) -> None:
-    assert alone(_reflect, "net_af_packet,iface=left", queues) == ""
-
-
-@needs_root
-def test_af_xdp_carries_packets_unchanged_and_leaks_nothing_or_names_af_packet() -> None:
-    outcome = alone(_reflect, "net_af_xdp,iface=left", 1)
-    assert outcome == "" or outcome.startswith("net_af_packet,iface=left: ")
-    if outcome:
-        pytest.skip(outcome)
-
-
-def _two_af_xdp() -> str:
-    veth()
-    with pool(16383) as one:
-        try:
-            ports = [Port.open(f"net_af_xdp,iface={name}", one) for name in ("left", "right")]
-        except DeviceRefused as refusal:
-            return str(refusal)
-        for port in ports:
-            port.start()
-        mbufs = [one.new(packet(i)) for i in range(100)]
-        assert ports[0].transmit(0, mbufs) == 100
-        time.sleep(0.1)
-        got = [mbuf for mbuf, _ in ports[1].receive(0, 256)]
-        assert got
-        free(got)
-        ports[0].close()
-        assert one.in_use >= 4096
-        ports[1].close()
-        assert one.in_use == 0
-        with Port.open("net_af_xdp,iface=left", one) as again:
-            again.start()
-    return ""
-
-
-@needs_root
-def test_mbufs_that_af_xdp_forgets_are_back_when_the_last_port_is_closed() -> None:
-    if outcome := alone(_two_af_xdp):
-        pytest.skip(outcome)
-
-
-def _too_many_af_xdp_queues() -> tuple[str, str | None]:
-    veth()
-    with pool() as one:
-        error = raised(lambda: Port.open("net_af_xdp,iface=left", one, queues=2))
-        assert isinstance(error, DeviceRefused)
-        return error.message, error.instead
-
-
-@needs_root
-def test_af_xdp_without_the_queues_asked_for_says_so_and_names_af_packet() -> None:
-    message, instead = alone(_too_many_af_xdp_queues)
-    assert "left has 1 combined queue, and net_af_xdp can use no more" in message
-    assert instead == "net_af_packet,iface=left"
-
-
-def _no_permission() -> str:
-    veth()
-    with pool() as one:
-        os.setresuid(65534, 65534, 65534)
-        with Port.open("net_null", one) as port:
-            port.start()
-        error = raised(lambda: Port.open("net_af_packet,iface=left", one))
-        return str(error)
-
-
-@needs_root
-def test_without_permission_software_ports_work_and_interfaces_say_what_is_missing() -> None:
-    text = alone(_no_permission)
-    assert text.startswith("no permission to open net_af_packet0,iface=left\n  hint: run as root (CAP_NET_ADMIN")
-
-
-# ---- refusals ----
-
-
-def _refusals(cases: list[tuple[str, int]]) -> list[tuple[str, str, str]]:
-    with pool(2047) as one:
-        found = []
-        for device, queues in cases:
-            error = raised(lambda device=device, queues=queues: Port.open(device, one, queues=queues))
-            found.append((type(error).__name__, error.message, str(error.hint)))
-        assert native.ports() == {}, "what could not be opened is gone"
-    return found
-
-
-REFUSALS = {
-    "no driver": (("net_nul", 1), DeviceRefused, "no driver for net_nul0", "did you mean net_null"),
-    "wrong argument": (("net_null,bad=1", 1), DeviceRefused, "could not open net_null0,bad=1", "net_null takes size="),
-    "no file": (("net_pcap,rx_pcap=/nope", 1), DeviceRefused, "/nope: No such file", "net_pcap takes"),
-    "no interface": (("net_af_packet,iface=nope0", 1), BurstlineError, "no network interface 'nope0'", "lo"),
-    "no PCI": (("0000:3b:00.0", 1), UsageError, "DPDK was started without PCI", "devices"),
-    "too many queues": (("net_null", 2000), BurstlineError, "net_null0 has 1024 queues, 2000", "--workers 1024"),
-    "one queue": (("net_pcap,tx_pcap=/dev/null", 2), BurstlineError, "has 1 queue, 2 were", "--workers 1"),
-    "small pool": (("net_af_xdp,iface=lo", 1), BurstlineError, "takes 2048 packet buffers", "larger"),
-    "no queues": (("net_null", 0), BurstlineError, "0 were asked for", "--workers"),
-}
-
-
-def test_devices_that_cannot_be_opened_say_why_and_leave_nothing_behind() -> None:
-    results = alone(_refusals, [case[0] for case in REFUSALS.values()])
-    for (name, (_, kind, message, hint)), result in zip(REFUSALS.items(), results, strict=True):
-        assert result[0] == kind.__name__, name
-        assert message in result[1], name
-        assert hint in result[2], name
-
-
-def _open_twice() -> None:
-    with pool() as one, Port.open("net_null7", one):
-        assert "net_null7 is open already" in raised(lambda: Port.open("net_null7", one)).message
-        with Port.open("net_null", one) as other:
-            assert other.name == "net_null0"
-
-
-def test_a_device_is_opened_once() -> None:
-    alone(_open_twice)
-
-
-def _not_running() -> None:
-    assert "not running" in raised(lambda: Pool(100)).message
-
-
-def test_a_pool_needs_a_running_eal() -> None:
-    alone(_not_running)
-
-
-def test_errors_of_dpdk_are_named() -> None:
-    assert native.strerror(errno.ENODEV) == "No such device"
