@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from burstline.engine.stages_kernel import burst_parser, stage_runner
+from burstline.engine.stages_kernel import packet_parser, share_out, stage_runner
 from burstline.engine.worker import DRAIN_DIGESTS, FINISHED, PAUSED
-from burstline.native.memory import external, fetch_add, load_acquire, store_release
+from burstline.native.memory import external, fetch_add, load32, load_acquire, store_release
 from burstline.native.types import reference
 from burstline.pipeline.needs import Needs
 from burstline.pipeline.verdict import CONSUMED, DROPPED, KIND_MASK
-from burstline.ports.capture_file import Capture, Chunk
+from burstline.ports.capture_file import LIST, VERDICTS, Capture, Chunk
 from burstline.ports.capture_sink import Sink
-from burstline.ports.capture_walk_kernel import read_chunk, walker
+from burstline.ports.capture_walk_kernel import pull_in, read_chunk, walker
 from burstline.ports.capture_write_kernel import write_pcap, write_pcapng
 
 capture_at, chunk_at, sink_at = reference(Capture), reference(Chunk), reference(Sink)
@@ -39,7 +39,7 @@ def chunk_address(worker: Any, number: int) -> int:
     return worker.chunks + (reader * worker.slots + number // worker.workers % worker.slots) * CHUNK_SIZE
 
 
-def chunk_writer(sink: str) -> Callable[[Any, Any, Any], None]:
+def chunk_writer(sink: str, shared: bool) -> Callable[[Any, Any, Any], None]:
     """Writes what the stages let through, in the file's order; `sink` is pcap, pcapng or nothing."""
     write_packet = write_pcapng if sink == "pcapng" else write_pcap
 
@@ -47,7 +47,8 @@ def chunk_writer(sink: str) -> Callable[[Any, Any, Any], None]:
         to = sink_at(worker.sink)
         interfaces = capture_at(worker.capture).interfaces
         for i in range(chunk.packets):
-            kind = burst.verdict[i] & KIND_MASK
+            owner = burst.owner[i] if shared else 0
+            kind = load32(chunk.verdicts + owner * VERDICTS + 4 * i) & KIND_MASK
             if kind != DROPPED and kind != CONSUMED:
                 write_packet(to, interfaces, burst, i)
         if to.fault != 0:
@@ -61,8 +62,9 @@ def chunk_writer(sink: str) -> Callable[[Any, Any, Any], None]:
 
 def file_loop(needs: Needs, burst_at: Any, source: str, sink: str) -> Callable[[Any], int]:
     """The loop for a source of one format (pcap or pcapng) and a sink of one (or none, the empty string)."""
-    parse_burst, run_stages = burst_parser(needs), stage_runner(needs)
-    walk, write_chunk = walker(source == "pcapng"), chunk_writer(sink)
+    shared = needs.shared
+    parse_packet, run_stages = packet_parser(needs), stage_runner(needs, sink != "")
+    walk, write_chunk = walker(source == "pcapng", shared, parse_packet), chunk_writer(sink, shared)
 
     def try_read(worker: Any) -> bool:
         """Read, walk and parse the next own chunk, if a slot is free and its turn has come."""
@@ -76,6 +78,8 @@ def file_loop(needs: Needs, burst_at: Any, source: str, sink: str) -> Callable[[
         chunk = chunk_at(address)
         if capture.seekable and chunk.have == 0:
             read_chunk(capture, chunk, number)
+            if shared and capture.map != 0:
+                pull_in(chunk)
         while load_acquire(worker.capture + TURN) != number:
             sched_yield()
         burst = burst_at(chunk.burst)
@@ -86,7 +90,10 @@ def file_loop(needs: Needs, burst_at: Any, source: str, sink: str) -> Callable[[
         store_release(worker.capture + TURN, number + 1)
         if number > load_acquire(worker.capture + LAST):
             return False
-        parse_burst(burst, chunk.packets, worker.workers)
+        if shared:
+            for i in range(chunk.packets):
+                parse_packet(burst, i)
+            share_out(burst, chunk.packets, worker.workers, chunk.lists, LIST)
         store_release(address + REMAINING, worker.workers)
         store_release(address + READY, number + 1)
         worker.next_read = number + worker.workers
@@ -120,7 +127,8 @@ def file_loop(needs: Needs, burst_at: Any, source: str, sink: str) -> Callable[[
                 chunk = chunk_at(address)
                 if digest_room() < chunk.packets:
                     return DRAIN_DIGESTS
-                run_stages(worker, burst_at(chunk.burst), chunk.packets)
+                own, verdicts = chunk.lists + worker.index * LIST, chunk.verdicts + worker.index * VERDICTS
+                run_stages(worker, burst_at(chunk.burst), chunk.packets, own, verdicts)
                 publish_digests()
                 fetch_add(address + REMAINING, -1)
                 worker.next_run = number + 1

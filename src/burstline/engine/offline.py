@@ -14,7 +14,7 @@ from burstline.engine.worker import DRAIN_DIGESTS, FINISHED, TALLY, FileWorker
 from burstline.errors import BurstlineError
 from burstline.packet.burst import Burst
 from burstline.pipeline.pipeline import Pipeline
-from burstline.ports.capture_file import BUFFER, CHUNK_PACKETS, Chunk, OpenCapture
+from burstline.ports.capture_file import BUFFER, CHUNK_PACKETS, LIST, VERDICTS, Chunk, OpenCapture
 from burstline.ports.capture_sink import CaptureSink
 from burstline.ports.capture_writer import format_for
 from burstline.state.digest import Digest
@@ -66,6 +66,8 @@ class FileRun:
                 sink=format_for(self.out) if self.out else "",
             )
             self.report.dispatch = program.dispatch
+            if not program.plan["writes"]:
+                capture.map()
             sink = CaptureSink(self.out) if self.out else None
             self._process(program, capture, sink)
         finally:
@@ -121,14 +123,17 @@ class FileRun:
         if not self.report.stopped:
             capture.finish()
 
-    def _chunk(self, chunks: Region, number: int, head: bytes) -> tuple[Region, Region]:
+    def _chunk(self, chunks: Region, number: int, head: bytes) -> tuple[Region, ...]:
         buffer, burst = Region(ALIGN + BUFFER), Region(Burst(CAPACITY).size)
+        verdicts, lists = Region(self.workers * VERDICTS), Region(self.workers * LIST)
         layout, base = Chunk.layout, number * CHUNK_STRIDE
         buffer.write(ALIGN, head)
         chunks.set_i64(base + layout.offset("buffer"), buffer.address + ALIGN)
         chunks.set_i64(base + layout.offset("burst"), burst.address)
         chunks.set_i64(base + layout.offset("have"), len(head))
-        return buffer, burst
+        chunks.set_i64(base + layout.offset("verdicts"), verdicts.address)
+        chunks.set_i64(base + layout.offset("lists"), lists.address)
+        return buffer, burst, verdicts, lists
 
     def _drain(self) -> None:
         if self._digests:

@@ -7,7 +7,7 @@ from typing import Any
 
 from burstline.compiler.burst_type import burst_address
 from burstline.engine.account_kernel import count_consumed, count_drop, count_out
-from burstline.engine.stages_kernel import FAR, NEAR, burst_parser, enter, prefetch_entries, prefetch_slots
+from burstline.engine.stages_kernel import FAR, NEAR, enter, packet_parser, prefetch_entries, prefetch_slots
 from burstline.engine.worker import FINISHED, PAUSED, PortQueue
 from burstline.native.memory import (
     cycles,
@@ -72,13 +72,13 @@ def wait(worker: Any) -> None:
 def port_loop(needs: Needs, burst_at: Any, mbuf_layout: Mapping[str, int], sink: str) -> Callable[[Any], int]:
     buf_addr, data_off, data_len = mbuf_layout["buf_addr"], mbuf_layout["data_off"], mbuf_layout["data_len"]
     pkt_len, nb_segs = mbuf_layout["pkt_len"], mbuf_layout["nb_segs"]
-    parse_burst = burst_parser(needs)
-    keys, clock = needs.keys, needs.time or sink != ""
+    parse_packet = packet_parser(needs)
+    keys, clock, numbered = needs.keys, needs.time or sink != "", needs.port or sink != ""
     to_file = sink != ""
     write_packet = write_pcapng if sink == "pcapng" else write_pcap
 
     def take(worker: Any, burst: Any, n: int, number: int) -> int:
-        """Fill the burst's columns from its mbufs; returns the bytes."""
+        """Fill the burst's columns from its mbufs, and parse; returns the bytes."""
         total = 0
         time = now(worker) if clock else 0
         for i in range(n):
@@ -90,9 +90,11 @@ def port_loop(needs: Needs, burst_at: Any, mbuf_layout: Mapping[str, int], sink:
             burst.data[i] = load64(mbuf + buf_addr) + load16(mbuf + data_off)
             burst.captured[i] = load16(mbuf + data_len)
             burst.length[i] = length
-            burst.port[i] = number
+            if numbered:
+                burst.port[i] = number
             if clock:
                 burst.time[i] = time
+            parse_packet(burst, i)
             total += length
         return total
 
@@ -196,7 +198,6 @@ def port_loop(needs: Needs, burst_at: Any, mbuf_layout: Mapping[str, int], sink:
                     total = take(worker, burst, n, number)
                     worker.packets_in += n
                     worker.bytes_in += total
-                    parse_burst(burst, n, 1)
                     decided = run_stages(burst, n)
                     publish_digests()
                     if decided == 0 and not to_file:

@@ -115,7 +115,7 @@ def plan_of(plan: Mapping[str, Any]) -> Any:
     from burstline.packet.burst import Burst
     from burstline.pipeline.needs import Needs
 
-    needs = Needs(plan["full_parse"], plan["eth"], plan["keys"], plan["time"])
+    needs = Needs(**{name: plan[name] for name in Needs.__dataclass_fields__})
     return Plan(
         plan["mode"],
         Burst(plan["capacity"]),

@@ -7,7 +7,7 @@ from typing import Any
 
 from burstline.engine.account_kernel import count_verdict
 from burstline.compiler.burst_type import burst_address
-from burstline.native.memory import external
+from burstline.native.memory import external, load16, load64, prefetch, store16, store32, store64
 from burstline.packet.flow_key_kernel import owner_of, set_flow_key
 from burstline.packet.parser import ETH, LINK_ETHERNET, parse
 from burstline.pipeline.needs import Needs
@@ -19,52 +19,72 @@ prefetch_entries = external("burstline_prefetch_entries", 1)
 FAR, NEAR = 16, 8  # packets ahead: the index of a flow table first, then the entry that it names
 
 
-def burst_parser(needs: Needs) -> Callable[[Any, int, int], None]:
-    """The parser of a burst, cut down to what the stages read."""
+def packet_parser(needs: Needs) -> Callable[[Any, int], None]:
+    """The parser of one packet of a burst, cut down to what the stages read."""
     full, eth, keys = needs.full_parse or needs.keys, needs.eth, needs.keys
 
-    def parse_burst(burst: Any, n: int, workers: int) -> None:
-        for i in range(n):
-            if full:
-                present, depth, l3, l4, payload, end, proto = parse(burst.data[i], burst.captured[i], burst.link[i])
-                burst.present[i] = present
-                burst.vlan_depth[i] = depth
-                burst.l3[i] = l3
-                burst.l4[i] = l4
-                burst.payload[i] = payload
-                burst.end[i] = end
-                burst.proto[i] = proto
-                if keys:
-                    set_flow_key(burst, i)
-                if keys and workers > 1:
-                    burst.owner[i] = owner_of(burst, i, workers)
-            elif eth:
-                burst.present[i] = ETH if burst.link[i] == LINK_ETHERNET and burst.captured[i] >= 14 else 0
-
-    return parse_burst
-
-
-def stage_runner(needs: Needs) -> Callable[[Any, Any, int], None]:
-    """Runs the stages over this worker's packets of a burst and counts what they say."""
-    keys = needs.keys
-
-    def run_stages(worker: Any, burst: Any, n: int) -> None:
-        mine, alone = worker.index, worker.workers == 1
-        if keys:
-            for i in range(min(n, FAR)):
-                prefetch_slots(burst.hash[i])
-            for i in range(min(n, NEAR)):
-                prefetch_entries(burst.hash[i])
-        for i in range(n):
+    def parse_packet(burst: Any, i: int) -> None:
+        if full:
+            present, depth, l3, l4, payload, end, proto = parse(burst.data[i], burst.captured[i], burst.link[i])
+            burst.present[i] = present
+            burst.vlan_depth[i] = depth
+            burst.l3[i] = l3
+            burst.l4[i] = l4
+            burst.payload[i] = payload
+            burst.end[i] = end
+            burst.proto[i] = proto
             if keys:
-                prefetch_slots(burst.hash[i + FAR])
-                prefetch_entries(burst.hash[i + NEAR])
-            if alone or burst.owner[i] == mine:
-                verdict = enter(burst_address(burst), i)
-                burst.verdict[i] = verdict
-                length = burst.length[i]
-                worker.packets_in += 1
-                worker.bytes_in += length
-                count_verdict(worker, verdict, length)
+                set_flow_key(burst, i)
+        elif eth:
+            burst.present[i] = ETH if burst.link[i] == LINK_ETHERNET and burst.captured[i] >= 14 else 0
+
+    return parse_packet
+
+
+def share_out(burst: Any, n: int, workers: int, lists: int, stride: int) -> None:
+    """Write down for each worker which packets are its own: `stride` bytes a worker, a count and then 16-bit indices."""
+    for worker in range(workers):
+        store64(lists + worker * stride, 0)
+    for i in range(n):
+        owner = owner_of(burst, i, workers)
+        burst.owner[i] = owner
+        mine = lists + owner * stride
+        count = load64(mine)
+        store16(mine + 8 + 2 * count, i)
+        store64(mine, count + 1)
+
+
+def stage_runner(needs: Needs, keep: bool) -> Callable[[Any, Any, int, int, int], None]:
+    """Runs the stages over a worker's packets of a burst and counts what they say.
+
+    `own` is the worker's list when the source is shared. With `keep`, verdicts go to `verdicts`, 32 bits a packet: an
+    array of the worker's own, since a cache line that two cores write costs more than the stages do.
+    """
+    keys, shared = needs.keys, needs.shared
+
+    def run_stages(worker: Any, burst: Any, n: int, own: int, verdicts: int) -> None:
+        count = load64(own) if shared else n
+        indices = own + 8
+        if keys:
+            for k in range(min(count, FAR)):
+                prefetch_slots(burst.hash[load16(indices + 2 * k) if shared else k])
+            for k in range(min(count, NEAR)):
+                prefetch_entries(burst.hash[load16(indices + 2 * k) if shared else k])
+        total = 0
+        for k in range(count):
+            if keys:
+                prefetch_slots(burst.hash[load16(indices + 2 * (k + FAR)) if shared else k + FAR])
+                prefetch_entries(burst.hash[load16(indices + 2 * (k + NEAR)) if shared else k + NEAR])
+            if shared:  # another core wrote these
+                prefetch(burst.key[load16(indices + 2 * (k + NEAR))])
+            i = load16(indices + 2 * k) if shared else k
+            verdict = enter(burst_address(burst), i)
+            length = burst.length[i]
+            total += length
+            if keep:
+                store32(verdicts + 4 * i, verdict)
+            count_verdict(worker, verdict, length)
+        worker.packets_in += count
+        worker.bytes_in += total
 
     return run_stages

@@ -176,7 +176,13 @@ def clear(b: ir.IRBuilder, to: ir.Value, n: ir.Value) -> None:
 
 @primitive("prefetch", types.void, i64)
 def prefetch(b: ir.IRBuilder, address: ir.Value) -> None:
-    """Into all cache levels, for a write that follows a read."""
+    """Into all cache levels, to be read."""
+    _intrinsic(b, "llvm.prefetch.p0", [pointer(b, address), I32(0), I32(3), I32(1)])
+
+
+@primitive("prefetch_to_write", types.void, i64)
+def prefetch_to_write(b: ir.IRBuilder, address: ir.Value) -> None:
+    """Into all cache levels, as this core's own. Not for memory that is mapped read-only: it waits for the page."""
     _intrinsic(b, "llvm.prefetch.p0", [pointer(b, address), I32(1), I32(3), I32(1)])
 
 

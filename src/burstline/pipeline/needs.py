@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dis
 from dataclasses import dataclass
+from types import CodeType
 
 from burstline.packet.fields import HEADER
 from burstline.pipeline.pipeline import Pipeline, reachable
@@ -11,12 +13,18 @@ from burstline.state.flow_table import FlowTable
 _OF_IP = (set(HEADER) - {"eth"}) | {"payload", "proto", "is_fragment", "vlan_depth", "fix_checksums"}
 
 
+_FIELDS = {field.name for header in HEADER.values() for field in header.fields}
+
+
 @dataclass(frozen=True)
 class Needs:
     full_parse: bool
     eth: bool
     keys: bool  # flow keys and their hashes
     time: bool
+    port: bool
+    writes: bool  # stages change packets
+    shared: bool  # several workers share one source, and each packet has an owner
 
 
 def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
@@ -25,9 +33,17 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
     Several workers over one file need keys to know whose packet it is.
     """
     names: set[str] = set()
+    writes = False
     for chain in pipeline.chains:
         for stage in chain.stages:
             for function in reachable(stage.function):
                 names.update(function.__code__.co_names)
+                writes = writes or _writes(function.__code__)
     keys = workers > 1 or any(isinstance(s, FlowTable) for s in pipeline.state)
-    return Needs(bool(names & _OF_IP), "eth" in names, keys, "time" in names)
+    return Needs(bool(names & _OF_IP), "eth" in names, keys, "time" in names, "port" in names, writes, workers > 1)
+
+
+def _writes(code: CodeType) -> bool:
+    """It assigns to something called like a header field, or fixes checksums."""
+    stored = {str(i.argval) for i in dis.get_instructions(code) if i.opname == "STORE_ATTR"}
+    return bool(stored & _FIELDS) or any(name.startswith("fix_checksum") for name in code.co_names)

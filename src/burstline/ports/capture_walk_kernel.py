@@ -15,6 +15,7 @@ from burstline.native.memory import (
     load32,
     load64,
     load_acquire,
+    prefetch,
     scale,
     store32,
     swap16,
@@ -29,6 +30,7 @@ from burstline.ports.link_layer import link_of
 pread = external("pread", 4)
 read = external("read", 3)
 poll = external("poll", 3)
+madvise = external("madvise", 3)
 errno_location = external("__errno_location", 0)
 interface_at = reference(Interface)
 
@@ -38,6 +40,8 @@ BLOCK_LENGTH, BLOCK_TRAILER = int(form.Fault.BLOCK_LENGTH), int(form.Fault.BLOCK
 BLOCK_SHORT, BYTE_ORDER = int(form.Fault.BLOCK_SHORT), int(form.Fault.BYTE_ORDER)
 VERSION, INTERFACE, OPTIONS = int(form.Fault.VERSION), int(form.Fault.INTERFACE), int(form.Fault.OPTIONS)
 EINTR = 4
+MADV_POPULATE_READ = 22
+LINES_AHEAD, BYTES_AHEAD = 8, 4096
 POLLIN, POLL_MS = 1, 50
 
 
@@ -58,6 +62,11 @@ def fill(capture: Any, chunk: Any, want: int) -> bool:
 
 def more(capture: Any, chunk: Any, count: int) -> bool:
     """Up to `count` more bytes, at least one; False when there are none."""
+    if capture.map != 0:
+        wanted = min(chunk.have + count, capture.size - chunk.base)
+        grown = wanted > chunk.have
+        chunk.have = max(chunk.have, wanted)
+        return grown
     while load_acquire(capture.stop) == 0:
         to = chunk.buffer + chunk.have
         if capture.seekable:
@@ -85,14 +94,37 @@ def wait_readable(capture: Any, pollfd: int) -> None:
 
 
 def read_chunk(capture: Any, chunk: Any, number: int) -> None:
-    """A regular file's chunk, before its turn has come: only the walk has to wait."""
+    """A regular file's chunk, before its turn has come: only the walk has to wait.
+
+    Mapped, its pages are entered into the page table at once: a fault for each would cost as much as copying them.
+    """
     chunk.base = number * CHUNK
+    if capture.map != 0:
+        chunk.buffer = capture.map + chunk.base
     more(capture, chunk, CHUNK)
+    if capture.map != 0 and chunk.have > 0:
+        madvise(chunk.buffer, chunk.have, MADV_POPULATE_READ)
 
 
-def walker(is_pcapng: bool) -> Callable[[Any, Any, Any, int], None]:
-    """The walk over the records of one of the two formats."""
-    walk_records = walk_pcapng if is_pcapng else walk_pcap
+def pull_in(chunk: Any) -> None:
+    """All of a mapped chunk into this core's cache, so that the walk, which others wait for, finds it there."""
+    for at in range(0, chunk.have, 64):
+        prefetch(chunk.buffer + at)
+
+
+def look_ahead(address: int) -> None:
+    """A walk is a chain of cache misses, and the hardware's prefetcher stops at each page: stay ahead of it."""
+    for line in range(LINES_AHEAD):
+        prefetch(address + BYTES_AHEAD + 64 * line)
+
+
+def walker(is_pcapng: bool, shared: bool, each: Callable[[Any, int], None]) -> Callable[[Any, Any, Any, int], None]:
+    """The walk over the records of one of the two formats.
+
+    A worker that has the file to itself calls `each(burst, packet)` as it goes: its work hides the prefetches of the
+    bytes ahead. Where others wait for the walk, it does nothing besides.
+    """
+    walk_records = pcapng_walker(shared, each) if is_pcapng else pcap_walker(shared, each)
 
     def walk(capture: Any, chunk: Any, burst: Any, number: int) -> None:
         """Find the packets of chunk `number`, in turn; sets `capture.last` when it is the last one."""
@@ -111,48 +143,56 @@ def walker(is_pcapng: bool) -> Callable[[Any, Any, Any, int], None]:
     return walk
 
 
-def walk_pcap(capture: Any, chunk: Any, burst: Any, at: int, limit: int, number: int) -> int:
-    """draft-ietf-opsawg-pcap: seconds, fraction, captured length, length on the wire, then the packet."""
-    n = 0
-    buffer, swapped, unit = chunk.buffer, capture.swapped, capture.unit
-    link = link_of(interface_at(capture.interfaces).linktype)
-    have = chunk.have
-    while at < limit:
-        if at + 16 > have:
-            complete = fill(capture, chunk, at + 16)
-            have = chunk.have
-            if not complete:
-                if at < have:
+def pcap_walker(shared: bool, each: Callable[[Any, int], None]) -> Callable[..., int]:
+    def walk_pcap(capture: Any, chunk: Any, burst: Any, at: int, limit: int, number: int) -> int:
+        """draft-ietf-opsawg-pcap: seconds, fraction, captured length, length on the wire, then the packet."""
+        n = 0
+        ahead = capture.map != 0 and not shared
+        buffer, swapped, unit = chunk.buffer, capture.swapped, capture.unit
+        link = link_of(interface_at(capture.interfaces).linktype)
+        have = chunk.have
+        while at < limit:
+            if at + 16 > have:
+                complete = fill(capture, chunk, at + 16)
+                have = chunk.have
+                if not complete:
+                    if at < have:
+                        stop(capture, CUT_RECORD, chunk.base + at, 0)
+                    capture.last = number
+                    break
+            record = buffer + at
+            seconds, fraction = load32(record), load32(record + 4)
+            captured, length = load32(record + 8), load32(record + 12)
+            if swapped:
+                seconds, fraction, captured, length = swap32(seconds), swap32(fraction), swap32(captured), swap32(length)
+            if captured > form.MAX_CAPTURED:
+                stop(capture, CAPTURED, chunk.base + at, captured)
+                capture.last = number
+                break
+            after = at + 16 + captured
+            if after > have:
+                complete = fill(capture, chunk, after)
+                have = chunk.have
+                if not complete:
                     stop(capture, CUT_RECORD, chunk.base + at, 0)
-                capture.last = number
-                break
-        record = buffer + at
-        seconds, fraction = load32(record), load32(record + 4)
-        captured, length = load32(record + 8), load32(record + 12)
-        if swapped:
-            seconds, fraction, captured, length = swap32(seconds), swap32(fraction), swap32(captured), swap32(length)
-        if captured > form.MAX_CAPTURED:
-            stop(capture, CAPTURED, chunk.base + at, captured)
-            capture.last = number
-            break
-        after = at + 16 + captured
-        if after > have:
-            complete = fill(capture, chunk, after)
-            have = chunk.have
-            if not complete:
-                stop(capture, CUT_RECORD, chunk.base + at, 0)
-                capture.last = number
-                break
-        burst.data[n] = record + 16
-        burst.captured[n] = captured
-        burst.length[n] = length
-        burst.time[n] = seconds * 1_000_000_000 + fraction * unit
-        burst.port[n] = 0
-        burst.link[n] = link
-        n += 1
-        at = after
-    chunk.packets = n
-    return at
+                    capture.last = number
+                    break
+            if ahead:
+                look_ahead(record)
+            burst.data[n] = record + 16
+            burst.captured[n] = captured
+            burst.length[n] = length
+            burst.time[n] = seconds * 1_000_000_000 + fraction * unit
+            burst.port[n] = 0
+            burst.link[n] = link
+            if not shared:
+                each(burst, n)
+            n += 1
+            at = after
+        chunk.packets = n
+        return at
+
+    return walk_pcap
 
 
 def word(address: int, swapped: int) -> int:
@@ -163,28 +203,36 @@ def half(address: int, swapped: int) -> int:
     return swap16(load16(address)) if swapped else load16(address)
 
 
-def walk_pcapng(capture: Any, chunk: Any, burst: Any, at: int, limit: int, number: int) -> int:
-    """draft-ietf-opsawg-pcapng: blocks of any kind; those without packets and interfaces are skipped."""
-    chunk.packets = 0
-    while at < limit:
-        size = block_size(capture, chunk, at)
-        if size <= 0:
-            capture.last = number
-            break
-        block = chunk.buffer + at
-        kind = word(block, capture.swapped)
-        good = True
-        if kind == form.ENHANCED_PACKET or kind == form.OBSOLETE_PACKET or kind == form.SIMPLE_PACKET:
-            good = packet_block(capture, chunk, burst, block, size, kind)
-        elif kind == form.INTERFACE_DESCRIPTION:
-            good = interface_block(capture, chunk, block, size)
-        elif kind == form.SECTION_HEADER:
-            good = section_block(capture, chunk, block, size)
-        if not good:
-            capture.last = number
-            break
-        at += size
-    return at
+def pcapng_walker(shared: bool, each: Callable[[Any, int], None]) -> Callable[..., int]:
+    def walk_pcapng(capture: Any, chunk: Any, burst: Any, at: int, limit: int, number: int) -> int:
+        """draft-ietf-opsawg-pcapng: blocks of any kind; those without packets and interfaces are skipped."""
+        chunk.packets = 0
+        ahead = capture.map != 0 and not shared
+        while at < limit:
+            size = block_size(capture, chunk, at)
+            if size <= 0:
+                capture.last = number
+                break
+            block = chunk.buffer + at
+            if ahead:
+                look_ahead(block)
+            kind = word(block, capture.swapped)
+            good = True
+            if kind == form.ENHANCED_PACKET or kind == form.OBSOLETE_PACKET or kind == form.SIMPLE_PACKET:
+                good = packet_block(capture, chunk, burst, block, size, kind)
+                if good and not shared:
+                    each(burst, chunk.packets - 1)
+            elif kind == form.INTERFACE_DESCRIPTION:
+                good = interface_block(capture, chunk, block, size)
+            elif kind == form.SECTION_HEADER:
+                good = section_block(capture, chunk, block, size)
+            if not good:
+                capture.last = number
+                break
+            at += size
+        return at
+
+    return walk_pcapng
 
 
 def block_size(capture: Any, chunk: Any, at: int) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from burstline.native.memory import clear, copy, load32, load64, prefetch, shift_right, store32, store64
+from burstline.native.memory import clear, copy, load32, load64, prefetch, prefetch_to_write, shift_right, store32, store64
 from burstline.state.flow_table import KEY_SIZE, RECORD_AT
 
 
@@ -71,4 +71,4 @@ def prefetch_slot(table: Any, hash: int) -> None:
 def prefetch_entry(table: Any, hash: int, stride: int) -> None:
     """The entry that the first slot names: nearly always the right one."""
     slot = load64(table.index + (shift_right(hash, 32) & table.mask) * 8)
-    prefetch(table.entries + (slot & 0xFFFFFFFF) * stride)
+    prefetch_to_write(table.entries + (slot & 0xFFFFFFFF) * stride)
