@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from burstline.engine.stages_kernel import packet_parser, share_out, stage_runner
+from burstline.engine.stages_kernel import packet_parser, pull_some, share_out, stage_runner
 from burstline.engine.worker import DRAIN_DIGESTS, FINISHED, PAUSED
 from burstline.native.memory import external, fetch_add, load32, load_acquire, store_release
 from burstline.native.types import reference
 from burstline.pipeline.needs import Needs
 from burstline.pipeline.verdict import CONSUMED, DROPPED, KIND_MASK
-from burstline.ports.capture_file import LIST, VERDICTS, Capture, Chunk
+from burstline.ports.capture_file import CHUNK, LIST, VERDICTS, Capture, Chunk
 from burstline.ports.capture_sink import Sink
-from burstline.ports.capture_walk_kernel import pull_in, read_chunk, walker
+from burstline.ports.capture_walk_kernel import populate, pull_in, read_chunk, walker
 from burstline.ports.capture_write_kernel import write_pcap, write_pcapng
 
 capture_at, chunk_at, sink_at = reference(Capture), reference(Chunk), reference(Sink)
@@ -37,6 +37,15 @@ def chunk_address(worker: Any, number: int) -> int:
     """Chunks belong to workers in turn; each worker uses its few over and over."""
     reader = number % worker.workers
     return worker.chunks + (reader * worker.slots + number // worker.workers % worker.slots) * CHUNK_SIZE
+
+
+def pull_next(worker: Any, capture: Any, number: int) -> None:
+    """From now on, prefetch from the chunk that this worker reads next."""
+    if number < 2 * worker.workers:
+        populate(capture, number - worker.workers)
+    populate(capture, number)
+    worker.pull = capture.map + number * CHUNK
+    worker.pull_end = capture.map + min((number + 1) * CHUNK, capture.size)
 
 
 def chunk_writer(sink: str, shared: bool) -> Callable[[Any, Any, Any], None]:
@@ -78,8 +87,11 @@ def file_loop(needs: Needs, burst_at: Any, source: str, sink: str) -> Callable[[
         chunk = chunk_at(address)
         if capture.seekable and chunk.have == 0:
             read_chunk(capture, chunk, number)
-            if shared and capture.map != 0:
-                pull_in(chunk)
+            if capture.map != 0:
+                chunk.pulled = max(worker.pull - chunk.buffer, 0)
+                if shared:
+                    pull_in(chunk)
+                pull_next(worker, capture, number + worker.workers)
         while load_acquire(worker.capture + TURN) != number:
             sched_yield()
         burst = burst_at(chunk.burst)
@@ -92,6 +104,7 @@ def file_loop(needs: Needs, burst_at: Any, source: str, sink: str) -> Callable[[
             return False
         if shared:
             for i in range(chunk.packets):
+                pull_some(worker)
                 parse_packet(burst, i)
             share_out(burst, chunk.packets, worker.workers, chunk.lists, LIST)
         store_release(address + REMAINING, worker.workers)

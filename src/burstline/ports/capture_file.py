@@ -71,6 +71,7 @@ class Chunk(Struct):
     base: i64  # where the buffer's first byte lies in the file
     have: i64  # bytes in the buffer
     packets: i64
+    pulled: i64  # bytes of it that were prefetched before it was read
     verdicts: i64  # address of an array of 32-bit verdicts for each worker
     lists: i64  # address of a list for each worker: a count, then the 16-bit indices of its packets
 

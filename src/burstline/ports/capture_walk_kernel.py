@@ -94,21 +94,25 @@ def wait_readable(capture: Any, pollfd: int) -> None:
 
 
 def read_chunk(capture: Any, chunk: Any, number: int) -> None:
-    """A regular file's chunk, before its turn has come: only the walk has to wait.
-
-    Mapped, its pages are entered into the page table at once: a fault for each would cost as much as copying them.
-    """
+    """A regular file's chunk, before its turn has come: only the walk has to wait."""
     chunk.base = number * CHUNK
     if capture.map != 0:
         chunk.buffer = capture.map + chunk.base
     more(capture, chunk, CHUNK)
-    if capture.map != 0 and chunk.have > 0:
-        madvise(chunk.buffer, chunk.have, MADV_POPULATE_READ)
+
+
+def populate(capture: Any, number: int) -> None:
+    """Enter a mapped chunk's pages into the page table at once: a fault for each would cost as much as copying them,
+    and nothing is prefetched from a page that is not there."""
+    offset = number * CHUNK
+    size = min(CHUNK, capture.size - offset)
+    if size > 0:
+        madvise(capture.map + offset, size, MADV_POPULATE_READ)
 
 
 def pull_in(chunk: Any) -> None:
-    """All of a mapped chunk into this core's cache, so that the walk, which others wait for, finds it there."""
-    for at in range(0, chunk.have, 64):
+    """What is left of a mapped chunk into this core's cache, so that the walk, which others wait for, finds it."""
+    for at in range(chunk.pulled, chunk.have, 64):
         prefetch(chunk.buffer + at)
 
 
@@ -147,7 +151,7 @@ def pcap_walker(shared: bool, each: Callable[[Any, int], None]) -> Callable[...,
     def walk_pcap(capture: Any, chunk: Any, burst: Any, at: int, limit: int, number: int) -> int:
         """draft-ietf-opsawg-pcap: seconds, fraction, captured length, length on the wire, then the packet."""
         n = 0
-        ahead = capture.map != 0 and not shared
+        ahead, near = capture.map != 0 and not shared, chunk.pulled - BYTES_AHEAD
         buffer, swapped, unit = chunk.buffer, capture.swapped, capture.unit
         link = link_of(interface_at(capture.interfaces).linktype)
         have = chunk.have
@@ -177,7 +181,7 @@ def pcap_walker(shared: bool, each: Callable[[Any, int], None]) -> Callable[...,
                     stop(capture, CUT_RECORD, chunk.base + at, 0)
                     capture.last = number
                     break
-            if ahead:
+            if ahead and at >= near:
                 look_ahead(record)
             burst.data[n] = record + 16
             burst.captured[n] = captured
@@ -207,14 +211,14 @@ def pcapng_walker(shared: bool, each: Callable[[Any, int], None]) -> Callable[..
     def walk_pcapng(capture: Any, chunk: Any, burst: Any, at: int, limit: int, number: int) -> int:
         """draft-ietf-opsawg-pcapng: blocks of any kind; those without packets and interfaces are skipped."""
         chunk.packets = 0
-        ahead = capture.map != 0 and not shared
+        ahead, near = capture.map != 0 and not shared, chunk.pulled - BYTES_AHEAD
         while at < limit:
             size = block_size(capture, chunk, at)
             if size <= 0:
                 capture.last = number
                 break
             block = chunk.buffer + at
-            if ahead:
+            if ahead and at >= near:
                 look_ahead(block)
             kind = word(block, capture.swapped)
             good = True
