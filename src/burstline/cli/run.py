@@ -28,19 +28,19 @@ Several dpdk: sources are ports 0, 1, ... of the pipeline; a new port after --ou
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("app", metavar="APP", help="a Python file that defines a pipeline; FILE:NAME picks one of several")
+    parser.add_argument("app", metavar="APP", help="a Python file with a pipeline; FILE:NAME picks one of several")
     parser.add_argument("source", metavar="SOURCE", nargs="+", help="a capture file, gen:... or dpdk:...")
     parser.add_argument("--out", "-o", metavar="SINK", help="where packets go that come through: a file, - or dpdk:...")
     parser.add_argument("--workers", "-w", type=int, metavar="N", help="worker threads, one core each (default 1)")
-    parser.add_argument("--interpret", action="store_true", help="run the stages as plain Python: breakpoints, print, pdb")
+    parser.add_argument("--interpret", action="store_true", help="run the stages as plain Python, for print and pdb")
     parser.add_argument("--duration", type=float, metavar="SECONDS", help="stop after this time")
-    parser.add_argument("--idle", choices=("poll", "adaptive"), help="what a worker without packets does (adaptive: nap)")
+    parser.add_argument("--idle", choices=("poll", "adaptive"), help="what a worker without packets does")
     parser.add_argument("--burst", type=int, metavar="N", help="packets to receive at once from a port, 1 to 256")
     parser.add_argument("--dispatch", choices=("auto", "fused", "tail"), help="how a stage hands a packet to the next")
     parser.add_argument("--cores", metavar="LIST", help="cores for the workers, e.g. 2,3")
     parser.add_argument("--no-huge", action="store_true", help="keep packet buffers out of huge pages")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: burstline.toml beside the app)")
-    parser.add_argument("--json", action="store_true", help="print the report as JSON; the app's own output goes to stderr")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON; the app prints to stderr")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -112,7 +112,7 @@ def each_ir(name: str, parameters: int, callee: str, calls: Sequence[Sequence[st
     An argument is the symbol of a state object, a number, or `%a0` for a parameter.
     """
     given = ", ".join(f"i64 %a{k}" for k in range(parameters))
-    lines, least = [], str((1 << 62))
+    lines, least = [], str(1 << 62)
     for k, arguments in enumerate(calls):
         passed = ", ".join(
             f"i64 {a}" if isinstance(a, int) or a.startswith("%") else f"i64 ptrtoint (ptr @{a} to i64)"

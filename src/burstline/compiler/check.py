@@ -258,4 +258,3 @@ def forbidden(symbols: set[str], known: set[str], pipeline: Pipeline) -> None:
                 f"the compiled stages ({names}) would do what the data path may not: one {what} ({symbol})",
                 "leave out strings, arrays and printing; hand data to Python in a bl.Digest",
             )
-

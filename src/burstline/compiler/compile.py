@@ -104,18 +104,18 @@ def _dispatch(wanted: Dispatch, size: int) -> tuple[Literal["fused", "tail"], st
 def _loop(build: Build, plan: Plan) -> tuple[str, str]:
     """The engine's loop for this kind of source, around the chain."""
     burst_at: Any = burst_reference(plan.burst)
+    loop: Any
     if plan.mode == "file":
         from burstline.engine.file_kernel import file_loop
         from burstline.engine.worker import FileWorker
 
         loop = file_loop(plan.needs, burst_at, plan.source, plan.sink)
-        compiled = build.compile(loop, [StructRefType(FileWorker.layout)])  # type: ignore[arg-type]
+        compiled = build.compile(loop, [StructRefType(FileWorker.layout)])
     else:
         from burstline.engine.port_kernel import port_loop
         from burstline.engine.worker import PortWorker
 
         loop = port_loop(plan.needs, burst_at, dict(plan.mbuf), plan.sink)
-        compiled = build.compile(loop, [StructRefType(PortWorker.layout)])  # type: ignore[arg-type]
+        compiled = build.compile(loop, [StructRefType(PortWorker.layout)])
     entry = f"burstline_work_{plan.mode}"
     return entry, wrapper_ir(entry, compiled, inline=False)
-

@@ -51,11 +51,9 @@ class Source:
             return None
         indent = len(lines[0]) - len(lines[0].lstrip())
         for node in ast.walk(module):
-            if hasattr(node, "lineno"):
-                node.lineno += first - 1
-                node.end_lineno += first - 1  # type: ignore[attr-defined]
-                node.col_offset += indent
-                node.end_col_offset += indent  # type: ignore[attr-defined]
+            for name in ("lineno", "end_lineno", "col_offset", "end_col_offset"):
+                if hasattr(node, name):
+                    setattr(node, name, getattr(node, name) + (first - 1 if name.endswith("lineno") else indent))
         definition = module.body[0]
         return definition if isinstance(definition, ast.FunctionDef) else None
 
@@ -65,7 +63,7 @@ class Source:
 
     def error(self, stage: str, node: ast.AST | int | None, problem: str, hint: str) -> CompileError:
         """The error at a node, or at a line when there is no better place."""
-        if isinstance(node, ast.AST) and hasattr(node, "lineno"):
+        if isinstance(node, (ast.expr, ast.stmt)):
             line, column, end = node.lineno, node.col_offset, getattr(node, "end_col_offset", None)
             if getattr(node, "end_lineno", line) != line:
                 end = None
@@ -74,5 +72,9 @@ class Source:
             column, end = len(self.line(line)) - len(self.line(line).lstrip()), None
         text = self.line(line)
         width = max(1, (end or len(text)) - column)
-        excerpt = f"\n    {text.strip()}\n    {' ' * (column - (len(text) - len(text.lstrip())))}{'^' * width}" if text else ""
+        excerpt = (
+            f"\n    {text.strip()}\n    {' ' * (column - (len(text) - len(text.lstrip())))}{'^' * width}"
+            if text
+            else ""
+        )
         return CompileError(f"{self.file}:{line}:{column + 1}", stage, problem, excerpt, hint)

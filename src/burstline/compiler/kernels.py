@@ -60,9 +60,7 @@ def kernel_ir(build: Build, state: Sequence[State]) -> str:
         add(FLOW_LOOKUP, flow_table_kernel.flow_lookup, [TABLE, i64, i64, i64], inline=True)
         add("burstline_prefetch_slot", flow_table_kernel.prefetch_slot, [TABLE, i64], inline=True)
         add("burstline_prefetch_entry", flow_table_kernel.prefetch_entry, [TABLE, i64, i64], inline=True)
-    parts.append(
-        each_ir("burstline_prefetch_slots", 1, "burstline_prefetch_slot", [(t.symbol, "%a0") for t in tables])
-    )
+    parts.append(each_ir("burstline_prefetch_slots", 1, "burstline_prefetch_slot", [(t.symbol, "%a0") for t in tables]))
     parts.append(
         each_ir(
             "burstline_prefetch_entries", 1, "burstline_prefetch_entry", [(t.symbol, "%a0", t.stride) for t in tables]

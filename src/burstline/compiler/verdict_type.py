@@ -1,8 +1,8 @@
-"""Verdicts in compiled code: an i64, kind in the low bits. Drop reasons and chains get their numbers while compiling."""
+"""Verdicts in compiled code: an i64, kind in the low bits. Compiling gives drop reasons and chains their numbers."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from numba.core import types
 from numba.core.imputils import lower_builtin, lower_cast, lower_constant
@@ -18,8 +18,8 @@ from burstline.pipeline.verdict import CHAINED, DROPPED, KIND_BITS, NEXT, SENT, 
 class Numbers:
     """Names that became numbers in the pipeline being compiled, in order of first use."""
 
-    reasons: list[str] = []
-    chains: list[Chain] = []
+    reasons: ClassVar[list[str]] = []
+    chains: ClassVar[list[Chain]] = []
 
     @classmethod
     def reason(cls, name: str) -> int:
@@ -67,7 +67,7 @@ class _Drop(AbstractTemplate):  # type: ignore[misc]
     prefer_literal = True
 
     def generic(self, args: Any, kws: Any) -> Any:
-        if len(args) == 1 and isinstance(args[0], types.StringLiteral):
+        if len(args) == 1 and isinstance(args[0], types.StringLiteral):  # type: ignore[attr-defined]
             return signature(VERDICT, *args)
         return None
 
@@ -84,7 +84,7 @@ builtin_registry.register_global(send, types.Function(_Send))
 LOWERED.update((drop, send))
 
 
-@lower_builtin(drop, types.StringLiteral)
+@lower_builtin(drop, types.StringLiteral)  # type: ignore[attr-defined]
 def _lower_drop(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     return I64(DROPPED | Numbers.reason(sig.args[0].literal_value) << KIND_BITS)
 

@@ -17,7 +17,7 @@ def load_app(spec: str) -> Pipeline:
     path, _, name = spec.rpartition(":") if ":" in spec and not spec.endswith(".py") else (spec, "", "")
     file = Path(path)
     if not file.is_file():
-        raise UsageError(f"there is no application {path}", "name a Python file that defines `pipeline = bl.Pipeline(...)`")
+        raise UsageError(f"there is no application {path}", "name a Python file with `pipeline = bl.Pipeline(...)`")
     module_name = file.stem if file.stem.isidentifier() else "application"
     loader = importlib.util.spec_from_file_location(module_name, file)
     assert loader is not None and loader.loader is not None

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 from burstline.engine.stages_kernel import packet_parser, pull_some, share_out, stage_runner
-from burstline.engine.worker import DRAIN_DIGESTS, FINISHED, PAUSED
+from burstline.engine.worker import DRAIN_DIGESTS, FINISHED, PAUSED, FileWorker
 from burstline.native.memory import external, fetch_add, load32, load_acquire, store_release
 from burstline.native.types import reference
+from burstline.packet.burst import BurstColumns
 from burstline.pipeline.needs import Needs
 from burstline.pipeline.verdict import CONSUMED, DROPPED, KIND_MASK
 from burstline.ports.capture_file import CHUNK, LIST, VERDICTS, Capture, Chunk
@@ -33,13 +34,13 @@ SINK_TURN = Sink.layout.offset("turn")
 PATIENCE = 64  # fruitless rounds before the core is offered to others
 
 
-def chunk_address(worker: Any, number: int) -> int:
+def chunk_address(worker: FileWorker, number: int) -> int:
     """Chunks belong to workers in turn; each worker uses its few over and over."""
     reader = number % worker.workers
     return worker.chunks + (reader * worker.slots + number // worker.workers % worker.slots) * CHUNK_SIZE
 
 
-def pull_next(worker: Any, capture: Any, number: int) -> None:
+def pull_next(worker: FileWorker, capture: Capture, number: int) -> None:
     """From now on, prefetch from the chunk that this worker reads next."""
     if number < 2 * worker.workers:
         populate(capture, number - worker.workers)
@@ -48,11 +49,11 @@ def pull_next(worker: Any, capture: Any, number: int) -> None:
     worker.pull_end = capture.map + min((number + 1) * CHUNK, capture.size)
 
 
-def chunk_writer(sink: str, shared: bool) -> Callable[[Any, Any, Any], None]:
+def chunk_writer(sink: str, shared: bool) -> Callable[[FileWorker, Chunk, BurstColumns], None]:
     """Writes what the stages let through, in the file's order; `sink` is pcap, pcapng or nothing."""
     write_packet = write_pcapng if sink == "pcapng" else write_pcap
 
-    def write_chunk(worker: Any, chunk: Any, burst: Any) -> None:
+    def write_chunk(worker: FileWorker, chunk: Chunk, burst: BurstColumns) -> None:
         to = sink_at(worker.sink)
         interfaces = capture_at(worker.capture).interfaces
         for i in range(chunk.packets):
@@ -63,19 +64,19 @@ def chunk_writer(sink: str, shared: bool) -> Callable[[Any, Any, Any], None]:
         if to.fault != 0:
             store_release(worker.stop, 1)
 
-    def write_nothing(worker: Any, chunk: Any, burst: Any) -> None:
+    def write_nothing(worker: FileWorker, chunk: Chunk, burst: BurstColumns) -> None:
         return None
 
     return write_chunk if sink else write_nothing
 
 
-def file_loop(needs: Needs, burst_at: Any, source: str, sink: str) -> Callable[[Any], int]:
+def file_loop(needs: Needs, burst_at: Any, source: str, sink: str) -> Callable[[FileWorker], int]:
     """The loop for a source of one format (pcap or pcapng) and a sink of one (or none, the empty string)."""
     shared = needs.shared
     parse_packet, run_stages = packet_parser(needs), stage_runner(needs, sink != "")
     walk, write_chunk = walker(source == "pcapng", shared, parse_packet), chunk_writer(sink, shared)
 
-    def try_read(worker: Any) -> bool:
+    def try_read(worker: FileWorker) -> bool:
         """Read, walk and parse the next own chunk, if a slot is free and its turn has come."""
         number = worker.next_read
         capture = capture_at(worker.capture)
@@ -112,7 +113,7 @@ def file_loop(needs: Needs, burst_at: Any, source: str, sink: str) -> Callable[[
         worker.next_read = number + worker.workers
         return True
 
-    def try_write(worker: Any) -> bool:
+    def try_write(worker: FileWorker) -> bool:
         """Free the oldest own chunk, once every worker is done with it, writing out what is to be kept of it."""
         number = worker.next_write
         if number >= worker.next_read:
@@ -131,7 +132,7 @@ def file_loop(needs: Needs, burst_at: Any, source: str, sink: str) -> Callable[[
         worker.next_write = number + worker.workers
         return True
 
-    def work_file(worker: Any) -> int:
+    def work_file(worker: FileWorker) -> int:
         idle = 0
         while True:
             number = worker.next_run

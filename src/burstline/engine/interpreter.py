@@ -58,7 +58,7 @@ class Interpreter:
         if stage not in self._failed:
             self._failed.add(stage)
             traceback.print_exception(error, file=sys.stderr)
-            self.report.warnings.append(f"stage {stage} raised {type(error).__name__}: {error}; the packets are dropped")
+            self.report.warnings.append(f"stage {stage} raised {type(error).__name__}: {error}; such packets drop")
 
     def count(self, verdict: Verdict, length: int, has_sink: bool) -> bool:
         """Count a packet; True when it is to be sent."""

@@ -64,7 +64,7 @@ class LiveRun:
         self._draining = threading.Lock()
 
     def run(self) -> Report:
-        """Forward until `duration` is over or Ctrl-C; every mbuf is back in its pool afterwards, or that is an error."""
+        """Forward until `duration` is over or Ctrl-C. An mbuf that is not back in its pool afterwards is an error."""
         from burstline import dpdk
 
         dpdk.require()

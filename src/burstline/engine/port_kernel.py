@@ -8,7 +8,7 @@ from typing import Any
 from burstline.compiler.burst_type import burst_address
 from burstline.engine.account_kernel import count_consumed, count_drop, count_out
 from burstline.engine.stages_kernel import FAR, NEAR, enter, packet_parser, prefetch_entries, prefetch_slots
-from burstline.engine.worker import FINISHED, PAUSED, PortQueue
+from burstline.engine.worker import FINISHED, PAUSED, PortQueue, PortWorker
 from burstline.native.memory import (
     cycles,
     external,
@@ -21,6 +21,7 @@ from burstline.native.memory import (
     store64,
 )
 from burstline.native.types import reference
+from burstline.packet.burst import BurstColumns
 from burstline.packet.parser import LINK_ETHERNET
 from burstline.pipeline.needs import Needs
 from burstline.pipeline.verdict import CONSUMED, DROPPED, KIND_BITS, KIND_MASK, SENT
@@ -44,7 +45,7 @@ NAP, LONG_NAP = 20, 100  # microseconds
 LONG_PATIENCE = 5000
 
 
-def send_all(worker: Any, number: int, mbufs: int, n: int) -> int:
+def send_all(worker: PortWorker, number: int, mbufs: int, n: int) -> int:
     """Send on a port; returns how many went. The rest is freed."""
     queue = queue_at(worker.queues + number * QUEUE_SIZE)
     sent = transmit(queue.port, queue.queue, mbufs, n)
@@ -58,18 +59,18 @@ def send_all(worker: Any, number: int, mbufs: int, n: int) -> int:
     return sent
 
 
-def now(worker: Any) -> int:
+def now(worker: PortWorker) -> int:
     return worker.clock_ns + scale(cycles() - worker.clock_start, worker.clock_scale, 32)
 
 
-def wait(worker: Any) -> None:
+def wait(worker: PortWorker) -> None:
     """No port had a packet: poll on, or give the core away for a moment when that has been so for long."""
     worker.idle += 1
     if worker.poll == 0 and worker.idle > PATIENCE:
         usleep(LONG_NAP if worker.idle > LONG_PATIENCE else NAP)
 
 
-def port_loop(needs: Needs, burst_at: Any, mbuf_layout: Mapping[str, int], sink: str) -> Callable[[Any], int]:
+def port_loop(needs: Needs, burst_at: Any, mbuf_layout: Mapping[str, int], sink: str) -> Callable[[PortWorker], int]:
     buf_addr, data_off, data_len = mbuf_layout["buf_addr"], mbuf_layout["data_off"], mbuf_layout["data_len"]
     pkt_len, nb_segs = mbuf_layout["pkt_len"], mbuf_layout["nb_segs"]
     parse_packet = packet_parser(needs)
@@ -77,7 +78,7 @@ def port_loop(needs: Needs, burst_at: Any, mbuf_layout: Mapping[str, int], sink:
     to_file = sink != ""
     write_packet = write_pcapng if sink == "pcapng" else write_pcap
 
-    def take(worker: Any, burst: Any, n: int, number: int) -> int:
+    def take(worker: PortWorker, burst: BurstColumns, n: int, number: int) -> int:
         """Fill the burst's columns from its mbufs, and parse; returns the bytes."""
         total = 0
         time = now(worker) if clock else 0
@@ -98,7 +99,7 @@ def port_loop(needs: Needs, burst_at: Any, mbuf_layout: Mapping[str, int], sink:
             total += length
         return total
 
-    def run_stages(burst: Any, n: int) -> int:
+    def run_stages(burst: BurstColumns, n: int) -> int:
         """Returns 0 when all packets came through to the end."""
         decided = 0
         if keys:
@@ -115,7 +116,7 @@ def port_loop(needs: Needs, burst_at: Any, mbuf_layout: Mapping[str, int], sink:
             decided |= verdict
         return decided
 
-    def sort_out(worker: Any, burst: Any, n: int) -> None:
+    def sort_out(worker: PortWorker, burst: BurstColumns, n: int) -> None:
         """Group the packets by verdict, send and free each group at once, count each packet."""
         dead = 0
         for i in range(n):
@@ -153,7 +154,7 @@ def port_loop(needs: Needs, burst_at: Any, mbuf_layout: Mapping[str, int], sink:
                 store64(worker.counts + number * 8, 0)
                 send_counted(worker, number, mbufs, waiting)
 
-    def send_counted(worker: Any, number: int, mbufs: int, n: int) -> None:
+    def send_counted(worker: PortWorker, number: int, mbufs: int, n: int) -> None:
         """The lengths are read before the mbufs are given away."""
         lengths = worker.unwanted
         for i in range(n):
@@ -165,7 +166,7 @@ def port_loop(needs: Needs, burst_at: Any, mbuf_layout: Mapping[str, int], sink:
             else:
                 count_drop(worker, SEND_FAILED, load64(lengths + i * 8))
 
-    def pass_on(worker: Any, burst: Any, n: int, total: int) -> None:
+    def pass_on(worker: PortWorker, burst: BurstColumns, n: int, total: int) -> None:
         """All packets go one way: the mbufs go out as they came in."""
         mbufs = burst_address(burst.mbuf)
         if worker.out < 0:
@@ -180,7 +181,7 @@ def port_loop(needs: Needs, burst_at: Any, mbuf_layout: Mapping[str, int], sink:
             worker.bytes_out -= burst.length[i]
             count_drop(worker, SEND_FAILED, burst.length[i])
 
-    def work_ports(worker: Any) -> int:
+    def work_ports(worker: PortWorker) -> int:
         burst = burst_at(worker.burst)
         for i in range(worker.batch):
             burst.link[i] = LINK_ETHERNET

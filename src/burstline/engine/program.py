@@ -37,7 +37,7 @@ class Program:
 class Instance:
     """The program linked for one worker: `run(context)` is its loop, which returns why it came back."""
 
-    def __init__(self, program: Program, extra: Mapping[str, int] = {}) -> None:  # noqa: B006 never changed
+    def __init__(self, program: Program, extra: Mapping[str, int] = {}) -> None:
         jit = _jit()
         builder = llvm.JITLibraryBuilder().add_object_img(program.code).export_symbol(program.entry)
         for state in program.pipeline.state:
@@ -72,7 +72,7 @@ def prepare(
     dispatch: str,
     source: str = "pcap",
     sink: str = "",
-    mbuf: Mapping[str, int] = {},  # noqa: B006 never changed
+    mbuf: Mapping[str, int] = {},
 ) -> Program:
     """The program for a pipeline; compiles when the cache has none. Raises `CompileError`."""
     from burstline.pipeline.needs import needs_of

@@ -8,7 +8,7 @@ from burstline.errors import UsageError
 
 
 def open_ring_loop(device: str, pool: Pool, queues: int) -> RingPort:
-    """Open the device; the packets are UDP over IPv4 of `size` bytes (at least 64), `packets` (at most 1023) of them."""
+    """Open the device: `packets` (at most 1023) UDP packets over IPv4 of `size` bytes (at least 64)."""
     options = {"packets": 512, "size": 64}
     for part in device.split(",")[1:]:
         name, _, value = part.partition("=")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-from burstline.engine.account_kernel import count_verdict
 from burstline.compiler.burst_type import burst_address
+from burstline.engine.account_kernel import count_verdict
+from burstline.engine.worker import FileWorker
 from burstline.native.memory import external, load16, load64, prefetch, store16, store32, store64
-from burstline.packet.burst import LINE
+from burstline.packet.burst import LINE, BurstColumns
 from burstline.packet.flow_key_kernel import owner_of, set_flow_key
 from burstline.packet.parser import ETH, LINK_ETHERNET, parse
 from burstline.pipeline.needs import Needs
@@ -21,11 +21,11 @@ PULL_LINES = 3  # about what arrives while a small stage runs
 FAR, NEAR = 16, 8  # packets ahead: the index of a flow table first, then the entry that it names
 
 
-def packet_parser(needs: Needs) -> Callable[[Any, int], None]:
+def packet_parser(needs: Needs) -> Callable[[BurstColumns, int], None]:
     """The parser of one packet of a burst, cut down to what the stages read."""
     full, eth, keys = needs.full_parse or needs.keys, needs.eth, needs.keys
 
-    def parse_packet(burst: Any, i: int) -> None:
+    def parse_packet(burst: BurstColumns, i: int) -> None:
         if full:
             present, depth, l3, l4, payload, end, proto = parse(burst.data[i], burst.captured[i], burst.link[i])
             burst.present[i] = present
@@ -43,7 +43,7 @@ def packet_parser(needs: Needs) -> Callable[[Any, int], None]:
     return parse_packet
 
 
-def pull_some(worker: Any) -> None:
+def pull_some(worker: FileWorker) -> None:
     """Prefetch a little of the chunk that is read next: memory is otherwise idle while stages run."""
     if worker.pull < worker.pull_end:
         for line in range(PULL_LINES):
@@ -51,8 +51,8 @@ def pull_some(worker: Any) -> None:
         worker.pull += LINE * PULL_LINES
 
 
-def share_out(burst: Any, n: int, workers: int, lists: int, stride: int) -> None:
-    """Write down for each worker which packets are its own: `stride` bytes a worker, a count and then 16-bit indices."""
+def share_out(burst: BurstColumns, n: int, workers: int, lists: int, stride: int) -> None:
+    """Write down for each worker which packets are its own: in `stride` bytes, a count and 16-bit indices."""
     for worker in range(workers):
         store64(lists + worker * stride, 0)
     for i in range(n):
@@ -64,7 +64,7 @@ def share_out(burst: Any, n: int, workers: int, lists: int, stride: int) -> None
         store64(mine, count + 1)
 
 
-def stage_runner(needs: Needs, keep: bool) -> Callable[[Any, Any, int, int, int], None]:
+def stage_runner(needs: Needs, keep: bool) -> Callable[[FileWorker, BurstColumns, int, int, int], None]:
     """Runs the stages over a worker's packets of a burst and counts what they say.
 
     `own` is the worker's list when the source is shared. With `keep`, verdicts go to `verdicts`, 32 bits a packet: an
@@ -72,7 +72,7 @@ def stage_runner(needs: Needs, keep: bool) -> Callable[[Any, Any, int, int, int]
     """
     keys, shared = needs.keys, needs.shared
 
-    def run_stages(worker: Any, burst: Any, n: int, own: int, verdicts: int) -> None:
+    def run_stages(worker: FileWorker, burst: BurstColumns, n: int, own: int, verdicts: int) -> None:
         count = load64(own) if shared else n
         indices = own + 8
         if keys:

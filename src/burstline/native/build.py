@@ -53,13 +53,13 @@ class Callee:
 
             def generic(self, args: tuple[types.Type, ...], kws: dict[str, types.Type]) -> Any:
                 bound = inspect.signature(function).bind(*args, **kws)
-                plain = tuple(types.unliteral(a) for a in bound.args)
+                plain = tuple(types.unliteral(a) for a in bound.args)  # type: ignore[attr-defined]
                 compiled[plain] = build.compile(function, plain)
                 return signature(compiled[plain].returns, *plain)
 
         self.template = Template
 
-        @lower_builtin(callee, types.VarArg(types.Any))
+        @lower_builtin(callee, types.VarArg(types.Any))  # type: ignore[attr-defined]
         def call(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             target = compiled[sig.args]
             declared = context.declare_function(builder.module, target.descriptor)
@@ -122,7 +122,9 @@ class Build:
         always = set(inline)
         module = llvm.parse_assembly(glue)
         for symbol, text in self.modules.items():
-            part = llvm.parse_assembly(re.sub(r"\bnoinline\b", "alwaysinline" if symbol in always else "nounwind", text))
+            part = llvm.parse_assembly(
+                re.sub(r"\bnoinline\b", "alwaysinline" if symbol in always else "nounwind", text)
+            )
             module.link_in(part)
         for function in module.functions:
             if not function.is_declaration:
@@ -154,4 +156,3 @@ def referenced_names(code: CodeType) -> Iterable[str]:
 
 def _cell(value: Any) -> Any:
     return (lambda: value).__closure__[0]  # type: ignore[index]
-

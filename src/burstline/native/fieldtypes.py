@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from burstline.native.struct import FIELD_TYPES, _Bytes, _Cold
 
 if TYPE_CHECKING:
-    u8 = u16 = u32 = u64 = i8 = i16 = i32 = i64 = int
-    f32 = f64 = float
-    boolean = bool
-    ipv4 = IPv4Address
-    ipv6 = IPv6Address
+    u8: TypeAlias = int
+    u16: TypeAlias = int
+    u32: TypeAlias = int
+    u64: TypeAlias = int
+    i8: TypeAlias = int
+    i16: TypeAlias = int
+    i32: TypeAlias = int
+    i64: TypeAlias = int
+    f32: TypeAlias = float
+    f64: TypeAlias = float
+    boolean: TypeAlias = bool
+    ipv4: TypeAlias = IPv4Address
+    ipv6: TypeAlias = IPv6Address
     bytes_: Any = Any
     cold = Annotated
 else:

@@ -14,12 +14,16 @@ from numba.core import types
 from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import ConcreteTemplate, builtin_registry, signature
 
-from burstline.native.words import be8, be16, be32, put16
+from burstline.native.words import be8 as be8
+from burstline.native.words import be16 as be16
+from burstline.native.words import be32 as be32
+from burstline.native.words import put16 as put16
 
 I8, I16, I32, I64 = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64)
 I128 = ir.IntType(128)
 i64 = types.int64
 Emit = Callable[..., Any]
+Compiled = Callable[..., int]  # what a primitive is to a type checker: all values of compiled code are numbers
 LOWERED: set[Any] = set()  # Python functions that are instructions in compiled code, not to be compiled themselves
 
 
@@ -52,7 +56,7 @@ def define(function: Any, returns: types.Type, *arguments: types.Type) -> Callab
     return register
 
 
-def primitive(name: str, returns: types.Type, *arguments: types.Type) -> Callable[[Emit], Any]:
+def primitive(name: str, returns: types.Type, *arguments: types.Type) -> Callable[[Emit], Compiled]:
     return define(Primitive(name), returns, *arguments)
 
 
@@ -90,7 +94,7 @@ def store_big_endian(builder: ir.IRBuilder, value: ir.Value, address: ir.Value, 
     store(builder, value if width == 1 else builder.bswap(value), address)
 
 
-def _loader(name: str, width: ir.IntType) -> Any:
+def _loader(name: str, width: ir.IntType) -> Compiled:
     return primitive(name, i64, i64)(lambda b, address: _widen(b, load(b, address, width)))
 
 
@@ -102,19 +106,15 @@ def _narrow(builder: ir.IRBuilder, value: ir.Value, width: ir.IntType) -> ir.Val
     return value if width == I64 else builder.trunc(value, width)
 
 
-def _storer(name: str, width: ir.IntType) -> Any:
-    return primitive(name, types.void, i64, i64)(
-        lambda b, address, value: store(b, _narrow(b, value, width), address)
-    )
+def _storer(name: str, width: ir.IntType) -> Compiled:
+    return primitive(name, types.void, i64, i64)(lambda b, address, value: store(b, _narrow(b, value, width), address))
 
 
 load8, load16, load32, load64 = (_loader(f"load{w.width}", w) for w in (I8, I16, I32, I64))
 store8, store16, store32, store64 = (_storer(f"store{w.width}", w) for w in (I8, I16, I32, I64))
 
 for _function, _width in ((be8, 1), (be16, 2), (be32, 4)):
-    define(_function, i64, i64, i64)(
-        lambda b, data, at, w=_width: _widen(b, load_big_endian(b, b.add(data, at), w))
-    )
+    define(_function, i64, i64, i64)(lambda b, data, at, w=_width: _widen(b, load_big_endian(b, b.add(data, at), w)))
 
 
 define(put16, types.void, i64, i64, i64)(
@@ -213,13 +213,11 @@ def _intrinsic(builder: ir.IRBuilder, name: str, args: list[ir.Value], returns: 
     return builder.call(function, args)
 
 
-def external(name: str, parameters: int) -> Any:
+def external(name: str, parameters: int) -> Compiled:
     """A C function of int64 or pointer parameters that returns int64: libc's, DPDK's, or one of `chain.py`."""
 
     def emit(b: ir.IRBuilder, *args: ir.Value) -> ir.Value:
-        function = b.module.globals.get(name) or ir.Function(
-            b.module, ir.FunctionType(I64, [I64] * parameters), name
-        )
+        function = b.module.globals.get(name) or ir.Function(b.module, ir.FunctionType(I64, [I64] * parameters), name)
         return b.call(function, args)
 
     return primitive(name, i64, *[i64] * parameters)(emit)

@@ -67,7 +67,7 @@ class _Text(codegen.JITCodeLibrary):  # type: ignore[misc]
 def lower(
     function: Callable[..., Any], arguments: tuple[types.Type, ...], returns: types.Type | None
 ) -> tuple[Any, types.Type, dict[str, str]]:
-    """Numba's descriptor of the lowered function, its return type, and its IR modules by name. Raises Numba's errors."""
+    """Numba's descriptor of the lowered function, its return type, its IR modules by name. Raises Numba's errors."""
     typing, target = cpu_target.typing_context, cpu_target.target_context
     typing.refresh()
     target.refresh()

@@ -84,15 +84,15 @@ class _Cold:
 
 
 FIELD_TYPES = {
-    name: FieldType(name, kind, size)
-    for name, kind, size in (
-        *((f"u{8 * n}", "uint", n) for n in (1, 2, 4, 8)),
-        *((f"i{8 * n}", "int", n) for n in (1, 2, 4, 8)),
-        ("f32", "float", 4),
-        ("f64", "float", 8),
-        ("boolean", "bool", 1),
-        ("ipv4", "ipv4", 4),
-        ("ipv6", "ipv6", 16),
+    field.name: field
+    for field in (
+        *(FieldType(f"u{8 * n}", "uint", n) for n in (1, 2, 4, 8)),
+        *(FieldType(f"i{8 * n}", "int", n) for n in (1, 2, 4, 8)),
+        FieldType("f32", "float", 4),
+        FieldType("f64", "float", 8),
+        FieldType("boolean", "bool", 1),
+        FieldType("ipv4", "ipv4", 4),
+        FieldType("ipv6", "ipv6", 16),
     )
 }
 

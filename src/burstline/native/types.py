@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any
+from typing import Any, TypeVar
 
 from llvmlite import ir
 from numba.core import cgutils, types
@@ -27,6 +28,7 @@ from burstline.native.memory import (
 from burstline.native.struct import FieldType, Layout, Struct
 
 i64 = types.int64
+S = TypeVar("S", bound=Struct)
 
 
 class AddressType(types.Type):
@@ -146,7 +148,7 @@ def make_bytes(context: Any, builder: Any, address: Any, size: Any) -> Any:
 
 def _literal(context: Any, builder: Any, value: Any) -> tuple[Any, Any]:
     """Address and size of a bytes literal."""
-    array = cgutils.create_struct_proxy(types.Bytes(types.uint8, 1, "C"))(context, builder, value)
+    array = cgutils.create_struct_proxy(types.Bytes(types.uint8, 1, "C"))(context, builder, value)  # type: ignore[attr-defined]
     return builder.ptrtoint(array.data, I64), array.nitems
 
 
@@ -241,7 +243,7 @@ class _StartsWith(AbstractTemplate):  # type: ignore[misc]
     key = "BytesView.startswith"
 
     def generic(self, args: Any, kws: Any) -> Any:
-        if len(args) == 1 and isinstance(args[0], types.Bytes):
+        if len(args) == 1 and isinstance(args[0], types.Bytes):  # type: ignore[attr-defined]
             return signature(types.boolean, args[0], recvr=self.this)
         return None
 
@@ -283,7 +285,7 @@ def _compare_if(builder: Any, condition: Any, a: Any, b: Any, size: Any) -> Any:
     return builder.and_(condition, _same_bytes(builder, a, b, size))
 
 
-@lower_builtin("BytesView.startswith", BytesViewType, types.Bytes)
+@lower_builtin("BytesView.startswith", BytesViewType, types.Bytes)  # type: ignore[attr-defined]
 def _startswith(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     view = _view(context, builder, args[0])
     address, size = _literal(context, builder, args[1])
@@ -294,7 +296,7 @@ def _startswith(context: Any, builder: Any, sig: Any, args: Any) -> Any:
 @infer_global(operator.ne)
 class _BytesEqual(AbstractTemplate):  # type: ignore[misc]
     def generic(self, args: Any, kws: Any) -> Any:
-        if len(args) == 2 and args[0] == BYTES and (args[1] == BYTES or isinstance(args[1], types.Bytes)):
+        if len(args) == 2 and args[0] == BYTES and (args[1] == BYTES or isinstance(args[1], types.Bytes)):  # type: ignore[attr-defined]
             return signature(types.boolean, *args)
         return None
 
@@ -309,14 +311,16 @@ def _equal(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     return _compare_if(builder, builder.icmp_signed("==", view.size, size), view.address, address, size)
 
 
-for _other in (BytesViewType, types.Bytes):
+for _other in (BytesViewType, types.Bytes):  # type: ignore[attr-defined]
     lower_builtin(operator.eq, BytesViewType, _other)(_equal)
     lower_builtin(operator.ne, BytesViewType, _other)(lambda c, b, s, a: b.not_(_equal(c, b, s, a)))
 
 
-def reference(struct: type[Struct]) -> Any:
+def reference(struct: type[S]) -> Callable[[int], S]:
     """A function for compiled code that takes an address for a structure: `slot_at = reference(Slot)`."""
-    return primitive(f"{struct.__name__}_at", StructRefType(struct.layout), i64)(lambda builder, address: address)
+    at: Any = primitive(f"{struct.__name__}_at", StructRefType(struct.layout), i64)(lambda builder, address: address)
+    take: Callable[[int], S] = at
+    return take
 
 
 # --- references to structures -----------------------------------------------------------------------------------------

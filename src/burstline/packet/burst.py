@@ -6,8 +6,10 @@ the one before, so that the columns of one packet do not compete for the same L1
 
 from __future__ import annotations
 
+from collections.abc import MutableSequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 LINE = 64
 
@@ -64,3 +66,26 @@ class Burst:
 
 
 COLUMN = {c.name: c for c in COLUMNS}
+
+
+class BurstColumns:
+    """What compiled code is handed, to a type checker: each column as a sequence of numbers."""
+
+    data: MutableSequence[Any]  # addresses, which the parser takes for the bytes themselves
+    captured: MutableSequence[int]
+    length: MutableSequence[int]
+    time: MutableSequence[int]
+    port: MutableSequence[int]
+    link: MutableSequence[int]
+    owner: MutableSequence[int]
+    present: MutableSequence[int]
+    l3: MutableSequence[int]
+    l4: MutableSequence[int]
+    payload: MutableSequence[int]
+    end: MutableSequence[int]
+    proto: MutableSequence[int]
+    vlan_depth: MutableSequence[int]
+    verdict: MutableSequence[int]
+    hash: MutableSequence[int]
+    key: MutableSequence[int]  # addresses
+    mbuf: MutableSequence[int]

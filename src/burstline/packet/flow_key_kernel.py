@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from burstline.native.memory import be16, load64, mix, store64
+from burstline.packet.burst import BurstColumns
 from burstline.packet.parser import IPV4, IPV6, has_ports
 
 # Odd numbers with as many ones as zeros, as Wang Yi's wyhash uses them.
@@ -13,7 +12,7 @@ SECRET_2 = 0x1D8E4E27C47D124F
 SECRET_3 = -0x14C4CC4CB0A7C4CB
 
 
-def set_flow_key(burst: Any, i: int) -> None:
+def set_flow_key(burst: BurstColumns, i: int) -> None:
     """Fill the `key` and `hash` columns of a parsed packet."""
     data, present, proto = burst.data[i], burst.present[i], burst.proto[i]
     l3, l4 = burst.l3[i], burst.l4[i]
@@ -51,7 +50,7 @@ def set_flow_key(burst: Any, i: int) -> None:
         burst.hash[i] = mix(head ^ SECRET_1, SECRET_2)
 
 
-def owner_of(burst: Any, i: int, workers: int) -> int:
+def owner_of(burst: BurstColumns, i: int, workers: int) -> int:
     """Which worker runs the stages: the same for both directions of a flow, as with symmetric RSS."""
     key = burst.key[i]
     head = load64(key)

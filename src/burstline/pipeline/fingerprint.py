@@ -40,5 +40,5 @@ def _value(value: Any, numbers: dict[int, int], chains: tuple[Chain, ...]) -> An
     if isinstance(value, _PLAIN):
         return type(value).__name__, value
     if isinstance(value, (FunctionType, Stage)):
-        return "function", value.__qualname__
+        return "function", getattr(value, "__qualname__", "")
     return type(value).__name__, getattr(value, "__name__", "")

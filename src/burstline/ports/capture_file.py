@@ -183,9 +183,7 @@ class OpenCapture:
             raise CaptureReadError(self.name, self.block.get("fault_value"))
         self.feeder.finish()
         if fault:
-            raise CaptureError(
-                self.name, self.block.get("fault_offset"), Fault(fault), self.block.get("fault_value")
-            )
+            raise CaptureError(self.name, self.block.get("fault_offset"), Fault(fault), self.block.get("fault_value"))
 
     def close(self) -> None:
         self.feeder.close()

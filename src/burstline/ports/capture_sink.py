@@ -58,7 +58,7 @@ class CaptureSink:
             if not self.block.get("is_pcapng") and self.block.get("linktype") < 0:
                 self._append(pcap_header(linktype))
             fault = self.block.get("fault")
-            rest = memoryview(self.memory.bytes(0, self.block.get("used")))
+            rest = memoryview(self.memory.read(0, self.block.get("used")))
             while rest and not fault:
                 try:
                     rest = rest[os.write(self._fd, rest) :]

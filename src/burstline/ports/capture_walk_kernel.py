@@ -7,7 +7,6 @@ walk from record to record goes in turn, because only the end of one chunk tells
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from burstline.native.memory import (
     external,
@@ -23,8 +22,9 @@ from burstline.native.memory import (
     unsigned_divide,
 )
 from burstline.native.types import reference
+from burstline.packet.burst import BurstColumns
 from burstline.ports import capture_format as form
-from burstline.ports.capture_file import CHUNK, INTERFACES, READ_FAILED, Interface
+from burstline.ports.capture_file import CHUNK, INTERFACES, READ_FAILED, Capture, Chunk, Interface
 from burstline.ports.link_layer import link_of
 
 pread = external("pread", 4)
@@ -41,18 +41,19 @@ BLOCK_SHORT, BYTE_ORDER = int(form.Fault.BLOCK_SHORT), int(form.Fault.BYTE_ORDER
 VERSION, INTERFACE, OPTIONS = int(form.Fault.VERSION), int(form.Fault.INTERFACE), int(form.Fault.OPTIONS)
 EINTR = 4
 MADV_POPULATE_READ = 22
+Each = Callable[[BurstColumns, int], None]
 LINES_AHEAD, BYTES_AHEAD = 8, 4096
 POLLIN, POLL_MS = 1, 50
 
 
-def stop(capture: Any, fault: int, offset: int, value: int) -> None:
+def stop(capture: Capture, fault: int, offset: int, value: int) -> None:
     if capture.fault == 0:
         capture.fault = fault
         capture.fault_offset = offset
         capture.fault_value = value
 
 
-def fill(capture: Any, chunk: Any, want: int) -> bool:
+def fill(capture: Capture, chunk: Chunk, want: int) -> bool:
     """Read on until the buffer holds `want` bytes; False at the end of the file, or when reading failed."""
     while chunk.have < want:
         if not more(capture, chunk, want - chunk.have):
@@ -60,7 +61,7 @@ def fill(capture: Any, chunk: Any, want: int) -> bool:
     return True
 
 
-def more(capture: Any, chunk: Any, count: int) -> bool:
+def more(capture: Capture, chunk: Chunk, count: int) -> bool:
     """Up to `count` more bytes, at least one; False when there are none."""
     if capture.map != 0:
         wanted = min(chunk.have + count, capture.size - chunk.base)
@@ -84,7 +85,7 @@ def more(capture: Any, chunk: Any, count: int) -> bool:
     return False
 
 
-def wait_readable(capture: Any, pollfd: int) -> None:
+def wait_readable(capture: Capture, pollfd: int) -> None:
     """Until there is something to read, or the engine is to stop. `pollfd` has room for poll(2)'s structure."""
     ready = 0
     while ready == 0 and load_acquire(capture.stop) == 0:
@@ -93,7 +94,7 @@ def wait_readable(capture: Any, pollfd: int) -> None:
         ready = poll(pollfd, 1, POLL_MS) & 0xFFFFFFFF
 
 
-def read_chunk(capture: Any, chunk: Any, number: int) -> None:
+def read_chunk(capture: Capture, chunk: Chunk, number: int) -> None:
     """A regular file's chunk, before its turn has come: only the walk has to wait."""
     chunk.base = number * CHUNK
     if capture.map != 0:
@@ -101,7 +102,7 @@ def read_chunk(capture: Any, chunk: Any, number: int) -> None:
     more(capture, chunk, CHUNK)
 
 
-def populate(capture: Any, number: int) -> None:
+def populate(capture: Capture, number: int) -> None:
     """Enter a mapped chunk's pages into the page table at once: a fault for each would cost as much as copying them,
     and nothing is prefetched from a page that is not there."""
     offset = number * CHUNK
@@ -110,7 +111,7 @@ def populate(capture: Any, number: int) -> None:
         madvise(capture.map + offset, size, MADV_POPULATE_READ)
 
 
-def pull_in(chunk: Any) -> None:
+def pull_in(chunk: Chunk) -> None:
     """What is left of a mapped chunk into this core's cache, so that the walk, which others wait for, finds it."""
     for at in range(chunk.pulled, chunk.have, 64):
         prefetch(chunk.buffer + at)
@@ -122,7 +123,7 @@ def look_ahead(address: int) -> None:
         prefetch(address + BYTES_AHEAD + 64 * line)
 
 
-def walker(is_pcapng: bool, shared: bool, each: Callable[[Any, int], None]) -> Callable[[Any, Any, Any, int], None]:
+def walker(is_pcapng: bool, shared: bool, each: Each) -> Callable[[Capture, Chunk, BurstColumns, int], None]:
     """The walk over the records of one of the two formats.
 
     A worker that has the file to itself calls `each(burst, packet)` as it goes: its work hides the prefetches of the
@@ -130,7 +131,7 @@ def walker(is_pcapng: bool, shared: bool, each: Callable[[Any, int], None]) -> C
     """
     walk_records = pcapng_walker(shared, each) if is_pcapng else pcap_walker(shared, each)
 
-    def walk(capture: Any, chunk: Any, burst: Any, number: int) -> None:
+    def walk(capture: Capture, chunk: Chunk, burst: BurstColumns, number: int) -> None:
         """Find the packets of chunk `number`, in turn; sets `capture.last` when it is the last one."""
         at = 0
         limit = CHUNK
@@ -147,8 +148,8 @@ def walker(is_pcapng: bool, shared: bool, each: Callable[[Any, int], None]) -> C
     return walk
 
 
-def pcap_walker(shared: bool, each: Callable[[Any, int], None]) -> Callable[..., int]:
-    def walk_pcap(capture: Any, chunk: Any, burst: Any, at: int, limit: int, number: int) -> int:
+def pcap_walker(shared: bool, each: Each) -> Callable[..., int]:
+    def walk_pcap(capture: Capture, chunk: Chunk, burst: BurstColumns, at: int, limit: int, number: int) -> int:
         """draft-ietf-opsawg-pcap: seconds, fraction, captured length, length on the wire, then the packet."""
         n = 0
         ahead, near = capture.map != 0 and not shared, chunk.pulled - BYTES_AHEAD
@@ -168,7 +169,12 @@ def pcap_walker(shared: bool, each: Callable[[Any, int], None]) -> Callable[...,
             seconds, fraction = load32(record), load32(record + 4)
             captured, length = load32(record + 8), load32(record + 12)
             if swapped:
-                seconds, fraction, captured, length = swap32(seconds), swap32(fraction), swap32(captured), swap32(length)
+                seconds, fraction, captured, length = (
+                    swap32(seconds),
+                    swap32(fraction),
+                    swap32(captured),
+                    swap32(length),
+                )
             if captured > form.MAX_CAPTURED:
                 stop(capture, CAPTURED, chunk.base + at, captured)
                 capture.last = number
@@ -207,8 +213,8 @@ def half(address: int, swapped: int) -> int:
     return swap16(load16(address)) if swapped else load16(address)
 
 
-def pcapng_walker(shared: bool, each: Callable[[Any, int], None]) -> Callable[..., int]:
-    def walk_pcapng(capture: Any, chunk: Any, burst: Any, at: int, limit: int, number: int) -> int:
+def pcapng_walker(shared: bool, each: Each) -> Callable[..., int]:
+    def walk_pcapng(capture: Capture, chunk: Chunk, burst: BurstColumns, at: int, limit: int, number: int) -> int:
         """draft-ietf-opsawg-pcapng: blocks of any kind; those without packets and interfaces are skipped."""
         chunk.packets = 0
         ahead, near = capture.map != 0 and not shared, chunk.pulled - BYTES_AHEAD
@@ -239,7 +245,7 @@ def pcapng_walker(shared: bool, each: Callable[[Any, int], None]) -> Callable[..
     return walk_pcapng
 
 
-def block_size(capture: Any, chunk: Any, at: int) -> int:
+def block_size(capture: Capture, chunk: Chunk, at: int) -> int:
     """Bytes of the block at `at`, all of them in the buffer; 0 at the end of the file, -1 after a fault."""
     offset = chunk.base + at
     cut = CUT_RECORD if offset else CUT_HEADER
@@ -276,7 +282,7 @@ def block_size(capture: Any, chunk: Any, at: int) -> int:
     return size
 
 
-def section_block(capture: Any, chunk: Any, block: int, size: int) -> bool:
+def section_block(capture: Capture, chunk: Chunk, block: int, size: int) -> bool:
     offset = chunk.base + block - chunk.buffer
     if size < form.BLOCK_MIN + form.SECTION_BODY:
         stop(capture, BLOCK_SHORT, offset, size)
@@ -289,7 +295,7 @@ def section_block(capture: Any, chunk: Any, block: int, size: int) -> bool:
     return True
 
 
-def interface_block(capture: Any, chunk: Any, block: int, size: int) -> bool:
+def interface_block(capture: Capture, chunk: Chunk, block: int, size: int) -> bool:
     """The link type, the snap length, and the options that say what timestamps mean."""
     offset, swapped = chunk.base + block - chunk.buffer, capture.swapped
     if size < form.BLOCK_MIN + form.INTERFACE_BODY:
@@ -308,11 +314,7 @@ def interface_block(capture: Any, chunk: Any, block: int, size: int) -> bool:
         at += 4
         if code == form.OPTION_END:
             break
-        if (
-            at + length > end
-            or (code == form.IF_TSRESOL and length != 1)
-            or (code == form.IF_TSOFFSET and length != 8)
-        ):
+        if at + length > end or (code == form.IF_TSRESOL and length != 1) or (code == form.IF_TSOFFSET and length != 8):
             stop(capture, OPTIONS, offset, 0)
             return False
         if code == form.IF_TSRESOL:
@@ -326,7 +328,7 @@ def interface_block(capture: Any, chunk: Any, block: int, size: int) -> bool:
     return True
 
 
-def set_resolution(interface: Any, resolution: int) -> None:
+def set_resolution(interface: Interface, resolution: int) -> None:
     """Units of 10**-n or 2**-n seconds, as exact integer arithmetic on the stamp."""
     interface.factor = interface.divisor = 1
     interface.shift = 0
@@ -345,13 +347,13 @@ def set_resolution(interface: Any, resolution: int) -> None:
         interface.factor = 0  # a unit so small that 64 bits of it are less than a nanosecond
 
 
-def stamp_to_ns(interface: Any, stamp: int) -> int:
+def stamp_to_ns(interface: Interface, stamp: int) -> int:
     if interface.divisor != 1:
         return unsigned_divide(stamp, interface.divisor) + interface.offset
     return scale(stamp, interface.factor, interface.shift) + interface.offset
 
 
-def packet_block(capture: Any, chunk: Any, burst: Any, block: int, size: int, kind: int) -> bool:
+def packet_block(capture: Capture, chunk: Chunk, burst: BurstColumns, block: int, size: int, kind: int) -> bool:
     """Enhanced, simple and obsolete packet blocks."""
     offset, swapped = chunk.base + block - chunk.buffer, capture.swapped
     fixed = form.SIMPLE_BODY if kind == form.SIMPLE_PACKET else form.ENHANCED_BODY

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from burstline.native.memory import copy, external, load32, store16, store32, store64
 from burstline.native.types import reference
+from burstline.packet.burst import BurstColumns
 from burstline.ports import capture_format as form
 from burstline.ports.capture_file import Interface
-from burstline.ports.capture_sink import BUFFER, MIXED_LINKTYPES
+from burstline.ports.capture_sink import BUFFER, MIXED_LINKTYPES, Sink
 
 write = external("write", 3)
 errno_location = external("__errno_location", 0)
@@ -19,7 +18,7 @@ DESCRIPTION = 32  # bytes of the interface description that is written
 OVERHEAD = 4096  # of one packet, at most
 
 
-def write_all(sink: Any, address: int, size: int) -> None:
+def write_all(sink: Sink, address: int, size: int) -> None:
     done = 0
     while done < size and sink.fault == 0:
         wrote = write(sink.fd, address + done, size - done)
@@ -31,12 +30,12 @@ def write_all(sink: Any, address: int, size: int) -> None:
             done += wrote
 
 
-def flush(sink: Any) -> None:
+def flush(sink: Sink) -> None:
     write_all(sink, sink.buffer, sink.used)
     sink.used = 0
 
 
-def room_for(sink: Any, size: int) -> int:
+def room_for(sink: Sink, size: int) -> int:
     """Address of `size` bytes in the buffer, `size` being no more than `OVERHEAD`."""
     if sink.used + size > BUFFER:
         flush(sink)
@@ -45,7 +44,7 @@ def room_for(sink: Any, size: int) -> int:
     return address
 
 
-def append(sink: Any, data: int, size: int) -> None:
+def append(sink: Sink, data: int, size: int) -> None:
     if sink.used + size > BUFFER:
         flush(sink)
     if size > BUFFER:
@@ -55,7 +54,7 @@ def append(sink: Any, data: int, size: int) -> None:
         sink.used += size
 
 
-def describe(sink: Any, linktype: int) -> None:
+def describe(sink: Sink, linktype: int) -> None:
     """NG "Interface Description Block": nanoseconds, packets of any size."""
     block = room_for(sink, DESCRIPTION)
     store32(block, form.INTERFACE_DESCRIPTION)
@@ -71,7 +70,7 @@ def describe(sink: Any, linktype: int) -> None:
     sink.described += 1
 
 
-def write_pcapng(sink: Any, interfaces: int, burst: Any, i: int) -> None:
+def write_pcapng(sink: Sink, interfaces: int, burst: BurstColumns, i: int) -> None:
     """NG "Enhanced Packet Block"; `interfaces` is the table of the source's interfaces, for their link types."""
     number, captured, time = burst.port[i], burst.captured[i], burst.time[i]
     while sink.described <= number:
@@ -93,7 +92,7 @@ def write_pcapng(sink: Any, interfaces: int, burst: Any, i: int) -> None:
     sink.packets += 1
 
 
-def write_pcap(sink: Any, interfaces: int, burst: Any, i: int) -> None:
+def write_pcap(sink: Sink, interfaces: int, burst: BurstColumns, i: int) -> None:
     """A record of draft-ietf-opsawg-pcap; all packets must have one link type."""
     captured, time = burst.captured[i], burst.time[i]
     linktype = interface_at(interfaces + burst.port[i] * INTERFACE_SIZE).linktype
@@ -111,7 +110,7 @@ def write_pcap(sink: Any, interfaces: int, burst: Any, i: int) -> None:
     sink.packets += 1
 
 
-def start_pcap(sink: Any, linktype: int) -> None:
+def start_pcap(sink: Sink, linktype: int) -> None:
     """A little-endian header with nanoseconds; the snap length allows whatever the reader allows."""
     header = room_for(sink, form.PCAP_HEADER)
     store32(header, form.PCAP_MAGIC_NS)

@@ -64,7 +64,8 @@ class Digest(State, Generic[R]):
     def dtype(self) -> Any:
         import numpy as np
 
-        return np.dtype(self.record.layout.numpy(self.stride))
+        wanted: Any = self.record.layout.numpy(self.stride)
+        return np.dtype(wanted)
 
     @property
     def stride(self) -> int:
@@ -86,9 +87,7 @@ class Digest(State, Generic[R]):
                 for slot in self.record.layout:
                     value = getattr(record, slot.name)
                     kind = slot.type.kind
-                    row[slot.name] = (
-                        int(value) if kind == "ipv4" else list(value.packed) if kind == "ipv6" else value
-                    )
+                    row[slot.name] = int(value) if kind == "ipv4" else list(value.packed) if kind == "ipv6" else value
             total += len(rows)
             self._own.clear()
             self._give(rows)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from burstline.native.memory import clear, load_acquire, store_release
 from burstline.state.digest import DigestHead
 
 TAIL, HEAD = DigestHead.layout.offset("tail"), DigestHead.layout.offset("head")
 
 
-def digest_new(digest: Any, address: int, stride: int) -> int:
+def digest_new(digest: DigestHead, address: int, stride: int) -> int:
     """The next free record, cleared; the spare one when the ring is full."""
     if digest.pending - load_acquire(address + TAIL) > digest.mask:
         digest.lost += 1
@@ -21,11 +19,11 @@ def digest_new(digest: Any, address: int, stride: int) -> int:
     return record
 
 
-def digest_publish(digest: Any, address: int) -> None:
+def digest_publish(digest: DigestHead, address: int) -> None:
     """At the end of a burst: the reader may have what the stages wrote."""
     store_release(address + HEAD, digest.pending)
 
 
-def digest_room(digest: Any, address: int) -> int:
+def digest_room(digest: DigestHead, address: int) -> int:
     """Free places."""
     return digest.mask + 1 - (digest.pending - load_acquire(address + TAIL))

@@ -9,7 +9,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from burstline.errors import UsageError
 from burstline.native.fieldtypes import i64
 from burstline.native.struct import Struct
-from burstline.packet.flow_key import KEY_SIZE
+from burstline.packet.flow_key import KEY_SIZE as KEY_SIZE
 from burstline.packet.packet import Packet, key_of
 from burstline.state.base import State
 from burstline.state.record import Record
@@ -39,7 +39,7 @@ class Copy(NamedTuple):
     """One worker's memory."""
 
     head: Block
-    index: Region
+    slots: Region
     entries: Region
 
 
@@ -130,18 +130,25 @@ class FlowTable(State, Generic[R]):
         parts = [c.entries.numpy(stored, c.head.get("used")) for c in self._workers]
         if self._own:
             own = np.zeros(len(self._own), stored)
-            for row, (key, record) in zip(own, self._own.items(), strict=True):
-                row["key"] = np.frombuffer(key, "u1")
+            for row, (own_key, record) in zip(own, self._own.items(), strict=True):
+                row["key"] = np.frombuffer(own_key, "u1")
                 for slot in layout:
                     row[slot.name] = _plain(getattr(record, slot.name), slot.type.kind)
             parts.append(own)
         found = np.concatenate(parts) if parts else np.zeros(0, stored)
         shown = np.dtype(
-            [("version", "u1"), ("protocol", "u1"), ("src", "u1", 16), ("dst", "u1", 16), ("sport", "u2"), ("dport", "u2")]
+            [
+                ("version", "u1"),
+                ("protocol", "u1"),
+                ("src", "u1", 16),
+                ("dst", "u1", 16),
+                ("sport", "u2"),
+                ("dport", "u2"),
+            ]
             + [(s.name, s.type.numpy) for s in layout]
         )
         out = np.zeros(len(found), shown)
-        key = found["key"]
+        key: Any = found["key"]
         out["protocol"], out["version"] = key[:, 0], key[:, 1]
         out["sport"], out["dport"] = key[:, 2:4].copy().view("<u2")[:, 0], key[:, 4:6].copy().view("<u2")[:, 0]
         is_v6 = key[:, 1] == 6

@@ -6,10 +6,18 @@ doubles inside memory that was reserved at the start: inserting allocates nothin
 
 from __future__ import annotations
 
-from typing import Any
-
-from burstline.native.memory import clear, copy, load32, load64, prefetch, prefetch_to_write, shift_right, store32, store64
-from burstline.state.flow_table import KEY_SIZE, RECORD_AT
+from burstline.native.memory import (
+    clear,
+    copy,
+    load32,
+    load64,
+    prefetch,
+    prefetch_to_write,
+    shift_right,
+    store32,
+    store64,
+)
+from burstline.state.flow_table import KEY_SIZE, RECORD_AT, TableHead
 
 
 def same_key(a: int, b: int) -> bool:
@@ -18,7 +26,7 @@ def same_key(a: int, b: int) -> bool:
     return differ == 0
 
 
-def flow_lookup(table: Any, key: int, hash: int, stride: int) -> int:
+def flow_lookup(table: TableHead, key: int, hash: int, stride: int) -> int:
     """Address of the record of the flow `key`; a new flow gets a cleared one."""
     tag = shift_right(hash, 32)
     mask, index = table.mask, table.index
@@ -34,7 +42,7 @@ def flow_lookup(table: Any, key: int, hash: int, stride: int) -> int:
     return flow_insert(table, key, tag, at, stride)
 
 
-def flow_insert(table: Any, key: int, tag: int, at: int, stride: int) -> int:
+def flow_insert(table: TableHead, key: int, tag: int, at: int, stride: int) -> int:
     if table.used == table.capacity:
         table.refused += 1
         clear(table.spare + RECORD_AT, stride - RECORD_AT)
@@ -50,7 +58,7 @@ def flow_insert(table: Any, key: int, tag: int, at: int, stride: int) -> int:
     return entry + RECORD_AT
 
 
-def grow(table: Any, stride: int) -> None:
+def grow(table: TableHead, stride: int) -> None:
     slots = 2 * (table.mask + 1)
     index = table.index_region + slots * 8
     mask = slots - 1
@@ -64,11 +72,11 @@ def grow(table: Any, stride: int) -> None:
     table.mask = mask
 
 
-def prefetch_slot(table: Any, hash: int) -> None:
+def prefetch_slot(table: TableHead, hash: int) -> None:
     prefetch(table.index + (shift_right(hash, 32) & table.mask) * 8)
 
 
-def prefetch_entry(table: Any, hash: int, stride: int) -> None:
+def prefetch_entry(table: TableHead, hash: int, stride: int) -> None:
     """The entry that the first slot names: nearly always the right one."""
     slot = load64(table.index + (shift_right(hash, 32) & table.mask) * 8)
     prefetch_to_write(table.entries + (slot & 0xFFFFFFFF) * stride)

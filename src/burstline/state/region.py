@@ -25,7 +25,7 @@ class Region:
 
         return np.frombuffer(self._map, dtype, count, offset)
 
-    def bytes(self, offset: int, size: int) -> bytes:
+    def read(self, offset: int, size: int) -> bytes:
         return self._map[offset : offset + size]
 
     def write(self, offset: int, data: bytes) -> None:
