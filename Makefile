@@ -1,0 +1,38 @@
+# make build   burstline and what it needs, in .venv          make check   format, lint, types
+# make demo    see it work (as root: live ports, too)         make bench   measure it beside its peers
+# make test    run the tests (as root: live ports, too)       make docs    the documentation, in docs/_build
+VENV ?= .venv
+python := $(VENV)/bin/python
+sources := pyproject.toml meson.build meson.options tools/install.sh \
+    $(shell find src -name '*.py' -o -name '*.py[xdi]' -o -name '*.px[di]' -o -name '*.h')
+# Built again when the sources change, and when DPDK comes, goes or changes.
+built := $(VENV)/.built-$(shell pkg-config --modversion libdpdk 2>/dev/null || echo none)
+
+.PHONY: build demo test check bench docs clean
+build: $(built)
+
+$(built): $(sources)
+	@PYTHON='$(PYTHON)' sh tools/install.sh $(VENV)
+
+demo: build
+	@PYTHON=$(abspath $(python)) demo/run.sh
+
+test: build
+	$(python) -m pytest $(PYTEST_ARGS)
+
+check: build
+	$(python) -m ruff format --check
+	$(python) -m ruff check
+	$(python) -m mypy
+
+bench: build
+	PYTHON=$(abspath $(python)) sh benchmarks/install_peers.sh
+	$(python) -m burstline bench $(BENCH_ARGS)
+
+docs: build
+	$(python) -m pip install --quiet --disable-pip-version-check '.[docs]'
+	$(python) -m sphinx -W -b html docs docs/_build/html
+
+clean:
+	rm -rf $(VENV) build dist docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find src tests benchmarks examples -name __pycache__ -prune -exec rm -r {} +
