@@ -40,7 +40,7 @@ mtu = 9000
 device = "dpdk:net_null0"
 
 [offloads]
-checksum = true
+checksum = "auto"
 
 [pools]
 buffers = 8191
@@ -88,7 +88,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert (config.engine.dispatch, config.engine.duration, config.engine.cores) == ("tail", 1.5, (2, 3))
     assert (config.dpdk.eal_args, config.dpdk.hugepages) == (("-a", "0000:3b:00.0"), False)
     assert config.ports == (Port("dpdk:0000:3b:00.0", 2, 1024, 512, 9000), Port("dpdk:net_null0"))
-    assert config.offloads.checksum is True
+    assert config.offloads.checksum == "auto"
     assert (config.pools.buffers, config.pools.buffer_size, config.pools.cache) == (8191, 2176, 128)
     assert (config.numa.enabled, config.numa.node) == (True, 1)
 

@@ -103,6 +103,7 @@ cdef extern from "_shim.h" nogil:
     int rte_eth_dev_stop(uint16_t)
     int rte_eth_dev_close(uint16_t)
     int rte_eth_promiscuous_enable(uint16_t)
+    int rte_eth_dev_set_mtu(uint16_t, uint16_t)
     int rte_eth_macaddr_get(uint16_t, rte_ether_addr*)
     int rte_eth_dev_get_mtu(uint16_t, uint16_t*)
     int rte_eth_link_get_nowait(uint16_t, rte_eth_link*)

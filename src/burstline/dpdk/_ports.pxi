@@ -100,6 +100,9 @@ def port_remove(uint16_t port):
 def port_promiscuous(uint16_t port):
     check(rte_eth_promiscuous_enable(port), "rte_eth_promiscuous_enable")
 
+def port_mtu(uint16_t port, uint16_t mtu):
+    check(rte_eth_dev_set_mtu(port, mtu), "rte_eth_dev_set_mtu")
+
 def port_stats(uint16_t port):
     cdef rte_eth_stats s
     check(rte_eth_stats_get(port, &s), "rte_eth_stats_get")

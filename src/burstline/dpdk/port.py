@@ -83,6 +83,7 @@ class Port:
         rx_ring: int = 1024,
         tx_ring: int = 1024,
         promiscuous: bool = True,
+        mtu: int | None = None,
     ) -> Port:
         """Open `device` (`0000:3b:00.0`, `net_af_xdp,iface=eth1`, ...) with `queues` receive and transmit queues, whose
         packets go into mbufs of `pool`. Not started yet. Raises UsageError for a text that names no device, and
@@ -103,6 +104,8 @@ class Port:
         _open.add(port.id)
         try:
             port._configure(queues, rx_ring, tx_ring, pool, promiscuous)
+            if mtu is not None:
+                port._set_mtu(mtu)
         except BaseException:
             with contextlib.suppress(BurstlineError):
                 port.close()
@@ -134,6 +137,16 @@ class Port:
         if promiscuous:
             with contextlib.suppress(OSError), captured():  # a device without the switch receives everything
                 native.port_promiscuous(self.id)
+
+    def _set_mtu(self, mtu: int) -> None:
+        try:
+            with captured():
+                native.port_mtu(self.id, mtu)
+        except OSError as error:
+            raise BurstlineError(
+                f"{self.name} does not take an MTU of {mtu}: {error.strerror}",
+                f"it has {self.info().mtu}; leave mtu out of its [[ports]], or set it where the device is managed",
+            ) from None
 
     def __repr__(self) -> str:
         return f"Port({self.name}, id={self.id})"

@@ -22,6 +22,7 @@ from burstline.engine.schema import (
     keys,
     many,
     one_of,
+    only,
     required,
     seconds,
     section,
@@ -78,7 +79,10 @@ class Port:
 class Offloads:
     """`[offloads]`: work given to the port, or done in software in its place."""
 
-    checksum: Switch = key("auto", one_of("auto", True, False))
+    checksum: Literal["auto"] = key(
+        "auto",
+        only("auto", "the offload of a port is not used in this version: `fix_checksums` works in compiled software"),
+    )
 
 
 @dataclass(frozen=True)

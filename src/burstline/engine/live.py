@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from burstline.engine.config import Config
@@ -103,12 +104,12 @@ class LiveRun:
                 data_room=pools.buffer_size - native.HEADROOM,
                 cache=pools.cache,
                 software=all(not _is_pci(d) for d in self.devices),
-                numa_node=-1 if self.config.numa.node is None else self.config.numa.node,
+                numa_node=self._node(),
             )
             stack.callback(pool.close)
             ports = []
             for device, (rx, tx), setting in zip(self.devices, rings, settings, strict=True):
-                port = self._open(device, pool, setting.queues or self.workers, rx, tx)
+                port = self._open(device, pool, setting.queues or self.workers, rx, tx, setting.mtu)
                 stack.callback(port.close)
                 ports.append(port)
             for port in ports:
@@ -117,20 +118,31 @@ class LiveRun:
             self._close_ports(ports, pool)
         return self.report
 
+    def _node(self) -> int:
+        """The NUMA node for packet buffers: as told, else that of the first PCI port, else any (-1)."""
+        numa = self.config.numa
+        if numa.node is not None:
+            return numa.node
+        if numa.enabled:
+            for device in filter(_is_pci, self.devices):
+                with suppress(OSError, ValueError):
+                    return int(Path(f"/sys/bus/pci/devices/{device.split(',')[0]}/numa_node").read_text())
+        return -1
+
     def _lent(self) -> int:
         """Buffers that AF_XDP lends to the kernel and that rings preloaded with packets keep."""
         return sum(4096 * self.workers for d in self.devices if d.startswith("net_af_xdp")) + sum(
             1024 for d in self.devices if d.startswith(RING_LOOP)
         )
 
-    def _open(self, device: str, pool: Pool, queues: int, rx: int, tx: int) -> Port:
+    def _open(self, device: str, pool: Pool, queues: int, rx: int, tx: int, mtu: int | None) -> Port:
         if device.startswith(RING_LOOP):
             from burstline.engine.ring_loop import open_ring_loop
 
             return open_ring_loop(device, pool, queues)
         from burstline.dpdk.port import Port
 
-        return Port.open(device, pool, queues=queues, rx_ring=rx, tx_ring=tx)
+        return Port.open(device, pool, queues=queues, rx_ring=rx, tx_ring=tx, mtu=mtu)
 
     def _forward(self, program: Program, ports: Sequence[Port], symbols: dict[str, int]) -> None:
         from burstline.dpdk import thread

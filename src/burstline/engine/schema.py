@@ -53,6 +53,11 @@ def one_of(*choices: str | bool) -> Rule:
     return Rule(allowed, lambda v: any(type(v) is type(choice) and v == choice for choice in choices))
 
 
+def only(choice: str, why: str) -> Rule:
+    """One word, as long as there is no other; `why` is what true and false are refused with."""
+    return Rule(spelled(choice), lambda v: v == choice, {True: why, False: why})
+
+
 def text(allowed: str = "a text", starts: str = "") -> Rule:
     """A text that is not empty and starts with `starts`."""
     return Rule(allowed, lambda v: isinstance(v, str) and len(v) > len(starts) and v.startswith(starts))
