@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import llvmlite.binding as llvm
 
 from burstline.compiler import packet_type, state_types  # noqa: F401  they teach Numba the types
-from burstline.compiler.burst_type import burst_reference
 from burstline.compiler.chain import Dispatch, Hop, chain_ir, wrapper_ir
 from burstline.compiler.check import check_stage, explained, forbidden
 from burstline.compiler.kernels import kernel_ir
@@ -16,29 +16,25 @@ from burstline.compiler.packet_type import PacketType
 from burstline.compiler.verdict_type import VERDICT, Numbers
 from burstline.native.build import Build, undefined
 from burstline.native.host import target_machine
+from burstline.native.struct import Layout
 from burstline.native.types import StructRefType
 from burstline.packet.burst import Burst
-from burstline.pipeline.needs import Needs
 from burstline.pipeline.pipeline import Pipeline
 from burstline.pipeline.stage import Stage
 
-Mode = Literal["file", "ports"]
 FUSE_UP_TO = 4000  # LLVM instructions of all stages together: beyond, hops are tail calls and stay in the L1 cache
-NO_SUCH_PORT, SEND_FAILED = "no such port", "send failed"
-ENGINE_REASONS = ("", NO_SUCH_PORT, SEND_FAILED)  # reason 0 stands for "dropped by the stage that said so"
 
 
 @dataclass(frozen=True)
 class Plan:
     """What is to be compiled, besides the pipeline itself."""
 
-    mode: Mode
     burst: Burst
-    needs: Needs
-    source: str = "pcap"  # the capture's format, pcap or pcapng
-    sink: str = ""  # the format that packets are written in; empty when they are not
+    loop: Callable[[Any], int]  # the engine's loop around the chain: a function of its context, to be compiled
+    context: Layout  # of that context
+    entry: str  # what the loop is called in the object
+    reasons: tuple[str, ...]  # drop reasons of the engine's own; number 0 is the stage's that said DROP
     dispatch: Dispatch = "auto"
-    mbuf: tuple[tuple[str, int], ...] = ()  # where DPDK keeps what of a packet, for ports
 
 
 @dataclass
@@ -60,7 +56,7 @@ class Code:
 def build_module(pipeline: Pipeline, plan: Plan) -> tuple[llvm.ModuleRef, Code]:
     """The optimised LLVM module of a pipeline. Raises `CompileError` for what cannot be compiled."""
     build = Build()
-    Numbers.reasons = list(ENGINE_REASONS)
+    Numbers.reasons = list(plan.reasons)
     Numbers.chains = list(pipeline.chains)
     packet = PacketType(plan.burst)
     hops: list[list[Hop]] = []
@@ -72,11 +68,11 @@ def build_module(pipeline: Pipeline, plan: Plan) -> tuple[llvm.ModuleRef, Code]:
             sizes[stage.name] = build.modules[hops[-1][-1].body.symbol].count("\n  ")
     bodies = [hop.body.symbol for chain in hops for hop in chain]
     dispatch, why = _dispatch(plan.dispatch, sum(sizes.values()))
-    entry, loop = _loop(build, plan)
-    glue = chain_ir(hops, dispatch) + kernel_ir(build, pipeline.state) + loop
-    module = build.link(glue, [entry], inline=bodies)
+    loop = build.compile(plan.loop, [StructRefType(plan.context)])  # type: ignore[arg-type]
+    glue = chain_ir(hops, dispatch) + kernel_ir(build, pipeline.state) + wrapper_ir(plan.entry, loop, inline=False)
+    module = build.link(glue, [plan.entry], inline=bodies)
     forbidden(undefined(module), {s.symbol for s in pipeline.state}, pipeline)
-    return module, Code(b"", entry, list(Numbers.reasons), dispatch, why, sizes)
+    return module, Code(b"", plan.entry, list(Numbers.reasons), dispatch, why, sizes)
 
 
 def compile_pipeline(pipeline: Pipeline, plan: Plan) -> Code:
@@ -99,23 +95,3 @@ def _dispatch(wanted: Dispatch, size: int) -> tuple[Literal["fused", "tail"], st
     if size <= FUSE_UP_TO:
         return "fused", f"{size} instructions of stages, at most {FUSE_UP_TO}: inlined, a hop costs nothing"
     return "tail", f"{size} instructions of stages, more than {FUSE_UP_TO}: each stage stays a function, hops are jumps"
-
-
-def _loop(build: Build, plan: Plan) -> tuple[str, str]:
-    """The engine's loop for this kind of source, around the chain."""
-    burst_at: Any = burst_reference(plan.burst)
-    loop: Any
-    if plan.mode == "file":
-        from burstline.engine.file_kernel import file_loop
-        from burstline.engine.worker import FileWorker
-
-        loop = file_loop(plan.needs, burst_at, plan.source, plan.sink)
-        compiled = build.compile(loop, [StructRefType(FileWorker.layout)])
-    else:
-        from burstline.engine.port_kernel import port_loop
-        from burstline.engine.worker import PortWorker
-
-        loop = port_loop(plan.needs, burst_at, dict(plan.mbuf), plan.sink)
-        compiled = build.compile(loop, [StructRefType(PortWorker.layout)])
-    entry = f"burstline_work_{plan.mode}"
-    return entry, wrapper_ir(entry, compiled, inline=False)

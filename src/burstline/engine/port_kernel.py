@@ -8,7 +8,7 @@ from typing import Any
 from burstline.compiler.burst_type import burst_address
 from burstline.engine.account_kernel import count_consumed, count_drop, count_out
 from burstline.engine.stages_kernel import FAR, NEAR, enter, packet_parser, prefetch_entries, prefetch_slots
-from burstline.engine.worker import FINISHED, PAUSED, PortQueue, PortWorker
+from burstline.engine.worker import FINISHED, NO_SUCH_PORT, PAUSED, SEND_FAILED, PortQueue, PortWorker
 from burstline.native.memory import (
     cycles,
     external,
@@ -37,7 +37,6 @@ usleep = external("usleep", 1)
 queue_at, sink_at = reference(PortQueue), reference(Sink)
 
 QUEUE_SIZE = 64  # bytes from one PortQueue to the next
-NO_SUCH_PORT, SEND_FAILED = 1, 2  # places in compile.ENGINE_REASONS
 SEND_TRIES = 4  # a port whose ring is full gets this many chances a burst
 AHEAD = 4  # mbufs to prefetch ahead
 PATIENCE = 512  # polls without a packet before an adaptive worker sleeps

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import llvmlite.binding as llvm
 
+from burstline.engine.worker import ENGINE_REASONS, FileWorker, PortWorker
 from burstline.native import cache, host
+from burstline.packet.burst import Burst
 from burstline.pipeline.fingerprint import fingerprint
+from burstline.pipeline.needs import Needs, needs_of
 from burstline.pipeline.pipeline import Pipeline
 from burstline.state.region import Block
 
 if TYPE_CHECKING:
-    from burstline.compiler.compile import Code
+    from burstline.compiler.compile import Plan
 
 _numbers = itertools.count()
 
@@ -74,11 +77,12 @@ def prepare(
     sink: str = "",
     mbuf: Mapping[str, int] = {},
 ) -> Program:
-    """The program for a pipeline; compiles when the cache has none. Raises `CompileError`."""
-    from burstline.pipeline.needs import needs_of
+    """The program for a pipeline; compiles when the cache has none. Raises `CompileError`.
 
+    `mode` is file or ports. `source` and `sink` are formats of capture files, `sink` empty when none is written.
+    `mbuf` says where DPDK keeps what of a packet.
+    """
     name_state(pipeline)
-    needs = needs_of(pipeline, workers)
     plan = {
         "mode": mode,
         "capacity": capacity,
@@ -86,12 +90,14 @@ def prepare(
         "source": source,
         "sink": sink,
         "mbuf": tuple(sorted(mbuf.items())),
-        **asdict(needs),
+        **asdict(needs_of(pipeline, workers)),
     }
     key = cache.key_of([*sorted(plan.items()), *fingerprint(pipeline)])
     found = cache.load(key)
     if found is None:
-        code = compile_now(pipeline, plan)
+        from burstline.compiler.compile import compile_pipeline
+
+        code = compile_pipeline(pipeline, plan_of(plan))
         found = code.object, code.about()
         cache.save(key, *found)
     return Program(pipeline, plan, *found)
@@ -103,25 +109,21 @@ def name_state(pipeline: Pipeline) -> None:
         state.symbol = f"burstline_state_{number}"
 
 
-def compile_now(pipeline: Pipeline, plan: Mapping[str, Any]) -> Code:
-    from burstline.compiler.compile import compile_pipeline
-
-    return compile_pipeline(pipeline, plan_of(plan))
-
-
-def plan_of(plan: Mapping[str, Any]) -> Any:
-    """The compiler's plan; imports the compiler."""
+def plan_of(plan: Mapping[str, Any]) -> Plan:
+    """The compiler's plan, with the loop for this kind of source. Imports the compiler."""
+    from burstline.compiler.burst_type import burst_reference
     from burstline.compiler.compile import Plan
-    from burstline.packet.burst import Burst
-    from burstline.pipeline.needs import Needs
 
+    burst = Burst(plan["capacity"])
     needs = Needs(**{name: plan[name] for name in Needs.__dataclass_fields__})
-    return Plan(
-        plan["mode"],
-        Burst(plan["capacity"]),
-        needs,
-        plan["source"],
-        plan["sink"],
-        plan["dispatch"],
-        plan["mbuf"],
-    )
+    burst_at = burst_reference(burst)
+    loop: Any
+    if plan["mode"] == "file":
+        from burstline.engine.file_kernel import file_loop
+
+        loop, context = file_loop(needs, burst_at, plan["source"], plan["sink"]), FileWorker.layout
+    else:
+        from burstline.engine.port_kernel import port_loop
+
+        loop, context = port_loop(needs, burst_at, dict(plan["mbuf"]), plan["sink"]), PortWorker.layout
+    return Plan(burst, loop, context, f"burstline_work_{plan['mode']}", ENGINE_REASONS, plan["dispatch"])

@@ -8,6 +8,9 @@ from burstline.native.struct import Struct
 # Why a compiled loop came back.
 FINISHED, PAUSED, DRAIN_DIGESTS = range(3)
 
+# Drop reasons of the engine's own come first; number 0 stands for "dropped by the stage that said so".
+ENGINE_REASONS = ("", "no such port", "send failed")
+NO_SUCH_PORT, SEND_FAILED = 1, 2
 TALLY = 16  # bytes a drop reason takes: packets, bytes
 PORTS = 64  # ports that a pipeline can send to
 
