@@ -17,7 +17,7 @@ from burstline.compiler.verdict_type import VERDICT, Numbers
 from burstline.native.build import Build, undefined
 from burstline.native.host import target_machine
 from burstline.native.struct import Layout
-from burstline.native.types import StructRefType
+from burstline.native.struct_type import StructRefType
 from burstline.packet.burst import Burst
 from burstline.pipeline.pipeline import Pipeline
 from burstline.pipeline.stage import Stage

@@ -15,8 +15,9 @@ from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, inf
 from numba.extending import models, register_model
 
 from burstline.compiler.burst_type import read
+from burstline.native.address_type import IPV4, IPV6
+from burstline.native.bytes_type import BYTES, make_bytes
 from burstline.native.memory import I64, load_big_endian, store_big_endian
-from burstline.native.types import BYTES, IPV4, IPV6, make_bytes
 from burstline.packet.burst import Burst
 from burstline.packet.extension import EXTENSION_PROTO
 from burstline.packet.fields import FRAGMENT, HEADER, HEADER_METHODS, PRESENT, Field, Header

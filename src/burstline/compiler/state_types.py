@@ -13,8 +13,9 @@ from numba.extending import models, register_model, typeof_impl
 
 from burstline.compiler.burst_type import read
 from burstline.compiler.packet_type import PacketType
+from burstline.native.address_type import IPV4, AddressType
 from burstline.native.memory import I64, load, store
-from burstline.native.types import IPV4, AddressType, StructRefType
+from burstline.native.struct_type import StructRefType
 from burstline.state.counter import Counter
 from burstline.state.digest import Digest
 from burstline.state.flow_table import FlowTable

@@ -13,13 +13,14 @@ from typing import Any
 from burstline.engine.stages_kernel import packet_parser, pull_some, share_out, stage_runner
 from burstline.engine.worker import DRAIN_DIGESTS, FINISHED, PAUSED, FileWorker
 from burstline.native.memory import external, fetch_add, load32, load_acquire, store_release
-from burstline.native.types import reference
+from burstline.native.struct_type import reference
 from burstline.packet.burst import BurstColumns
 from burstline.pipeline.needs import Needs
 from burstline.pipeline.verdict import CONSUMED, DROPPED, KIND_MASK
 from burstline.ports.capture_file import CHUNK, LIST, VERDICTS, Capture, Chunk
+from burstline.ports.capture_read_kernel import populate, pull_in, read_chunk
 from burstline.ports.capture_sink import Sink
-from burstline.ports.capture_walk_kernel import populate, pull_in, read_chunk, walker
+from burstline.ports.capture_walk_kernel import walker
 from burstline.ports.capture_write_kernel import write_pcap, write_pcapng
 
 capture_at, chunk_at, sink_at = reference(Capture), reference(Chunk), reference(Sink)

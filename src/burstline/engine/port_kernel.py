@@ -20,7 +20,7 @@ from burstline.native.memory import (
     scale,
     store64,
 )
-from burstline.native.types import reference
+from burstline.native.struct_type import reference
 from burstline.packet.burst import BurstColumns
 from burstline.packet.parser import LINK_ETHERNET
 from burstline.pipeline.needs import Needs

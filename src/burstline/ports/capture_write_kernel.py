@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from burstline.native.memory import copy, external, load32, store16, store32, store64
-from burstline.native.types import reference
+from burstline.native.struct_type import reference
 from burstline.packet.burst import BurstColumns
 from burstline.ports import capture_format as form
 from burstline.ports.capture_file import Interface

@@ -1,0 +1,128 @@
+"""Structures in compiled code: an address whose fields read and write as attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from llvmlite import ir
+from numba.core import types
+from numba.core.imputils import lower_getattr_generic, lower_setattr_generic
+from numba.core.typing.templates import AttributeTemplate, infer_getattr
+from numba.extending import models, register_model
+
+from burstline.native.address_type import IPV4, IPV6
+from burstline.native.bytes_type import BYTES, make_bytes, view_of
+from burstline.native.memory import (
+    I8,
+    I16,
+    I32,
+    I64,
+    load,
+    load_big_endian,
+    pointer,
+    primitive,
+    store,
+    store_big_endian,
+)
+from burstline.native.struct import FieldType, Layout, Struct
+
+i64 = types.int64
+S = TypeVar("S", bound=Struct)
+
+
+class StructRefType(types.Type):
+    """The address of a structure with this layout."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        super().__init__(f"StructRef({layout.name}, {hash(layout)})")
+
+
+@register_model(StructRefType)
+class _StructModel(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, kind: StructRefType) -> None:
+        super().__init__(manager, kind, I64)
+
+
+def reference(struct: type[S]) -> Callable[[int], S]:
+    """A function for compiled code that takes an address for a structure: `slot_at = reference(Slot)`."""
+    at: Any = primitive(f"{struct.__name__}_at", StructRefType(struct.layout), i64)(lambda builder, address: address)
+    take: Callable[[int], S] = at
+    return take
+
+
+def field_value_type(field: FieldType) -> types.Type:
+    """What a field reads as: every integer as int64, so that arithmetic with literals stays integral."""
+    return {
+        "float": types.float64,
+        "bool": types.boolean,
+        "ipv4": IPV4,
+        "ipv6": IPV6,
+        "bytes": BYTES,
+    }.get(field.kind, i64)
+
+
+@infer_getattr
+class _StructAttributes(AttributeTemplate):  # type: ignore[misc]
+    key = StructRefType
+
+    def generic_resolve(self, kind: StructRefType, name: str) -> Any:
+        slot = kind.layout.slot(name)
+        return field_value_type(slot.type) if slot else None
+
+
+_INTEGERS = {1: I8, 2: I16, 4: I32, 8: I64}
+
+
+@lower_getattr_generic(StructRefType)
+def _get(context: Any, builder: Any, kind: StructRefType, value: Any, name: str) -> Any:
+    slot = kind.layout.slot(name)
+    assert slot is not None
+    address = builder.add(value, I64(slot.offset))
+    field = slot.type
+    if field.kind == "bytes":
+        return make_bytes(context, builder, address, I64(field.size))
+    if field.kind == "ipv6":
+        return load_big_endian(builder, address, 16)
+    if field.kind == "ipv4":
+        return load(builder, address, I32, 4)
+    if field.kind == "float":
+        raw = load(builder, address, ir.FloatType() if field.size == 4 else ir.DoubleType(), field.size)
+        return builder.fpext(raw, ir.DoubleType()) if field.size == 4 else raw
+    raw = load(builder, address, _INTEGERS[field.size], field.size)
+    if field.kind == "bool":
+        return builder.icmp_unsigned("!=", raw, I8(0))
+    if field.size == 8:
+        return raw
+    return builder.sext(raw, I64) if field.kind == "int" else builder.zext(raw, I64)
+
+
+@lower_setattr_generic(StructRefType)
+def _set(context: Any, builder: Any, sig: Any, args: Any, name: str) -> None:
+    reference, value = args
+    slot = sig.args[0].layout.slot(name)
+    address = builder.add(reference, I64(slot.offset))
+    value = context.cast(builder, value, sig.args[1], field_value_type(slot.type))
+    field = slot.type
+    if field.kind == "bytes":
+        view = view_of(context, builder, value)
+        fits = builder.icmp_signed("<", view.size, I64(field.size))
+        size = builder.select(fits, view.size, I64(field.size))
+        builder.call(builder.module.declare_intrinsic("llvm.memset", [ir.PointerType(), I64]), [
+            pointer(builder, address), I8(0), I64(field.size), ir.IntType(1)(0)
+        ])  # fmt: skip
+        builder.call(builder.module.declare_intrinsic("llvm.memmove", [ir.PointerType(), ir.PointerType(), I64]), [
+            pointer(builder, address), pointer(builder, view.address), size, ir.IntType(1)(0)
+        ])  # fmt: skip
+    elif field.kind == "ipv6":
+        store_big_endian(builder, value, address, 16)
+    elif field.kind == "float":
+        narrow = builder.fptrunc(value, ir.FloatType()) if field.size == 4 else value
+        store(builder, narrow, address, field.size)
+    elif field.kind == "bool":
+        store(builder, builder.zext(value, I8), address)
+    elif field.kind == "ipv4" or field.size == 8:
+        store(builder, value, address, field.size)
+    else:
+        store(builder, builder.trunc(value, _INTEGERS[field.size]), address, field.size)
