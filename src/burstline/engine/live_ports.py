@@ -1,4 +1,4 @@
-"""The ports of a live run: which devices, the pool that their packets lie in, opening them, and closing without a leak."""
+"""The ports of a live run: which devices, the pool that their packets lie in, opening them, closing without a leak."""
 
 from __future__ import annotations
 
