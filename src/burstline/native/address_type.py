@@ -8,7 +8,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils, types
-from numba.core.imputils import lower_builtin, lower_constant
+from numba.core.imputils import lower_builtin, lower_cast, lower_constant
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import models, register_model, typeof_impl
 
@@ -26,11 +26,6 @@ class AddressType(types.Type):
     def __init__(self, version: int) -> None:
         self.version = version
         super().__init__(f"IPv{version}Address")
-
-    def can_convert_from(self, typingctx: Any, other: types.Type) -> Any:
-        from numba.core.typeconv import Conversion
-
-        return Conversion.safe if self.version == 4 and isinstance(other, types.Integer) else None
 
 
 IPV4, IPV6 = AddressType(4), AddressType(6)
@@ -55,6 +50,14 @@ def _(value: IPv6Address, context: Any) -> types.Type:
 @lower_constant(AddressType)
 def _constant_address(context: Any, builder: Any, kind: AddressType, value: Any) -> Any:
     return ir.Constant(I32 if kind.version == 4 else ir.IntType(128), int(value))
+
+
+@lower_cast(types.Integer, AddressType)
+def _of_number(context: Any, builder: Any, source: Any, target: Any, value: Any) -> Any:
+    """A number may be assigned to a field that is an IPv4 address; to a name that holds one it may not."""
+    if target.version != 4:
+        raise NotImplementedError(f"a number is no {target}")
+    return context.cast(builder, value, source, types.uint32)
 
 
 def _comparison(function: Any, symbol: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils, types
-from numba.core.imputils import lower_builtin
+from numba.core.imputils import lower_builtin, lower_cast
 from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr, infer_global, signature
 from numba.extending import models, register_model
 
@@ -68,6 +68,7 @@ def _len(context: Any, builder: Any, sig: Any, args: Any) -> Any:
 
 @infer_global(bool)
 @infer_global(operator.truth)
+@infer_global(operator.not_)
 class _Truth(AbstractTemplate):  # type: ignore[misc]
     def generic(self, args: Any, kws: Any) -> Any:
         return signature(types.boolean, BYTES) if args == (BYTES,) else None
@@ -77,6 +78,11 @@ class _Truth(AbstractTemplate):  # type: ignore[misc]
 @lower_builtin(operator.truth, BytesViewType)
 def _truth(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     return builder.icmp_signed("!=", view_of(context, builder, args[0]).size, I64(0))
+
+
+@lower_builtin(operator.not_, BytesViewType)
+def _not(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    return builder.not_(_truth(context, builder, sig, args))
 
 
 @infer_global(operator.getitem)
@@ -195,21 +201,28 @@ def _startswith(context: Any, builder: Any, sig: Any, args: Any) -> Any:
 @infer_global(operator.ne)
 class _BytesEqual(AbstractTemplate):  # type: ignore[misc]
     def generic(self, args: Any, kws: Any) -> Any:
-        if len(args) == 2 and args[0] == BYTES and (args[1] == BYTES or isinstance(args[1], types.Bytes)):  # type: ignore[attr-defined]
-            return signature(types.boolean, *args)
-        return None
+        known = all(a == BYTES or isinstance(a, types.Bytes) for a in args)  # type: ignore[attr-defined]
+        return signature(types.boolean, *args) if len(args) == 2 and known and BYTES in args else None
+
+
+def _extent(context: Any, builder: Any, kind: Any, value: Any) -> tuple[Any, Any]:
+    """Address and size of a view or of a literal."""
+    if kind == BYTES:
+        view = view_of(context, builder, value)
+        return view.address, view.size
+    return _literal(context, builder, value)
 
 
 def _equal(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    view = view_of(context, builder, args[0])
-    if sig.args[1] == BYTES:
-        other = view_of(context, builder, args[1])
-        address, size = other.address, other.size
-    else:
-        address, size = _literal(context, builder, args[1])
-    return _compare_if(builder, builder.icmp_signed("==", view.size, size), view.address, address, size)
+    (a, size), (b, other) = (_extent(context, builder, k, v) for k, v in zip(sig.args, args, strict=True))
+    return _compare_if(builder, builder.icmp_signed("==", size, other), a, b, size)
 
 
-for _other in (BytesViewType, types.Bytes):  # type: ignore[attr-defined]
-    lower_builtin(operator.eq, BytesViewType, _other)(_equal)
-    lower_builtin(operator.ne, BytesViewType, _other)(lambda c, b, s, a: b.not_(_equal(c, b, s, a)))
+for _pair in ((BytesViewType, BytesViewType), (BytesViewType, types.Bytes), (types.Bytes, BytesViewType)):  # type: ignore[attr-defined]
+    lower_builtin(operator.eq, *_pair)(_equal)
+    lower_builtin(operator.ne, *_pair)(lambda c, b, s, a: b.not_(_equal(c, b, s, a)))
+
+
+@lower_cast(types.Bytes, BytesViewType)  # type: ignore[attr-defined]
+def _view_of_literal(context: Any, builder: Any, source: Any, target: Any, value: Any) -> Any:
+    return make_bytes(context, builder, *_literal(context, builder, value))

@@ -1,4 +1,4 @@
-"""`pkt.payload` and `.options` in plain Python: a window on the packet's bytes, with the compiled one's operations."""
+"""A view of bytes in plain Python: `pkt.payload`, `.options`, a record's `bytes_` field. Compiled: `bytes_type.py`."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Any, ClassVar, Literal
 
 from burstline.errors import UsageError
+from burstline.native.bytes_view import Bytes
 
 FieldKind = Literal["uint", "int", "float", "bool", "ipv4", "ipv6", "bytes"]
 
@@ -47,17 +49,15 @@ class FieldType:
             "bool": False,
             "ipv4": IPv4Address(0),
             "ipv6": IPv6Address(0),
-            "bytes": bytes(self.size),
+            "bytes": bytearray(self.size),
         }.get(self.kind, 0)
 
     def stored(self, value: Any) -> Any:
         """What a field of this type holds after `value` was assigned to it: truncated as memory would."""
         if self.kind in ("uint", "int"):
-            bits = 8 * self.size
-            value = int(value) & ((1 << bits) - 1)
-            return value - (1 << bits) if self.kind == "int" and value >> (bits - 1) else value
+            return _wrapped(int(value), 8 * self.size, self.kind == "int")
         if self.kind == "float":
-            return float(value)
+            return float(value) if self.size == 8 else ctypes.c_float(value).value
         if self.kind == "bool":
             return bool(value)
         if self.kind == "ipv4":
@@ -65,6 +65,23 @@ class FieldType:
         if self.kind == "ipv6":
             return IPv6Address(int(value))
         return bytes(value)[: self.size].ljust(self.size, b"\0")
+
+    def shown(self, stored: Any) -> Any:
+        """What the field reads as in a stage: numbers are 64 bits with a sign there, also those of a u64."""
+        if self.kind == "uint":
+            return _wrapped(stored, 64, True)
+        return Bytes(memoryview(stored)) if self.kind == "bytes" else stored
+
+    def plain(self, stored: Any) -> Any:
+        """What NumPy takes for the field."""
+        if self.kind == "ipv4":
+            return int(stored)
+        return list(stored.packed) if self.kind == "ipv6" else bytes(stored) if self.kind == "bytes" else stored
+
+
+def _wrapped(value: int, bits: int, signed: bool) -> int:
+    value &= (1 << bits) - 1
+    return value - (1 << bits) if signed and value >> (bits - 1) else value
 
 
 class _Bytes:
@@ -173,7 +190,7 @@ class Struct:
             setattr(cls, slot.name, _Value(slot))
 
     def __init__(self) -> None:
-        self._values = {s.name: s.type.zero for s in self.layout}
+        self._values: dict[str, Any] = {s.name: s.type.zero for s in self.layout}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in self._values.items())})"
@@ -184,6 +201,11 @@ class Struct:
         super().__setattr__(name, value)
 
 
+def plain_value(record: Struct, slot: Slot) -> Any:
+    """A field of an interpreted structure, as NumPy takes it."""
+    return slot.type.plain(record._values[slot.name])
+
+
 class _Value:
     """One field of an interpreted structure."""
 
@@ -191,7 +213,11 @@ class _Value:
         self.slot = slot
 
     def __get__(self, instance: Struct | None, owner: type) -> Any:
-        return self if instance is None else instance._values[self.slot.name]
+        return self if instance is None else self.slot.type.shown(instance._values[self.slot.name])
 
     def __set__(self, instance: Struct, value: Any) -> None:
-        instance._values[self.slot.name] = self.slot.type.stored(value)
+        stored = self.slot.type.stored(value)
+        if self.slot.type.kind == "bytes":
+            instance._values[self.slot.name][:] = stored  # views of the field show what is written to it
+        else:
+            instance._values[self.slot.name] = stored

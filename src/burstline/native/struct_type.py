@@ -109,12 +109,11 @@ def _set(context: Any, builder: Any, sig: Any, args: Any, name: str) -> None:
         view = view_of(context, builder, value)
         fits = builder.icmp_signed("<", view.size, I64(field.size))
         size = builder.select(fits, view.size, I64(field.size))
-        builder.call(builder.module.declare_intrinsic("llvm.memset", [ir.PointerType(), I64]), [
-            pointer(builder, address), I8(0), I64(field.size), ir.IntType(1)(0)
-        ])  # fmt: skip
-        builder.call(builder.module.declare_intrinsic("llvm.memmove", [ir.PointerType(), ir.PointerType(), I64]), [
-            pointer(builder, address), pointer(builder, view.address), size, ir.IntType(1)(0)
-        ])  # fmt: skip
+        start, end = pointer(builder, address), pointer(builder, builder.add(address, size))
+        move = builder.module.declare_intrinsic("llvm.memmove", [ir.PointerType(), ir.PointerType(), I64])
+        fill = builder.module.declare_intrinsic("llvm.memset", [ir.PointerType(), I64])
+        builder.call(move, [start, pointer(builder, view.address), size, ir.IntType(1)(0)])  # it may be of this field
+        builder.call(fill, [end, I8(0), builder.sub(I64(field.size), size), ir.IntType(1)(0)])
     elif field.kind == "ipv6":
         store_big_endian(builder, value, address, 16)
     elif field.kind == "float":

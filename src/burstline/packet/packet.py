@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from burstline.packet.bytes_view import Bytes
+from burstline.native.bytes_view import Bytes
 from burstline.packet.extension import EXTENSION_PROTO, find_extension
 from burstline.packet.fields import FRAGMENT, HEADERS, PACKET_FIELDS, PACKET_METHODS, PRESENT, Header
 from burstline.packet.flow_key import flow_key

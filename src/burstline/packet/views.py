@@ -12,8 +12,8 @@ from difflib import get_close_matches
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, ClassVar
 
+from burstline.native.bytes_view import Bytes
 from burstline.packet.address import mac_text
-from burstline.packet.bytes_view import Bytes
 from burstline.packet.checksum import fix_ipv4, fix_l4
 from burstline.packet.fields import HEADER_METHODS, HEADERS, Field, Header
 from burstline.packet.parser import Parsed

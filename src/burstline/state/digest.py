@@ -7,7 +7,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from burstline.errors import UsageError
 from burstline.native.fieldtypes import i64
-from burstline.native.struct import Struct
+from burstline.native.struct import Struct, plain_value
 from burstline.state.base import State
 from burstline.state.record import Record
 from burstline.state.region import Block, Region
@@ -85,9 +85,7 @@ class Digest(State, Generic[R]):
             rows = np.zeros(len(self._own), self.dtype)
             for row, record in zip(rows, self._own, strict=True):
                 for slot in self.record.layout:
-                    value = getattr(record, slot.name)
-                    kind = slot.type.kind
-                    row[slot.name] = int(value) if kind == "ipv4" else list(value.packed) if kind == "ipv6" else value
+                    row[slot.name] = plain_value(record, slot)
             total += len(rows)
             self._own.clear()
             self._give(rows)

@@ -8,7 +8,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from burstline.errors import UsageError
 from burstline.native.fieldtypes import i64
-from burstline.native.struct import Struct
+from burstline.native.struct import Struct, plain_value
 from burstline.packet.flow_key import KEY_SIZE as KEY_SIZE
 from burstline.packet.packet import Packet, key_of
 from burstline.state.base import State
@@ -133,7 +133,7 @@ class FlowTable(State, Generic[R]):
             for row, (own_key, record) in zip(own, self._own.items(), strict=True):
                 row["key"] = np.frombuffer(own_key, "u1")
                 for slot in layout:
-                    row[slot.name] = _plain(getattr(record, slot.name), slot.type.kind)
+                    row[slot.name] = plain_value(record, slot)
             parts.append(own)
         found = np.concatenate(parts) if parts else np.zeros(0, stored)
         shown = np.dtype(
@@ -175,9 +175,3 @@ def _addresses(versions: Any, raw: Any) -> Iterator[str | None]:
             yield socket.inet_ntop(socket.AF_INET6, address.tobytes())
         else:
             yield None
-
-
-def _plain(value: Any, kind: str) -> Any:
-    if kind == "ipv4":
-        return int(value)
-    return list(value.packed) if kind == "ipv6" else value
