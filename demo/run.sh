@@ -106,8 +106,8 @@ between_namespaces() {
 top_talkers
 if [ "$(id -u)" != 0 ]; then
     say "The second half builds network namespaces and needs root"
-elif ! "$python" -c 'from burstline import dpdk; dpdk.require()'; then
-    say "The second half needs DPDK"
+elif ! "$python" -c 'import sys; from burstline import dpdk; sys.exit(not dpdk.available())'; then
+    say "The second half needs DPDK; burstline doctor tells what is missing"
 else
     between_namespaces
 fi

@@ -29,11 +29,11 @@ def log(pkt):
 
 @queries.batches
 def show(batch):
-    for query in batch:
-        name, rest = "", query["name"]
+    for q in batch:
+        name, rest = "", q["name"]
         while rest and rest[0]:
             name, rest = name + repr(rest[1 : 1 + rest[0]])[2:-1] + ".", rest[1 + rest[0] :]
-        print(query["time"].astype("M8[ns]"), ip_address(int(query["client4"]) or query["client6"].tobytes()), name)
+        print(q["time"].astype("M8[ns]"), ip_address(int(q["client4"]) or q["client6"].tobytes()), name or ".")
 
 
 pipeline = bl.Pipeline(log)

@@ -1,0 +1,147 @@
+"""Network namespaces joined by veth pairs, with burstline between them and the kernel's own stack at the ends.
+
+All vanish when the test ends. Sockets are made in a namespace by a thread that enters it for that moment.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CLONE_NEWNET = 0x40000000
+LEFT_MAC, RIGHT_MAC = "02:00:00:00:00:02", "02:00:00:00:01:02"
+NO_OFFLOADS = ("tx", "off", "tso", "off", "gso", "off", "gro", "off")
+_serial = itertools.count()
+
+
+def sh(*words: str) -> None:
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise OSError(f"{' '.join(words)}: {done.stderr}")
+
+
+@dataclass
+class Namespace:
+    """One network namespace; made by `namespace()`."""
+
+    name: str
+
+    def ip(self, command: str) -> None:
+        sh("ip", "-n", self.name, *command.split())
+
+    def command(self, *words: str) -> list[str]:
+        return ["ip", "netns", "exec", self.name, *words]
+
+    def socket(self, family: int, kind: int, protocol: int = 0) -> socket.socket:
+        """A socket that lives in the namespace, with a timeout of 5 seconds."""
+
+        def make() -> socket.socket:
+            with open(f"/run/netns/{self.name}") as handle:
+                if ctypes.CDLL(None, use_errno=True).setns(handle.fileno(), CLONE_NEWNET):
+                    raise OSError(ctypes.get_errno(), "setns")
+            made = socket.socket(family, kind, protocol)
+            made.settimeout(5)
+            return made
+
+        with ThreadPoolExecutor(1) as thread:  # which ends, and with it its stay in the namespace
+            return thread.submit(make).result()
+
+
+@contextmanager
+def namespace() -> Iterator[Namespace]:
+    if missing := [program for program in ("ip", "ethtool") if not shutil.which(program)]:
+        pytest.skip(f"needs {' and '.join(missing)}")
+    made = Namespace(f"burstline-{os.getpid()}-{next(_serial)}")
+    try:
+        sh("ip", "netns", "add", made.name)
+    except OSError as error:  # root in a container may not
+        pytest.skip(str(error))
+    try:
+        yield made
+    finally:
+        sh("ip", "netns", "delete", made.name)
+
+
+def join(a: Namespace, a_end: str, b: Namespace, b_end: str) -> None:
+    """A veth pair between two namespaces. No offloads: what leaves must be what a wire could carry."""
+    sh("ip", "link", "add", a_end, "netns", a.name, "type", "veth", "peer", "name", b_end, "netns", b.name)
+    for place, end in ((a, a_end), (b, b_end)):
+        sh(*place.command("ethtool", "-K", end, *NO_OFFLOADS))
+        place.ip(f"link set {end} up")
+
+
+@dataclass
+class Line:
+    """left (`outside`) - fw-left, fw-right - right (`inside`), where burstline runs on the two in the middle."""
+
+    left: Namespace
+    middle: Namespace
+    right: Namespace
+    process: subprocess.Popen[str] | None = field(default=None)
+
+    def start(self, app: Path, driver: str, ports: tuple[str, ...] = ("fw-left", "fw-right")) -> None:
+        """Run `app` on the ports; `ready` or a first packet tells when it forwards."""
+        sources = [f"dpdk:{driver},iface={port}" for port in ports]
+        words = [sys.executable, "-m", "burstline", "run", str(app), *sources, "--json", "--no-huge"]
+        path = os.pathsep.join(p for p in sys.path if p)
+        self.process = subprocess.Popen(
+            self.middle.command(*words), env={**os.environ, "PYTHONPATH": path},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def stop(self) -> dict[str, Any]:
+        """End the run as a service manager would; its report."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        out, said = self.process.communicate(timeout=20)
+        assert self.process.returncode == 0, said
+        report: dict[str, Any] = json.loads(out)
+        return report
+
+    def failed(self) -> str | None:
+        """What the run said, when it has ended by itself."""
+        assert self.process is not None
+        return None if self.process.poll() is None else self.process.communicate()[1]
+
+
+@contextmanager
+def line() -> Iterator[Line]:
+    with ExitStack() as stack:
+        left, middle, right = (stack.enter_context(namespace()) for _ in range(3))
+        join(left, "outside", middle, "fw-left")
+        join(right, "inside", middle, "fw-right")
+        left.ip(f"link set outside address {LEFT_MAC}")
+        right.ip(f"link set inside address {RIGHT_MAC}")
+        made = Line(left, middle, right)
+        try:
+            yield made
+        finally:
+            if made.process:
+                with made.process as process:  # closes its pipes and waits for it
+                    process.kill()
+
+
+def until(action: Any, seconds: float = 30) -> Any:
+    """Try again until `action` gives something true; None when the time is over."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := action():
+            return found
+        time.sleep(0.05)
+    return None
