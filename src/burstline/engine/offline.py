@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 
 from burstline.engine.program import Instance, Program, prepare
 from burstline.engine.report import Report
-from burstline.engine.tally import add_up
+from burstline.engine.tally import add_up, close_sink
 from burstline.engine.threads import Team, process_age
 from burstline.engine.worker import DRAIN_DIGESTS, FINISHED, TALLY, FileWorker
-from burstline.errors import BurstlineError
 from burstline.packet.burst import Burst
 from burstline.pipeline.pipeline import Pipeline
 from burstline.ports.capture_file import BUFFER, CHUNK_PACKETS, LIST, VERDICTS, Chunk, OpenCapture
+from burstline.ports.capture_format import LINKTYPE_ETHERNET
 from burstline.ports.capture_sink import CaptureSink
 from burstline.ports.capture_writer import format_for
 from burstline.state.digest import Digest
@@ -118,7 +118,7 @@ class FileRun:
             add_up(self.report, contexts, program.reasons)
             self.report.warnings += [w for s in self.pipeline.state for w in s.warnings()]
             if sink:
-                self._close(sink, capture)
+                close_sink(self.report, sink, (capture.linktypes() or [LINKTYPE_ETHERNET])[0])
             del memory
         if not self.report.stopped:
             capture.finish()
@@ -140,12 +140,3 @@ class FileRun:
             with self._draining:
                 for digest in self._digests:
                     digest.drain()
-
-    def _close(self, sink: CaptureSink, capture: OpenCapture) -> None:
-        try:
-            sink.close((capture.linktypes() or [1])[0])
-        except BurstlineError:
-            lost = self.report.sent.packets - sink.block.get("packets")
-            if lost > 0:
-                self.report.warnings.append(f"{lost:,} packets did not get into {sink.name}")
-            raise

@@ -19,6 +19,7 @@ from burstline.native.memory import (
     prefetch,
     scale,
     store64,
+    store_release,
 )
 from burstline.native.struct_type import reference
 from burstline.packet.burst import BurstColumns
@@ -144,6 +145,8 @@ def port_loop(needs: Needs, burst_at: Any, mbuf_layout: Mapping[str, int], sink:
                 waiting = load64(worker.counts + target * 8)
                 store64(worker.outbound + (target * worker.batch + waiting) * 8, mbuf)
                 store64(worker.counts + target * 8, waiting + 1)
+        if to_file and sink_at(worker.sink).fault != 0:
+            store_release(worker.stop, 1)
         if dead:
             free(worker.unwanted, dead)
         for number in range(worker.ports):

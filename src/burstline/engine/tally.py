@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from burstline.engine.report import Count, Report
-from burstline.engine.worker import TALLY
+from burstline.engine.worker import SINK_FAILED, TALLY
+from burstline.errors import BurstlineError
+from burstline.ports.capture_format import LINKTYPE_ETHERNET
+from burstline.ports.capture_sink import CaptureSink
 from burstline.state.region import Block, Region
 
 
@@ -19,3 +22,16 @@ def add_up(report: Report, workers: Iterable[tuple[Block, Region]], reasons: Seq
             count = Count(tallies.i64(number * TALLY), tallies.i64(number * TALLY + 8))
             if count.packets:
                 report.drops[reason] = report.drops.get(reason, Count()) + count
+
+
+def close_sink(report: Report, sink: CaptureSink, linktype: int = LINKTYPE_ETHERNET) -> None:
+    """Close the file. When that fails, what was meant for it and is not in it counts as dropped; then raise."""
+    try:
+        sink.close(linktype)
+    except BurstlineError:
+        kept = Count(*sink.kept)
+        lost = Count(report.sent.packets - kept.packets, report.sent.bytes - kept.bytes)
+        if lost.packets:
+            report.sent = kept
+            report.drops[SINK_FAILED] = lost
+        raise

@@ -11,6 +11,7 @@ FINISHED, PAUSED, DRAIN_DIGESTS = range(3)
 # Drop reasons of the engine's own come first; number 0 stands for "dropped by the stage that said so".
 ENGINE_REASONS = ("", "no such port", "send failed")
 NO_SUCH_PORT, SEND_FAILED = 1, 2
+SINK_FAILED = "sink failed"  # found out at the end of a run only
 TALLY = 16  # bytes a drop reason takes: packets, bytes
 PORTS = 64  # ports that a pipeline can send to
 

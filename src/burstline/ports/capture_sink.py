@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 
 from burstline.errors import BurstlineError
 from burstline.native.fieldtypes import i64
@@ -12,7 +13,7 @@ from burstline.ports.capture_format import LINKTYPE_ETHERNET
 from burstline.ports.capture_writer import format_for, pcap_header, section_header
 from burstline.state.region import Block, Region
 
-BUFFER = 1 << 20
+BUFFER = 2 << 20  # larger than any packet: form.MAX_CAPTURED and its frame
 MIXED_LINKTYPES = -1  # a fault: pcap has one link type
 
 
@@ -27,7 +28,11 @@ class Sink(Struct):
     buffer: i64
     used: i64
     fault: i64  # errno, or MIXED_LINKTYPES
-    packets: i64
+    packets: i64  # put into the buffer so far
+    bytes: i64  # of them on the wire
+    kept_size: i64  # bytes that were written and end with a whole packet
+    kept_packets: i64
+    kept_bytes: i64
 
 
 class CaptureSink:
@@ -52,18 +57,23 @@ class CaptureSink:
         self.memory.write(used, data)
         self.block.set(used=used + len(data))
 
+    @property
+    def kept(self) -> tuple[int, int]:
+        """Packets, and their bytes on the wire, that are in the file once it is closed."""
+        return self.block.get("kept_packets"), self.block.get("kept_bytes")
+
     def close(self, linktype: int = LINKTYPE_ETHERNET) -> None:
-        """Write what is left and close; raises when anything could not be written. `linktype` is for an empty pcap."""
+        """Write what is left and close. When anything could not be written, the file is cut back to whole packets and
+        BurstlineError raised. `linktype` is for a pcap file without packets."""
+        if not self.block.get("is_pcapng") and self.block.get("linktype") < 0:
+            self._append(pcap_header(linktype))
         try:
-            if not self.block.get("is_pcapng") and self.block.get("linktype") < 0:
-                self._append(pcap_header(linktype))
+            if not self.block.get("fault"):
+                self._flush()
             fault = self.block.get("fault")
-            rest = memoryview(self.memory.read(0, self.block.get("used")))
-            while rest and not fault:
-                try:
-                    rest = rest[os.write(self._fd, rest) :]
-                except OSError as error:
-                    fault = error.errno or errno.EIO
+            if fault:
+                with suppress(OSError):  # not a regular file
+                    os.ftruncate(self._fd, self.block.get("kept_size"))
         finally:
             if self._owned:
                 os.close(self._fd)
@@ -75,3 +85,20 @@ class CaptureSink:
         if fault:
             hint = "free some space, or write elsewhere" if fault == errno.ENOSPC else None
             raise BurstlineError(f"cannot write {self.name}: {os.strerror(fault)}", hint)
+
+    def _flush(self) -> None:
+        """As the compiled `flush` does, for the last time."""
+        rest = memoryview(self.memory.read(0, self.block.get("used")))
+        size = len(rest)
+        while rest:
+            try:
+                rest = rest[os.write(self._fd, rest) :]
+            except OSError as error:
+                self.block.set(fault=error.errno or errno.EIO)
+                return
+        block = self.block
+        block.set(
+            kept_size=block.get("kept_size") + size,
+            kept_packets=block.get("packets"),
+            kept_bytes=block.get("bytes"),
+        )

@@ -15,28 +15,28 @@ interface_at = reference(Interface)
 INTERFACE_SIZE = Interface.layout.size
 EINTR = 4
 DESCRIPTION = 32  # bytes of the interface description that is written
-OVERHEAD = 4096  # of one packet, at most
 
 
-def write_all(sink: Sink, address: int, size: int) -> None:
+def flush(sink: Sink) -> None:
+    """Write the buffer, which holds whole packets; what is in the file then stays, whatever fails later."""
     done = 0
-    while done < size and sink.fault == 0:
-        wrote = write(sink.fd, address + done, size - done)
+    while done < sink.used and sink.fault == 0:
+        wrote = write(sink.fd, sink.buffer + done, sink.used - done)
         if wrote < 0:
             error = load32(errno_location())
             if error != EINTR:
                 sink.fault = error
         else:
             done += wrote
-
-
-def flush(sink: Sink) -> None:
-    write_all(sink, sink.buffer, sink.used)
+    if sink.fault == 0:
+        sink.kept_size += sink.used
+        sink.kept_packets = sink.packets
+        sink.kept_bytes = sink.bytes
     sink.used = 0
 
 
-def room_for(sink: Sink, size: int) -> int:
-    """Address of `size` bytes in the buffer, `size` being no more than `OVERHEAD`."""
+def reserve(sink: Sink, size: int) -> int:
+    """Address of `size` bytes in the buffer, which is larger than any packet."""
     if sink.used + size > BUFFER:
         flush(sink)
     address = sink.buffer + sink.used
@@ -44,19 +44,9 @@ def room_for(sink: Sink, size: int) -> int:
     return address
 
 
-def append(sink: Sink, data: int, size: int) -> None:
-    if sink.used + size > BUFFER:
-        flush(sink)
-    if size > BUFFER:
-        write_all(sink, data, size)
-    else:
-        copy(sink.buffer + sink.used, data, size)
-        sink.used += size
-
-
 def describe(sink: Sink, linktype: int) -> None:
     """NG "Interface Description Block": nanoseconds, packets of any size."""
-    block = room_for(sink, DESCRIPTION)
+    block = reserve(sink, DESCRIPTION)
     store32(block, form.INTERFACE_DESCRIPTION)
     store32(block + 4, DESCRIPTION)
     store16(block + 8, linktype)
@@ -77,7 +67,7 @@ def write_pcapng(sink: Sink, interfaces: int, burst: BurstColumns, i: int) -> No
         describe(sink, interface_at(interfaces + sink.described * INTERFACE_SIZE).linktype)
     padding = -captured & 3
     size = form.BLOCK_MIN + form.ENHANCED_BODY + captured + padding
-    block = room_for(sink, 28)
+    block = reserve(sink, size)
     store32(block, form.ENHANCED_PACKET)
     store32(block + 4, size)
     store32(block + 8, number)
@@ -85,11 +75,11 @@ def write_pcapng(sink: Sink, interfaces: int, burst: BurstColumns, i: int) -> No
     store32(block + 16, time)
     store32(block + 20, captured)
     store32(block + 24, burst.length[i])
-    append(sink, burst.data[i], captured)
-    tail = room_for(sink, padding + 4)
-    store32(tail, 0)
-    store32(tail + padding, size)
+    store32(block + 24 + captured + padding, 0)
+    copy(block + 28, burst.data[i], captured)
+    store32(block + size - 4, size)
     sink.packets += 1
+    sink.bytes += burst.length[i]
 
 
 def write_pcap(sink: Sink, interfaces: int, burst: BurstColumns, i: int) -> None:
@@ -101,18 +91,19 @@ def write_pcap(sink: Sink, interfaces: int, burst: BurstColumns, i: int) -> None
     if sink.linktype != linktype:
         sink.fault = MIXED_LINKTYPES
         return
-    record = room_for(sink, 16)
+    record = reserve(sink, form.PCAP_RECORD + captured)
     store32(record, time // 1_000_000_000)
     store32(record + 4, time % 1_000_000_000)
     store32(record + 8, captured)
     store32(record + 12, burst.length[i])
-    append(sink, burst.data[i], captured)
+    copy(record + form.PCAP_RECORD, burst.data[i], captured)
     sink.packets += 1
+    sink.bytes += burst.length[i]
 
 
 def start_pcap(sink: Sink, linktype: int) -> None:
     """A little-endian header with nanoseconds; the snap length allows whatever the reader allows."""
-    header = room_for(sink, form.PCAP_HEADER)
+    header = reserve(sink, form.PCAP_HEADER)
     store32(header, form.PCAP_MAGIC_NS)
     store32(header + 4, 2 | 4 << 16)
     store64(header + 8, 0)
