@@ -1,0 +1,203 @@
+"""Running the stages as plain Python between DPDK ports: what `--interpret` does with `dpdk:` sources."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from burstline.engine.config import Config
+from burstline.engine.interpreter import Interpreter, send_target
+from burstline.engine.live_ports import LivePorts
+from burstline.engine.report import Report
+from burstline.engine.threads import process_age
+from burstline.engine.worker import ENGINE_REASONS
+from burstline.errors import BurstlineError
+from burstline.packet.packet import Packet
+from burstline.packet.parser import LINK_ETHERNET, Parsed, parse
+from burstline.pipeline.pipeline import Pipeline
+from burstline.pipeline.verdict import CONSUMED, DROPPED, NEXT, Verdict
+from burstline.ports.capture_writer import CaptureWriter, create_capture
+
+if TYPE_CHECKING:
+    from burstline.dpdk.port import Port
+
+_, NO_SUCH_PORT, SEND_FAILED = ENGINE_REASONS
+SEND_TRIES = 4  # as port_kernel: a port whose ring is full gets this many chances a burst
+PATIENCE = 64  # rounds without a packet before an adaptive loop sleeps
+NAP = 0.0001  # seconds
+DRAIN_EVERY = 0.02  # seconds between batches of digests
+
+
+class Leaving(NamedTuple):
+    """A packet that a port is to send."""
+
+    mbuf: int
+    verdict: Verdict
+    length: int
+
+
+class LiveInterpreter:
+    """One interpreted run between ports, on the calling thread alone: breakpoints stop everything.
+
+    Ctrl-C ends it at the next burst, and a second one at once. `--workers N` opens N queues of each port, all of which
+    this thread polls.
+    """
+
+    def __init__(self, pipeline: Pipeline, devices: Sequence[str], out: str | None, config: Config) -> None:
+        self.pipeline, self.config = pipeline, config
+        self.ports = LivePorts(devices, out, config, config.engine.workers)
+        self._interpreter = Interpreter(pipeline, " ".join(f"dpdk:{d}" for d in devices))
+        self.report = self._interpreter.report
+        self._stop = threading.Event()
+        self._failure: BurstlineError | None = None
+        self._writer: CaptureWriter | None = None
+
+    def stop(self) -> None:
+        """End the run at the next burst. Any thread may call it."""
+        self._stop.set()
+
+    def run(self) -> Report:
+        """Forward until `duration` is over, Ctrl-C or `stop`. An mbuf that is not back in its pool is an error."""
+        from burstline import dpdk
+
+        dpdk.require()
+        from burstline.dpdk import thread
+
+        for state in self.pipeline.state:
+            state.reset()
+        self.ports.start_eal()
+        with nullcontext() if thread.lcore() is not None else thread.registered(), self.ports.opened() as ports:
+            self._writer = create_capture(self.ports.out_file) if self.ports.out_file else None
+            started = time.perf_counter()
+            try:
+                with self._signals():
+                    self._forward(ports, started)
+            except KeyboardInterrupt:
+                pass
+            finally:
+                self.report.stopped = True
+                self._interpreter.finish(started)
+                self.report.ports = self.ports.counts(ports)
+                self._close_writer()
+        if self._failure is not None:
+            raise self._failure
+        return self.report
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """SIGINT ends the loop between two bursts; SIGTERM as well, where it means to interrupt (as in `run`)."""
+
+        def stop(number: int, frame: Any) -> None:
+            if self._stop.is_set():
+                raise KeyboardInterrupt
+            self._stop.set()
+
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        interrupts = [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) is signal.default_int_handler]
+        for number in interrupts:
+            signal.signal(number, stop)
+        try:
+            yield
+        finally:
+            for number in interrupts:
+                signal.signal(number, signal.default_int_handler)
+
+    def _forward(self, ports: Sequence[Port], started: float) -> None:
+        engine = self.config.engine
+        deadline = started + engine.duration if engine.duration is not None else float("inf")
+        drained, idle = started, 0
+        while not self._stop.is_set() and self._failure is None and (now := time.perf_counter()) < deadline:
+            found = 0
+            for number, port in enumerate(ports):
+                for queue in range(port.queues if self.ports.receives(number) else 0):
+                    burst = port.receive(queue, engine.burst)
+                    if burst:
+                        found += len(burst)
+                        self._burst(ports, number, queue, burst)
+            if now - drained > DRAIN_EVERY:
+                drained = now
+                self._interpreter.drain()
+            idle = 0 if found else idle + 1
+            if idle > PATIENCE and engine.idle == "adaptive":
+                time.sleep(NAP)
+
+    def _burst(self, ports: Sequence[Port], number: int, queue: int, burst: list[tuple[int, memoryview]]) -> None:
+        """Run the stages over a burst, send and free: every packet is counted, every mbuf given away, once."""
+        from burstline.dpdk.library import native
+        from burstline.dpdk.port import free
+
+        time_ns = time.time_ns()
+        held = {mbuf for mbuf, _ in burst}
+        leaving: dict[int, list[Leaving]] = {}
+        try:
+            for mbuf, view in burst:
+                length = len(view) if native.mbuf_segments(mbuf) == 1 else len(native.mbuf_bytes(mbuf))
+                # A copy, so that what a stage keeps of a packet while it is debugged stays readable.
+                data = bytearray(view)
+                packet = Packet(data, length, time_ns, number, Parsed(*parse(data, len(data), LINK_ETHERNET)))
+                verdict = self._interpreter.verdict(packet)
+                view[:] = data
+                target = self._target(verdict)
+                if target >= len(ports):
+                    verdict, target = Verdict(DROPPED, NO_SUCH_PORT), -1
+                if target >= 0:
+                    leaving.setdefault(target, []).append(Leaving(mbuf, verdict, length))
+                    continue
+                verdict = self._written(verdict, data, length, time_ns, number)
+                self._interpreter.count(verdict, length, self._writer is not None)
+            for target, packets in leaving.items():
+                self._send(ports[target], queue % ports[target].queues, packets, held)
+        finally:
+            free(list(held))
+        if self.report.first_packet_seconds is None:
+            self.report.first_packet_seconds = process_age()
+
+    def _target(self, verdict: Verdict) -> int:
+        """The number of the port that a packet leaves by, or -1. As compiled, a number has 16 bits."""
+        if verdict.kind in (DROPPED, CONSUMED) or self._writer is not None:
+            return -1
+        target = send_target(verdict, self.ports.out)
+        return target if verdict.kind == NEXT else target & 0xFFFF
+
+    def _written(self, verdict: Verdict, data: bytearray, length: int, time_ns: int, number: int) -> Verdict:
+        """Write a packet that came through to the file, if there is one; what has become of it."""
+        if self._writer is None or verdict.kind in (DROPPED, CONSUMED):
+            return verdict
+        if self._failure is None:
+            try:
+                self._writer.write(data, length, time_ns, number)
+                return verdict
+            except BurstlineError as error:
+                self._failure = error
+        return Verdict(DROPPED, SEND_FAILED)
+
+    def _send(self, port: Port, queue: int, packets: list[Leaving], held: set[int]) -> None:
+        """Send on a port and count; what it does not take stays in `held`."""
+        mbufs = [p.mbuf for p in packets]
+        sent = 0
+        for _ in range(SEND_TRIES):
+            taken = port.transmit(queue, mbufs[sent:])
+            held.difference_update(mbufs[sent : sent + taken])
+            sent += taken
+            if sent == len(mbufs):
+                break
+        for place, packet in enumerate(packets):
+            verdict = packet.verdict if place < sent else Verdict(DROPPED, SEND_FAILED)
+            self._interpreter.count(verdict, packet.length, has_sink=True)
+
+    def _close_writer(self) -> None:
+        if self._writer is None:
+            return
+        try:
+            self._writer.close()
+        except BurstlineError as error:
+            self._failure = self._failure or error
+        lost = self.report.sent.packets - self._writer.packets
+        if lost > 0:
+            self.report.warnings.append(f"{lost:,} packets did not get into {self._writer.name}")
