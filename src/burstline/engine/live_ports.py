@@ -42,8 +42,8 @@ class LivePorts:
             queues = self._settings(device).queues
             if queues is not None and queues != workers:
                 raise UsageError(
-                    f"dpdk:{device} is set to {queues} queues, and there {'is' if workers == 1 else 'are'} {workers} "
-                    f"worker{'' if workers == 1 else 's'}: each worker polls one queue of its own",
+                    f"dpdk:{device} is set to {_many(queues, 'queue')} for {_many(workers, 'worker')}: each worker polls "
+                    "one queue of its own",
                     f"use --workers {queues}, or leave queues out of its [[ports]]",
                 )
 
@@ -168,6 +168,10 @@ def _release(pool: Pool) -> None:
     """Buffers still in use have been complained about, or are the lesser of two troubles."""
     if not pool.in_use:
         pool.close()
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _is_pci(device: str) -> bool:
