@@ -42,8 +42,8 @@ class LivePorts:
             queues = self._settings(device).queues
             if queues is not None and queues != workers:
                 raise UsageError(
-                    f"dpdk:{device} is set to {_many(queues, 'queue')} for {_many(workers, 'worker')}: each worker polls "
-                    "one queue of its own",
+                    f"dpdk:{device} is set to {_many(queues, 'queue')} for {_many(workers, 'worker')}: "
+                    "each worker polls one queue of its own",
                     f"use --workers {queues}, or leave queues out of its [[ports]]",
                 )
 
