@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from burstline.engine.config import Config
 from burstline.engine.interpreter import Interpreter, send_target
 from burstline.engine.live_ports import LivePorts
-from burstline.engine.report import Report
+from burstline.engine.report import Count, Report
 from burstline.engine.threads import process_age
-from burstline.engine.worker import ENGINE_REASONS
+from burstline.engine.worker import ENGINE_REASONS, SINK_FAILED
 from burstline.errors import BurstlineError
 from burstline.packet.packet import Packet
 from burstline.packet.parser import LINK_ETHERNET, Parsed, parse
@@ -55,6 +55,7 @@ class LiveInterpreter:
         self._stop = threading.Event()
         self._failure: BurstlineError | None = None
         self._writer: CaptureWriter | None = None
+        self._kept = Count()  # of what was sent, what surely is in the file
 
     def stop(self) -> None:
         """End the run at the next burst. Any thread may call it."""
@@ -149,8 +150,10 @@ class LiveInterpreter:
                 if target >= 0:
                     leaving.setdefault(target, []).append(Leaving(mbuf, verdict, length))
                     continue
-                verdict = self._written(verdict, data, length, time_ns, number)
-                self._interpreter.count(verdict, length, self._writer is not None)
+                if self._writer is not None and verdict.kind not in (DROPPED, CONSUMED):
+                    self._write(self._writer, verdict, data, length, time_ns, number)
+                else:
+                    self._interpreter.count(verdict, length, has_sink=False)
             for target, packets in leaving.items():
                 self._send(ports[target], queue % ports[target].queues, packets, held)
         finally:
@@ -165,17 +168,20 @@ class LiveInterpreter:
         target = send_target(verdict, self.ports.out)
         return target if verdict.kind == NEXT else target & 0xFFFF
 
-    def _written(self, verdict: Verdict, data: bytearray, length: int, time_ns: int, number: int) -> Verdict:
-        """Write a packet that came through to the file, if there is one; what has become of it."""
-        if self._writer is None or verdict.kind in (DROPPED, CONSUMED):
-            return verdict
+    def _write(
+        self, writer: CaptureWriter, verdict: Verdict, data: bytearray, length: int, time_ns: int, number: int
+    ) -> None:
+        """Write a packet to the file, and count it. The first failure ends the run."""
         if self._failure is None:
             try:
-                self._writer.write(data, length, time_ns, number)
-                return verdict
+                writer.write(data, length, time_ns, number)
             except BurstlineError as error:
                 self._failure = error
-        return Verdict(DROPPED, SEND_FAILED)
+        if self._failure is not None:
+            verdict = Verdict(DROPPED, SINK_FAILED)
+        self._interpreter.count(verdict, length, has_sink=True)
+        if writer.packets == self.report.sent.packets:  # it has just been flushed
+            self._kept = self.report.sent
 
     def _send(self, port: Port, queue: int, packets: list[Leaving], held: set[int]) -> None:
         """Send on a port and count; what it does not take stays in `held`."""
@@ -192,12 +198,15 @@ class LiveInterpreter:
             self._interpreter.count(verdict, packet.length, has_sink=True)
 
     def _close_writer(self) -> None:
+        """Close the file. What did not get into it counts as dropped, as in a compiled run."""
         if self._writer is None:
             return
         try:
             self._writer.close()
         except BurstlineError as error:
             self._failure = self._failure or error
-        lost = self.report.sent.packets - self._writer.packets
-        if lost > 0:
-            self.report.warnings.append(f"{lost:,} packets did not get into {self._writer.name}")
+        if self._failure is not None and self.report.sent != self._kept:
+            sent = self.report.sent
+            lost = Count(sent.packets - self._kept.packets, sent.bytes - self._kept.bytes)
+            self.report.sent = self._kept
+            self.report.drops[SINK_FAILED] = self.report.drops.get(SINK_FAILED, Count()) + lost
