@@ -12,7 +12,7 @@ from burstline.native.fieldtypes import i64
 from burstline.native.struct import Struct
 from burstline.ports import capture_format as form
 from burstline.ports.capture_format import CaptureError, Fault
-from burstline.ports.decompress import Feeder
+from burstline.ports.source import open_source
 from burstline.state.region import Block, Region
 
 CHUNK = 256 << 10  # bytes read at once: they stay in L2 until the stages are done with them
@@ -80,7 +80,7 @@ class OpenCapture:
     """A capture file, opened and ready for the compiled walk. Raises `CaptureError` when it is none."""
 
     def __init__(self, path: str) -> None:
-        self.feeder = Feeder(path)
+        self.feeder = open_source(path)
         self.name = self.feeder.name
         self.head = b""
         self.table = Region(INTERFACES * Interface.layout.size)
