@@ -5,8 +5,8 @@ VENV ?= .venv
 python := $(VENV)/bin/python
 sources := pyproject.toml meson.build meson.options tools/install.sh \
     $(shell find src -name '*.py' -o -name '*.py[xdi]' -o -name '*.px[di]' -o -name '*.h')
-# Built again when the sources change, and when DPDK comes, goes or changes.
-built := $(VENV)/.built-$(shell pkg-config --modversion libdpdk 2>/dev/null || echo none)
+# Built again when the sources change, when DPDK comes, goes or changes, and when root may install it for the first time.
+built := $(VENV)/.built-$(shell pkg-config --modversion libdpdk 2>/dev/null || echo none-$$(id -u))
 
 .PHONY: build demo test check bench docs clean
 build: $(built)
@@ -30,7 +30,7 @@ bench: build
 	$(python) -m burstline bench $(BENCH_ARGS)
 
 docs: build
-	$(python) -m pip install --quiet --disable-pip-version-check '.[docs]'
+	@PYTHON='$(PYTHON)' sh tools/install.sh $(VENV) docs
 	$(python) -m sphinx -W -b html docs docs/_build/html
 
 clean:

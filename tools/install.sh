@@ -1,8 +1,8 @@
 #!/bin/sh
-# What `make build` runs: `install.sh VENV` installs what is missing of the system (as root, where there is apt-get),
-# then burstline and the Python packages that it, its tests and its demo need, into the virtual environment VENV.
+# What `make build` runs: `install.sh VENV [EXTRAS]` installs what is missing of the system (as root, where there is
+# apt-get), then burstline with its extras (dev: what tests and the demo need) into the virtual environment VENV.
 set -eu
-venv=$1
+venv=$1 extras=${2:-dev}
 PATH=$PATH:/usr/sbin:/sbin
 
 for python in ${PYTHON:-python3 python3.13 python3.12 python3.11} ''; do
@@ -43,9 +43,9 @@ python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["bu
     >"$venv/build-requirements.txt"
 pip install ninja -r "$venv/build-requirements.txt"
 # Without isolation and with a directory of its own, so that the next build does only what has changed.
-pip install --no-build-isolation --config-settings=build-dir="$venv/build" '.[dev]'
+pip install --no-build-isolation --config-settings=build-dir="$venv/build" ".[$extras]"
 
-# The stamp that the Makefile looks at: built with this DPDK, or with none.
+# The stamp that the Makefile looks at: built with this DPDK, or by this user with none.
 rm -f "$venv"/.built-*
-touch "$venv/.built-$(pkg-config --modversion libdpdk 2>/dev/null || echo none)"
+touch "$venv/.built-$(pkg-config --modversion libdpdk 2>/dev/null || echo none-$(id -u))"
 cd / && python -c 'from burstline import dpdk; print("DPDK ports:", "yes" if dpdk.available() else "no")'
