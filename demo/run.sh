@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 python=${PYTHON:-$PWD/../.venv/bin/python}
-packets=${PACKETS:-1000000} flows=10000 sample=20000 megabytes=${MEGABYTES:-100}
+packets=${PACKETS:-1000000} flows=10000 sample=${SAMPLE:-20000} megabytes=${MEGABYTES:-100}
 read -ra drivers <<<"${DRIVERS:-net_af_xdp net_af_packet}"
 work=$(mktemp -d)
 left=demo-$$-left middle=demo-$$-middle right=demo-$$-right
