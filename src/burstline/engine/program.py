@@ -35,6 +35,7 @@ class Program:
         self.reasons: list[str] = about["reasons"]
         self.dispatch: str = about["dispatch"]
         self.dispatch_why: str = about["dispatch_why"]
+        self.stage_sizes: dict[str, int] = about["stage_sizes"]
 
 
 class Instance:
