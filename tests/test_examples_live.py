@@ -121,7 +121,7 @@ def test_bridge_joins_two_networks_both_ways_arp_and_neighbour_discovery_include
             other.sendto(b"and back", (left, 1000))
             assert one.recvfrom(100)[0] == b"and back"
     report = between.stop()
-    assert report["packets_in"] == report["packets_out"] > 10
+    assert report["packets_in"] == report["packets_out"] >= 8  # ARP and its answer, ND and its answer, four datagrams
     assert report["drops"] == {}
 
 
