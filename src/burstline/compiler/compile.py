@@ -10,9 +10,11 @@ import llvmlite.binding as llvm
 
 from burstline.compiler import packet_type, state_types  # noqa: F401  they teach Numba the types
 from burstline.compiler.chain import Dispatch, Hop, chain_ir, wrapper_ir
-from burstline.compiler.check import check_stage, explained, forbidden
+from burstline.compiler.check import check_stage
 from burstline.compiler.kernels import kernel_ir
 from burstline.compiler.packet_type import PacketType
+from burstline.compiler.proof import refuse_forbidden
+from burstline.compiler.translate import explained
 from burstline.compiler.verdict_type import VERDICT, Numbers
 from burstline.native.build import Build, undefined
 from burstline.native.host import target_machine
@@ -61,17 +63,20 @@ def build_module(pipeline: Pipeline, plan: Plan) -> tuple[llvm.ModuleRef, Code]:
     packet = PacketType(plan.burst)
     hops: list[list[Hop]] = []
     sizes: dict[str, int] = {}
+    made: dict[Stage, set[str]] = {}
     for chain in pipeline.chains:
         hops.append([])
         for stage in chain.stages:
-            hops[-1].append(_hop(build, stage, packet))
+            before = set(build.modules)
+            hops[-1].append(_hop(build, stage, packet, pipeline))
+            made.setdefault(stage, {build.modules[name] for name in build.modules.keys() - before})
             sizes[stage.name] = build.modules[hops[-1][-1].body.symbol].count("\n  ")
     bodies = [hop.body.symbol for chain in hops for hop in chain]
     dispatch, why = _dispatch(plan.dispatch, sum(sizes.values()))
     loop = build.compile(plan.loop, [StructRefType(plan.context)])  # type: ignore[arg-type]
     glue = chain_ir(hops, dispatch) + kernel_ir(build, pipeline.state) + wrapper_ir(plan.entry, loop, inline=False)
     module = build.link(glue, [plan.entry], inline=bodies)
-    forbidden(undefined(module), {s.symbol for s in pipeline.state}, pipeline)
+    refuse_forbidden(undefined(module), made)
     return module, Code(b"", plan.entry, list(Numbers.reasons), dispatch, why, sizes)
 
 
@@ -82,9 +87,9 @@ def compile_pipeline(pipeline: Pipeline, plan: Plan) -> Code:
     return code
 
 
-def _hop(build: Build, stage: Stage, packet: PacketType) -> Hop:
+def _hop(build: Build, stage: Stage, packet: PacketType, pipeline: Pipeline) -> Hop:
     check_stage(stage)
-    with explained(stage):
+    with explained(stage, pipeline):
         body = build.compile(stage.function, (packet,), VERDICT)
     return Hop(stage.name, body, Numbers.reason(stage.name), Numbers.reason(f"{stage.name}: error"))
 

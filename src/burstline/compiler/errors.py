@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import ast
 import inspect
-import textwrap
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from types import FunctionType
 
 from burstline.errors import BurstlineError
+from burstline.pipeline.references import Position
 
 
 class CompileError(BurstlineError):
     """A stage that cannot be compiled, refused before any packet flows."""
 
-    def __init__(self, place: str, stage: str, problem: str, excerpt: str, hint: str) -> None:
+    def __init__(self, file: str, position: Position, stage: str, problem: str, excerpt: str, hint: str) -> None:
+        place = f"{file}:{position.line}:{position.column + 1}"
         super().__init__(f"{place}: stage `{stage}` cannot be compiled: {problem}{excerpt}", hint)
-        self.place = place
+        self.position = position
         self.problem = problem
 
 
@@ -42,39 +44,59 @@ class Source:
     def tree(self) -> ast.FunctionDef | None:
         """The function's syntax tree, lines and columns counted as in the file; None when there is no source."""
         lines, first = self._lines
-        text = "".join(lines)
-        if not text:
-            return None
         try:
-            module = ast.parse(textwrap.dedent(text))
+            module = ast.parse("if 1:\n" + "".join(lines) if lines and lines[0][:1].isspace() else "".join(lines))
         except SyntaxError:
             return None
-        indent = len(lines[0]) - len(lines[0].lstrip())
-        for node in ast.walk(module):
-            for name in ("lineno", "end_lineno", "col_offset", "end_col_offset"):
-                if hasattr(node, name):
-                    setattr(node, name, getattr(node, name) + (first - 1 if name.endswith("lineno") else indent))
-        definition = module.body[0]
-        return definition if isinstance(definition, ast.FunctionDef) else None
+        body = module.body[0].body if module.body and isinstance(module.body[0], ast.If) else module.body
+        definition = body[0] if body else None
+        if not isinstance(definition, ast.FunctionDef):
+            return None
+        ast.increment_lineno(definition, first - (2 if body is not module.body else 1))
+        return definition
 
     def line(self, number: int) -> str:
         lines, first = self._lines
         return lines[number - first].rstrip("\n") if 0 <= number - first < len(lines) else ""
 
-    def error(self, stage: str, node: ast.AST | int | None, problem: str, hint: str) -> CompileError:
-        """The error at a node, or at a line when there is no better place."""
-        if isinstance(node, (ast.expr, ast.stmt)):
-            line, column, end = node.lineno, node.col_offset, getattr(node, "end_col_offset", None)
-            if getattr(node, "end_lineno", line) != line:
-                end = None
-        else:
-            line = node if isinstance(node, int) else self.function.__code__.co_firstlineno
-            column, end = len(self.line(line)) - len(self.line(line).lstrip()), None
+    def find(
+        self, kind: type[ast.AST] | tuple[type[ast.AST], ...], names: Collection[str], line: int | None = None
+    ) -> ast.AST | None:
+        """The first node of a kind that is spelled as one of `names`, on that line if there is one there."""
+        if self.tree is None:
+            return None
+        nodes = [n for n in ast.walk(self.tree) if isinstance(n, kind) and set(names) & _spellings(n)]
+        nodes.sort(key=lambda n: (n.lineno != line, n.lineno, n.col_offset))  # type: ignore[attr-defined]
+        return nodes[0] if nodes else None
+
+    def error(self, stage: str, where: ast.AST | Position | int | None, problem: str, hint: str) -> CompileError:
+        """The error at a node, or at a line when there is no better place, or at the function."""
+        position = self._position(where)
+        text = self.line(position.line)
+        margin = len(text) - len(text.lstrip())
+        width = max(1, position.end - position.column)
+        excerpt = f"\n    {text.strip()}\n    {' ' * (position.column - margin)}{'^' * width}" if text else ""
+        return CompileError(self.file, position, stage, problem, excerpt, hint)
+
+    def _position(self, where: ast.AST | Position | int | None) -> Position:
+        if isinstance(where, (ast.expr, ast.stmt, ast.arg, ast.keyword)):
+            line, text = where.lineno, self.line(where.lineno)
+            # columns of syntax trees count bytes
+            column = len(text.encode()[: where.col_offset].decode(errors="ignore"))
+            end = where.end_col_offset if where.end_lineno == line else None
+            shown = len(text) if end is None else len(text.encode()[:end].decode(errors="ignore"))
+            return Position(line, column, shown)
+        if isinstance(where, Position):
+            return where
+        line = where if isinstance(where, int) else self.function.__code__.co_firstlineno
         text = self.line(line)
-        width = max(1, (end or len(text)) - column)
-        excerpt = (
-            f"\n    {text.strip()}\n    {' ' * (column - (len(text) - len(text.lstrip())))}{'^' * width}"
-            if text
-            else ""
-        )
-        return CompileError(f"{self.file}:{line}:{column + 1}", stage, problem, excerpt, hint)
+        return Position(line, len(text) - len(text.lstrip()), len(text))
+
+
+def _spellings(node: ast.AST) -> set[str]:
+    """What a node may be called: an attribute by its last part and as a whole, a call by its function."""
+    if isinstance(node, ast.Attribute):
+        return {node.attr, ast.unparse(node)}
+    if isinstance(node, ast.Call):
+        return _spellings(node.func)
+    return {getattr(node, "id", getattr(node, "arg", ""))}

@@ -15,6 +15,7 @@ from burstline.compiler.burst_type import read
 from burstline.compiler.packet_type import PacketType
 from burstline.native.address_type import IPV4, AddressType
 from burstline.native.memory import I64, load, store
+from burstline.native.passes import takes
 from burstline.native.struct_type import StructRefType
 from burstline.state.counter import Counter
 from burstline.state.digest import Digest
@@ -93,8 +94,7 @@ def _method(kind: type[StateType], name: str, returns: Any, *arguments: Any, opt
                 return None
             wanted = tuple(w if w is not types.Integer else i64 for w in arguments[: len(args)])
             fits = all(
-                isinstance(a, w) if isinstance(w, type) else self.context.can_convert(a, w) is not None
-                for a, w in zip(args, wanted, strict=True)
+                isinstance(a, w) if isinstance(w, type) else takes(w, a) for a, w in zip(args, wanted, strict=True)
             )
             result = returns if isinstance(returns, types.Type) else returns(self.this)
             final = tuple(a if isinstance(w, type) else w for a, w in zip(args, wanted, strict=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from numba.core import types
+from numba.core import cgutils, types
 from numba.core.imputils import lower_builtin, lower_cast, lower_constant
 from numba.core.typeconv import Conversion
 from numba.core.typing.templates import AbstractTemplate, builtin_registry, signature
@@ -62,12 +62,20 @@ def _none(context: Any, builder: Any, source: Any, target: Any, value: Any) -> A
     return I64(NEXT)
 
 
+@lower_cast(types.Optional, VerdictType)  # type: ignore[attr-defined]
+def _optional(context: Any, builder: Any, source: Any, target: Any, value: Any) -> Any:
+    """A name or a helper that holds a verdict or None, which means to go on."""
+    optional = context.make_helper(builder, source, value=value)
+    decided = context.cast(builder, optional.data, source.type, target)
+    return builder.select(cgutils.as_bool_bit(builder, optional.valid), decided, I64(NEXT))
+
+
 class _Drop(AbstractTemplate):  # type: ignore[misc]
     key = drop
     prefer_literal = True
 
     def generic(self, args: Any, kws: Any) -> Any:
-        if len(args) == 1 and isinstance(args[0], types.StringLiteral):  # type: ignore[attr-defined]
+        if len(args) == 1 and isinstance(args[0], types.StringLiteral) and args[0].literal_value:  # type: ignore[attr-defined]
             return signature(VERDICT, *args)
         return None
 

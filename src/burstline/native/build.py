@@ -15,7 +15,7 @@ from typing import Any
 
 import llvmlite.binding as llvm
 from numba.core import cgutils, types
-from numba.core.imputils import lower_builtin
+from numba.core.imputils import fix_returning_optional, lower_builtin
 from numba.core.typing.templates import AbstractTemplate, signature
 from numba.extending import typeof_impl
 
@@ -40,6 +40,22 @@ class Compiled:
     descriptor: Any
 
 
+class WrongCall(Exception):
+    """A function is called with arguments that it does not take. No error of Numba's: that one it would hide."""
+
+    def __init__(self, function: FunctionType, problem: str) -> None:
+        super().__init__(f"{function.__name__} {problem}")
+        self.function, self.problem = function, problem
+
+
+class Failure(Exception):
+    """What Numba, or a pass of ours, found in a function: the innermost one that was being compiled."""
+
+    def __init__(self, function: FunctionType, error: Exception) -> None:
+        super().__init__(f"{function.__qualname__}: {error}")
+        self.function, self.error = function, error
+
+
 class Callee:
     """A plain Python function that compiled code calls: it is compiled when its argument types are known."""
 
@@ -52,10 +68,19 @@ class Callee:
             key = callee
 
             def generic(self, args: tuple[types.Type, ...], kws: dict[str, types.Type]) -> Any:
-                bound = inspect.signature(function).bind(*args, **kws)
-                plain = tuple(types.unliteral(a) for a in bound.args)  # type: ignore[attr-defined]
-                compiled[plain] = build.compile(function, plain)
-                return signature(compiled[plain].returns, *plain)
+                form = inspect.signature(function)
+                try:
+                    bound = form.bind(*args, **kws).arguments
+                except TypeError as error:
+                    raise WrongCall(function, str(error)) from None
+                given = [
+                    types.unliteral(bound[name])  # type: ignore[attr-defined]
+                    if name in bound
+                    else self.context.resolve_value_type(parameter.default)
+                    for name, parameter in form.parameters.items()
+                ]
+                compiled[tuple(given)] = build.compile(function, given)
+                return signature(compiled[tuple(given)].returns, *given).replace(pysig=form)
 
         self.template = Template
 
@@ -66,7 +91,7 @@ class Callee:
             status, result = context.call_conv.call_function(builder, declared, sig.return_type, sig.args, args)
             with cgutils.if_unlikely(builder, status.is_error):
                 context.call_conv.return_status_propagate(builder, status)
-            return result
+            return fix_returning_optional(context, builder, sig, status, result)
 
 
 @typeof_impl.register(Callee)
@@ -89,7 +114,12 @@ class Build:
         """Type and lower one function, and whatever Python functions it calls."""
         key = (function, tuple(arguments), returns)
         if key not in self._done:
-            descriptor, result, texts = lower(self._prepared(function), tuple(arguments), returns)
+            try:
+                descriptor, result, texts = lower(self._prepared(function), tuple(arguments), returns)
+            except Failure:
+                raise
+            except Exception as error:
+                raise Failure(function, error) from error
             self.modules.update(texts)
             self._done[key] = Compiled(descriptor.llvm_func_name, result, tuple(arguments), descriptor)
         return self._done[key]

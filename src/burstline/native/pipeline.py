@@ -6,6 +6,7 @@ optimises everything together once it is linked.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -29,14 +30,19 @@ from numba.core.untyped_passes import (
     TranslateByteCode,
 )
 
+from burstline.native.passes import FieldsTakeValues, NamesHaveValues, SafeShifts
+
 PASSES = (
     TranslateByteCode,
     FixupArgs,
     IRProcessing,
+    NamesHaveValues,
+    SafeShifts,
     GenericRewrites,
     RewriteDynamicRaises,
     ReconstructSSA,
     NopythonTypeInference,
+    FieldsTakeValues,
     PreLowerStripPhis,
     IRLegalization,
     NativeLowering,
@@ -75,11 +81,17 @@ def lower(
     result = compiler.compile_extra(
         typing, target, function, arguments, returns, _flags(), {}, library=library, pipeline_class=_Pipeline
     )
-    texts = {f"{result.fndesc.llvm_func_name}{k or ''}": text for k, text in enumerate(library.text)}
+    texts = {f"{result.fndesc.llvm_func_name}{k or ''}": _saturate(text) for k, text in enumerate(library.text)}
     for part in library._linking_libraries:
         if part.name != "nrt":  # Numba adds its runtime on a guess; code that really needs it is refused later
-            texts[f"{part.name} {id(part)}"] = part.get_llvm_str()
+            texts[f"{part.name} {id(part)}"] = _saturate(part.get_llvm_str())
     return result.fndesc, result.signature.return_type, texts
+
+
+def _saturate(text: str) -> str:
+    """A fraction that no int64 can hold becomes the nearest one, where LLVM's plain conversion leaves it undefined."""
+    text, found = re.subn(r"fptosi double (\S+) to i64", r"call i64 @llvm.fptosi.sat.i64.f64(double \1)", text)
+    return f"{text}\ndeclare i64 @llvm.fptosi.sat.i64.f64(double)\n" if found else text
 
 
 def _flags() -> Flags:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dis
 from collections.abc import Iterator
 from types import CodeType, FunctionType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 _MISSING = object()
 
@@ -40,3 +40,22 @@ def _in_code(code: CodeType, space: dict[str, Any]) -> Iterator[tuple[str, Any]]
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield from _in_code(constant, space)
+
+
+class Position(NamedTuple):
+    """A piece of a line: columns count characters from 0, `end` is the first one behind it."""
+
+    line: int
+    column: int
+    end: int
+
+
+def constants(function: FunctionType) -> Iterator[tuple[Any, Position]]:
+    """The constants that the code loads, those included that Python worked out itself, with their places."""
+    for instruction in dis.get_instructions(function.__code__):
+        if instruction.opname == "LOAD_CONST":
+            at = instruction.positions
+            line = (at and at.lineno) or function.__code__.co_firstlineno
+            start = (at and at.col_offset) or 0
+            end = at.end_col_offset if at and at.end_lineno == line else None
+            yield instruction.argval, Position(line, start, end or start + 1)

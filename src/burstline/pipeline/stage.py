@@ -26,10 +26,17 @@ class Stage:
         return f"<stage {self.name}>"
 
 
+_NOT_PLAIN = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+
+
 def stage(function: Callable[[Any], Any]) -> Stage:
     """Decorator: make a stage of `def name(pkt): ...`. It returns a verdict, or `None` to go on."""
     if not isinstance(function, FunctionType):
         raise UsageError(f"@stage needs a function, not {function!r}", "write @bl.stage above `def name(pkt):`")
+    if function.__name__ == "<lambda>" or function.__code__.co_flags & _NOT_PLAIN:
+        raise UsageError(
+            f"stage {function.__name__} is no plain function", "write it as `def name(pkt):` without `yield` or `async`"
+        )
     parameters = list(inspect.signature(function).parameters.values())
     if len(parameters) != 1 or parameters[0].kind not in (
         inspect.Parameter.POSITIONAL_ONLY,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from burstline.errors import UsageError
+
 NEXT, CONSUMED, DROPPED, SENT, CHAINED = range(5)
 KIND_BITS = 8
 KIND_MASK = (1 << KIND_BITS) - 1
@@ -24,6 +26,8 @@ DROP = Verdict(DROPPED)  # counted under the name of the stage that returned it
 
 def drop(reason: str) -> Verdict:
     """Drop the packet and count it under `reason`, a literal string."""
+    if not reason:
+        raise UsageError("a drop needs a name", 'write `bl.drop("why")`, or bl.DROP to use the name of the stage')
     return Verdict(DROPPED, reason)
 
 

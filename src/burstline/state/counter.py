@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 from burstline.native.fieldtypes import i64
 from burstline.native.struct import Struct
 from burstline.state.base import State
@@ -21,8 +23,8 @@ class Counter(State):
         self._blocks: list[Block] = []
 
     def add(self, n: int = 1) -> None:
-        """Add `n`, which may be negative."""
-        self._own += n
+        """Add `n`, an integer that may be negative."""
+        self._own += operator.index(n)
 
     @property
     def value(self) -> int:

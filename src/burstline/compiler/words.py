@@ -1,0 +1,121 @@
+"""Numba's names of types and operations, in the words of the stage language."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+OPERATORS = {
+    "eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "add": "+", "iadd": "+", "sub": "-",
+    "isub": "-", "mul": "*", "imul": "*", "truediv": "/", "itruediv": "/", "floordiv": "//", "ifloordiv": "//",
+    "mod": "%", "imod": "%", "pow": "**", "lshift": "<<", "rshift": ">>", "and_": "&", "iand": "&", "or_": "|",
+    "ior": "|", "xor": "^", "ixor": "^", "neg": "-", "pos": "+", "invert": "~", "not_": "not", "contains": "in",
+    "is_": "is", "is_not": "is not",
+}  # fmt: skip
+NODES: dict[str, tuple[type[ast.AST], ...]] = {
+    "==": (ast.Compare,), "!=": (ast.Compare,), "<": (ast.Compare,), "<=": (ast.Compare,), ">": (ast.Compare,),
+    ">=": (ast.Compare,), "in": (ast.Compare,), "is": (ast.Compare,), "is not": (ast.Compare,),
+    "not": (ast.UnaryOp,), "~": (ast.UnaryOp,), "getitem": (ast.Subscript,), "setitem": (ast.Subscript,),
+    "static_getitem": (ast.Subscript,), "getiter": (ast.For,),
+}  # fmt: skip
+WORDS = {
+    "int64": "a number",
+    "float64": "a fraction",
+    "boolean": "true or false",
+    "bool": "true or false",
+    "none": "None",
+    "unicode_type": "text",
+    "BytesView": "a view of bytes",
+    "IPv4Address": "an IPv4 address",
+    "IPv6Address": "an IPv6 address",
+    "Verdict": "a verdict",
+}
+USAGE = {
+    "Counter.add": "write `counter.add()` or `counter.add(n)`, n an integer",
+    "Digest.new": "write `record = digest.new()`, then set the record's fields",
+    "PrefixMap.get": "write `prefixes.get(address, default)`, default an integer",
+    "BytesView.startswith": 'write `view.startswith(b"GET ")`, one literal',
+    "BytesView.be16": "write `view.be16(index)`, index an integer",
+    "BytesView.be32": "write `view.be32(index)`, index an integer",
+    "Packet.fix_checksums": "write `pkt.fix_checksums()`",
+    "Header.fix_checksum": "write e.g. `pkt.ipv4.fix_checksum()`",
+}
+RETURNS = 'return bl.PASS or None, bl.DROP, bl.drop("why"), bl.send(port), bl.CONSUME, or a chain'
+LANGUAGE = "see the stage language in the documentation; --debug shows all that Numba says"
+
+
+def described(kind: str) -> str:
+    """A type in words."""
+    kind = re.sub(r"^\w+=", "", kind.strip().rstrip("."))
+    if kind in WORDS:
+        return WORDS[kind]
+    if found := re.match(r"Literal\[(\w+)\]\((.*)\)$", kind, re.DOTALL):
+        return f"the text {found.group(2)!r}" if found.group(1) == "str" else found.group(2)
+    if found := re.match(r"(?:OptionalType|Optional)\((.*)\)$", kind):
+        return f"{described(found.group(1))} or None"
+    if found := re.match(r"(FlowTable|Counter|Digest|PrefixMap)\(", kind):
+        return f"a {found.group(1)}"
+    if found := re.match(r"Header\((\w+)", kind):
+        return f"the {found.group(1)} header"
+    if found := re.match(r"StructRef\((\w+)", kind):
+        return f"a record {found.group(1)}"
+    if found := re.match(r"Module\(<module '([\w.]+)'", kind):
+        return f"the module {found.group(1)}"
+    for start, word in (
+        ("Packet(", "a packet"), ("bytes(", "a bytes literal"), ("readonly bytes(", "a bytes literal"),
+        ("UniTuple(", "a tuple"), ("Tuple(", "a tuple"), ("Function(", "a function"), ("type(", "a function"),
+        ("BoundFunction(", "a method"), ("IntEnum", "a number"), ("complex", "a complex number"),
+        ("range", "a range"), ("slice<", "a slice"), ("uint", "a number"), ("int", "a number"),
+    ):  # fmt: skip
+        if kind.startswith(start):
+            return word
+    return kind
+
+
+def arguments(text: str) -> list[str]:
+    """`int64, Tuple(int64, int64)` taken apart at the commas that are not inside of anything."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += character in "([{<"
+        depth -= character in ")]}>"
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [p.strip() for p in parts if p.strip()]
+
+
+def operation(name: str, given: list[str]) -> tuple[str, str]:
+    """What does not exist, and what to write instead, for an operation over values of the given types."""
+    words = [described(g) for g in given]
+    listed = ", ".join(words)
+    addresses = [g for g in given if g.startswith("IPv")]
+    if name in ("bool", "truth", "not_") and addresses:
+        return "an address is neither true nor false", "ask for the header, `if pkt.ipv4:`, or compare the address"
+    if name == "int" and addresses:
+        return "an IPv6 address does not fit a number", "compare it, or look it up in a PrefixMap"
+    if name == "drop":
+        return "a drop needs a name that stands in the code", 'write `bl.drop("why")`, each reason in its own `return`'
+    if name == "send":
+        return f"packets are sent to a port by its number, not by {listed or 'nothing'}", "write `bl.send(1)`"
+    if name in ("getitem", "static_getitem", "setitem") and given and given[0].startswith("FlowTable"):
+        return f"a FlowTable is indexed by the packet, and its records are not replaced: {listed}", (
+            "write `flow = flows[pkt]`, then set fields of `flow`"
+        )
+    if name == "setitem" and given and given[0] == "BytesView":
+        return "a view of bytes cannot be written to", "write to the fields of headers"
+    if name == "getiter":
+        return f"there is no loop over {listed}", "write `for k in range(len(view)):` and use `view[k]`"
+    if name.startswith("_"):  # a helper of Numba's for text
+        return "text is not worked on in a stage", "text exists only as the name of a drop; compare bytes with b'...'"
+    if name in OPERATORS:
+        sign = OPERATORS[name]
+        said = f"`{sign}` of {' and '.join(words)} does not exist"
+        if addresses and any(w.isdigit() or w == "a number" for w in words):
+            return said, 'compare with an address, NAME = bl.ip("192.0.2.1") outside of the stage, or use int(address)'
+        if "Verdict" in given:
+            return said, "a verdict is for returning; keep in a number what you want to know later"
+        if any("text" in w for w in words):
+            return said, "text exists only as the name of a drop; compare bytes with b'...'"
+        return said, LANGUAGE
+    return f"`{name}({listed})` does not exist", LANGUAGE
