@@ -74,8 +74,8 @@ def write_pcapng(sink: Sink, interfaces: int, burst: BurstColumns, i: int) -> No
     store32(block + 12, time >> 32)
     store32(block + 16, time)
     store32(block + 20, captured)
+    store32(block + 24 + captured + padding, 0)  # the padding, and with no bytes captured the length, written next
     store32(block + 24, burst.length[i])
-    store32(block + 24 + captured + padding, 0)
     copy(block + 28, burst.data[i], captured)
     store32(block + size - 4, size)
     sink.packets += 1
