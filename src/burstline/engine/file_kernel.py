@@ -10,17 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from burstline.engine.stages_kernel import packet_parser, pull_some, share_out, stage_runner
+from burstline.engine.stages_kernel import packet_parser, share_out, stage_runner
 from burstline.engine.worker import DRAIN_DIGESTS, FINISHED, PAUSED, FileWorker
 from burstline.native.memory import external, fetch_add, load32, load_acquire, store_release
 from burstline.native.struct_type import reference
 from burstline.packet.burst import BurstColumns
 from burstline.pipeline.needs import Needs
 from burstline.pipeline.verdict import CONSUMED, DROPPED, KIND_MASK
-from burstline.ports.capture_file import CHUNK, LIST, VERDICTS, Capture, Chunk
-from burstline.ports.capture_read_kernel import populate, pull_in, read_chunk
+from burstline.ports.capture_file import LIST, VERDICTS, Capture, Chunk
 from burstline.ports.capture_sink import Sink
-from burstline.ports.capture_walk_kernel import walker
+from burstline.ports.capture_walk_kernel import filler, prepare, walker
 from burstline.ports.capture_write_kernel import write_pcap, write_pcapng
 
 capture_at, chunk_at, sink_at = reference(Capture), reference(Chunk), reference(Sink)
@@ -39,15 +38,6 @@ def chunk_address(worker: FileWorker, number: int) -> int:
     """Chunks belong to workers in turn; each worker uses its few over and over."""
     reader = number % worker.workers
     return worker.chunks + (reader * worker.slots + number // worker.workers % worker.slots) * CHUNK_SIZE
-
-
-def pull_next(worker: FileWorker, capture: Capture, number: int) -> None:
-    """From now on, prefetch from the chunk that this worker reads next."""
-    if number < 2 * worker.workers:
-        populate(capture, number - worker.workers)
-    populate(capture, number)
-    worker.pull = capture.map + number * CHUNK
-    worker.pull_end = capture.map + min((number + 1) * CHUNK, capture.size)
 
 
 def chunk_writer(sink: str, shared: bool) -> Callable[[FileWorker, Chunk, BurstColumns], None]:
@@ -74,8 +64,10 @@ def chunk_writer(sink: str, shared: bool) -> Callable[[FileWorker, Chunk, BurstC
 def file_loop(needs: Needs, burst_at: Any, source: str, sink: str) -> Callable[[FileWorker], int]:
     """The loop for a source of one format (pcap or pcapng) and a sink of one (or none, the empty string)."""
     shared = needs.shared
-    parse_packet, run_stages = packet_parser(needs), stage_runner(needs, sink != "")
-    walk, write_chunk = walker(source == "pcapng", shared, parse_packet), chunk_writer(sink, shared)
+    is_pcapng = source == "pcapng"
+    read, walk = prepare(is_pcapng, shared), walker(is_pcapng, shared)
+    parse, run_stages = filler(is_pcapng, packet_parser(needs)), stage_runner(needs, sink != "")
+    write_chunk = chunk_writer(sink, shared)
 
     def try_read(worker: FileWorker) -> bool:
         """Read, walk and parse the next own chunk, if a slot is free and its turn has come."""
@@ -88,12 +80,7 @@ def file_loop(needs: Needs, burst_at: Any, source: str, sink: str) -> Callable[[
         address = chunk_address(worker, number)
         chunk = chunk_at(address)
         if capture.seekable and chunk.have == 0:
-            read_chunk(capture, chunk, number)
-            if capture.map != 0:
-                chunk.pulled = max(worker.pull - chunk.buffer, 0)
-                if shared:
-                    pull_in(chunk)
-                pull_next(worker, capture, number + worker.workers)
+            read(capture, chunk, number)
         while load_acquire(worker.capture + TURN) != number:
             sched_yield()
         burst = burst_at(chunk.burst)
@@ -104,10 +91,8 @@ def file_loop(needs: Needs, burst_at: Any, source: str, sink: str) -> Callable[[
         store_release(worker.capture + TURN, number + 1)
         if number > load_acquire(worker.capture + LAST):
             return False
+        parse(capture, chunk, burst)
         if shared:
-            for i in range(chunk.packets):
-                pull_some(worker)
-                parse_packet(burst, i)
             share_out(burst, chunk.packets, worker.workers, chunk.lists, LIST)
         store_release(address + REMAINING, worker.workers)
         store_release(address + READY, number + 1)

@@ -11,7 +11,7 @@ from burstline.engine.config import Config
 from burstline.engine.live_ports import LivePorts
 from burstline.engine.program import Instance, Program, prepare
 from burstline.engine.report import Report
-from burstline.engine.tally import add_up
+from burstline.engine.tally import add_up, close_sink
 from burstline.engine.threads import Team, process_age
 from burstline.engine.worker import FINISHED, TALLY, PortQueue, PortWorker
 from burstline.errors import UsageError
@@ -120,7 +120,7 @@ class LiveRun:
             self.report.warnings += [w for s in self.pipeline.state for w in s.warnings()]
             self.report.ports = self.ports.counts(ports)
             if sink:
-                sink.close()
+                close_sink(self.report, sink)
 
     def _context(
         self, index: int, program: Program, ports: Sequence[Port], stop: Region, sink: CaptureSink | None,

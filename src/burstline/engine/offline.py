@@ -13,7 +13,7 @@ from burstline.engine.threads import Team, process_age
 from burstline.engine.worker import DRAIN_DIGESTS, FINISHED, TALLY, FileWorker
 from burstline.packet.burst import Burst
 from burstline.pipeline.pipeline import Pipeline
-from burstline.ports.capture_file import BUFFER, CHUNK_PACKETS, LIST, VERDICTS, Chunk, OpenCapture
+from burstline.ports.capture_file import BUFFER, CHUNK_PACKETS, LIST, STRAND_MEMORY, VERDICTS, Chunk, OpenCapture
 from burstline.ports.capture_format import LINKTYPE_ETHERNET
 from burstline.ports.capture_sink import CaptureSink
 from burstline.ports.capture_writer import format_for
@@ -126,6 +126,7 @@ class FileRun:
     def _chunk(self, chunks: Region, number: int, head: bytes) -> tuple[Region, ...]:
         buffer, burst = Region(ALIGN + BUFFER), Region(Burst(CAPACITY).size)
         verdicts, lists = Region(self.workers * VERDICTS), Region(self.workers * LIST)
+        strands = Region(STRAND_MEMORY)
         layout, base = Chunk.layout, number * CHUNK_STRIDE
         buffer.write(ALIGN, head)
         chunks.set_i64(base + layout.offset("buffer"), buffer.address + ALIGN)
@@ -133,7 +134,8 @@ class FileRun:
         chunks.set_i64(base + layout.offset("have"), len(head))
         chunks.set_i64(base + layout.offset("verdicts"), verdicts.address)
         chunks.set_i64(base + layout.offset("lists"), lists.address)
-        return buffer, burst, verdicts, lists
+        chunks.set_i64(base + layout.offset("strands"), strands.address)
+        return buffer, burst, verdicts, lists, strands
 
     def _drain(self) -> None:
         if self._digests:

@@ -8,7 +8,7 @@ from burstline.compiler.burst_type import burst_address
 from burstline.engine.account_kernel import count_verdict
 from burstline.engine.worker import FileWorker
 from burstline.native.memory import external, load16, load64, prefetch, store16, store32, store64
-from burstline.packet.burst import LINE, BurstColumns
+from burstline.packet.burst import BurstColumns
 from burstline.packet.flow_key_kernel import owner_of, set_flow_key
 from burstline.packet.parser import ETH, LINK_ETHERNET, parse
 from burstline.pipeline.needs import Needs
@@ -17,7 +17,6 @@ enter = external("burstline_enter", 2)  # the first stage, made by compiler/chai
 prefetch_slots = external("burstline_prefetch_slots", 1)
 prefetch_entries = external("burstline_prefetch_entries", 1)
 
-PULL_LINES = 3  # about what arrives while a small stage runs
 FAR, NEAR = 16, 8  # packets ahead: the index of a flow table first, then the entry that it names
 
 
@@ -41,14 +40,6 @@ def packet_parser(needs: Needs) -> Callable[[BurstColumns, int], None]:
             burst.present[i] = ETH if burst.link[i] == LINK_ETHERNET and burst.captured[i] >= 14 else 0
 
     return parse_packet
-
-
-def pull_some(worker: FileWorker) -> None:
-    """Prefetch a little of the chunk that is read next: memory is otherwise idle while stages run."""
-    if worker.pull < worker.pull_end:
-        for line in range(PULL_LINES):
-            prefetch(worker.pull + LINE * line)
-        worker.pull += LINE * PULL_LINES
 
 
 def share_out(burst: BurstColumns, n: int, workers: int, lists: int, stride: int) -> None:
@@ -88,7 +79,6 @@ def stage_runner(needs: Needs, keep: bool) -> Callable[[FileWorker, BurstColumns
             if shared:  # another core wrote these
                 prefetch(burst.key[load16(indices + 2 * (k + NEAR))])
             i = load16(indices + 2 * k) if shared else k
-            pull_some(worker)
             verdict = enter(burst_address(burst), i)
             length = burst.length[i]
             total += length

@@ -44,8 +44,6 @@ class FileWorker(Worker):
     next_read: i64  # number of the chunk that it reads next
     next_run: i64  # of the chunk that it processes next
     next_write: i64  # of its own chunk that it writes next
-    pull: i64  # address in the chunk that it reads next, up to which that has been prefetched
-    pull_end: i64
 
 
 class PortQueue(Struct):

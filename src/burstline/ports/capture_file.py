@@ -15,9 +15,13 @@ from burstline.ports.capture_format import CaptureError, Fault
 from burstline.ports.source import open_source
 from burstline.state.region import Block, Region
 
-CHUNK = 256 << 10  # bytes read at once: they stay in L2 until the stages are done with them
+CHUNK = 512 << 10  # bytes read at once: they stay in L2 until the stages are done with them
 MIN_RECORD = 16  # the least bytes a packet takes in a file
 CHUNK_PACKETS = CHUNK // MIN_RECORD
+STRANDS = 8
+STRAND = CHUNK // STRANDS
+STRAND_PACKETS = STRAND // MIN_RECORD
+STRAND_MEMORY = STRANDS * (64 + 4 * STRAND_PACKETS)
 VERDICTS = 4 * CHUNK_PACKETS  # bytes of one worker's verdicts on a chunk
 LIST = 8 + 2 * CHUNK_PACKETS + 56  # bytes of one worker's list; a multiple of a cache line, with room to look ahead
 BUFFER = CHUNK + form.BLOCK_MAX + 4096  # room for the largest block, of which memory is used only when one comes
@@ -50,6 +54,7 @@ class Capture(Struct):
     is_pcapng: i64
     swapped: i64  # its byte order is not this host's
     unit: i64  # pcap: nanoseconds in one unit of the fraction
+    seconds: i64  # pcap: about when packets were captured, since the epoch
     next_offset: i64  # where the next record starts, in the file
     stream_offset: i64  # bytes of a stream read so far
     interfaces: i64  # address of the table
@@ -71,7 +76,8 @@ class Chunk(Struct):
     base: i64  # where the buffer's first byte lies in the file
     have: i64  # bytes in the buffer
     packets: i64
-    pulled: i64  # bytes of it that were prefetched before it was read
+    guessed: i64  # its packets were found by strands, and their columns are still to be filled
+    strands: i64  # address of the memory for that
     verdicts: i64  # address of an array of 32-bit verdicts for each worker
     lists: i64  # address of a list for each worker: a count, then the 16-bit indices of its packets
 
@@ -132,6 +138,8 @@ class OpenCapture:
             interface_count=1,
         )
         self.table.set_i64(Interface.layout.offset("linktype"), linktype & form.PCAP_LINKTYPE_MASK)
+        if self.feeder.seekable and len(first := os.pread(self.feeder.fd, 4, form.PCAP_HEADER)) == 4:
+            self.block.set(seconds=struct.unpack(order + "I", first)[0])
 
     def map(self) -> None:
         """Map a regular file instead of reading it, where the system can populate a mapping ahead (Linux 5.14).

@@ -77,20 +77,15 @@ def read_chunk(capture: Capture, chunk: Chunk, number: int) -> None:
     if capture.map != 0:
         chunk.buffer = capture.map + chunk.base
     more(capture, chunk, CHUNK)
-
-
-def populate(capture: Capture, number: int) -> None:
-    """Enter a mapped chunk's pages into the page table at once: a fault for each would cost as much as copying them,
-    and nothing is prefetched from a page that is not there."""
-    offset = number * CHUNK
-    size = min(CHUNK, capture.size - offset)
-    if size > 0:
-        madvise(capture.map + offset, size, MADV_POPULATE_READ)
+    if capture.map != 0 and chunk.have > 0:
+        # Enter its pages into the page table at once: a fault for each would cost as much as copying them, and nothing
+        # is prefetched from a page that is not there.
+        madvise(chunk.buffer, chunk.have, MADV_POPULATE_READ)
 
 
 def pull_in(chunk: Chunk) -> None:
-    """What is left of a mapped chunk into this core's cache, so that the walk, which others wait for, finds it."""
-    for at in range(chunk.pulled, chunk.have, 64):
+    """A mapped chunk into this core's cache, so that the walk, which others wait for, finds it."""
+    for at in range(0, chunk.have, 64):
         prefetch(chunk.buffer + at)
 
 

@@ -1,7 +1,7 @@
 """The compiled capture reader: from a chunk of a pcap or pcapng file to the packets of a burst.
 
-A chunk owns the records that start in it. Chunks of a regular file are read by whoever gets to them, in parallel; the
-walk from record to record goes in turn, because only the end of one chunk tells where the next one's records start.
+A chunk owns the records that start in it. Chunks of a regular file are read by whoever gets to them, in parallel; which
+records are in them is settled in turn, because only the end of one chunk tells where the next one's records start.
 """
 
 from __future__ import annotations
@@ -10,33 +10,61 @@ from collections.abc import Callable
 
 from burstline.packet.burst import BurstColumns
 from burstline.ports.capture_file import CHUNK, Capture, Chunk
-from burstline.ports.capture_read_kernel import more
-from burstline.ports.pcap_walk_kernel import pcap_walker
+from burstline.ports.capture_read_kernel import more, pull_in, read_chunk
+from burstline.ports.pcap_strands_kernel import check_strands, strand_filler, walk_strands
+from burstline.ports.pcap_walk_kernel import walk_pcap
 from burstline.ports.pcapng_walk_kernel import pcapng_walker
 
 Each = Callable[[BurstColumns, int], None]
 
 
-def walker(is_pcapng: bool, shared: bool, each: Each) -> Callable[[Capture, Chunk, BurstColumns, int], None]:
-    """The walk over the records of one of the two formats.
-
-    A worker that has the file to itself calls `each(burst, packet)` as it goes: its work hides the prefetches of the
-    bytes ahead. Where others wait for the walk, it does nothing besides.
-    """
-    walk_records = pcapng_walker(shared, each) if is_pcapng else pcap_walker(shared, each)
+def walker(is_pcapng: bool, shared: bool) -> Callable[[Capture, Chunk, BurstColumns, int], None]:
+    """The walk over the records of one of the two formats."""
+    walk_records = pcapng_walker(shared) if is_pcapng else walk_pcap
 
     def walk(capture: Capture, chunk: Chunk, burst: BurstColumns, number: int) -> None:
         """Find the packets of chunk `number`, in turn; sets `capture.last` when it is the last one."""
         at = 0
         limit = CHUNK
+        end = -1
         if capture.seekable:
             at = capture.next_offset - chunk.base
+            end = -1 if is_pcapng else check_strands(chunk, at)
         else:
             chunk.base = capture.stream_offset
             more(capture, chunk, CHUNK - chunk.have)
             limit = max(chunk.have, 1)
-        at = walk_records(capture, chunk, burst, at, limit, number)
-        capture.next_offset = chunk.base + at
+        chunk.guessed = end >= 0
+        if end < 0:
+            end = walk_records(capture, chunk, burst, at, limit, number)
+        capture.next_offset = chunk.base + end
         capture.stream_offset = chunk.base + chunk.have
 
     return walk
+
+
+def prepare(is_pcapng: bool, shared: bool) -> Callable[[Capture, Chunk, int], None]:
+    """Reads a chunk of a regular file and does what can be done before its turn has come."""
+
+    def read(capture: Capture, chunk: Chunk, number: int) -> None:
+        read_chunk(capture, chunk, number)
+        if not is_pcapng:
+            walk_strands(capture, chunk, number)
+        elif shared and capture.map != 0:
+            pull_in(chunk)
+
+    return read
+
+
+def filler(is_pcapng: bool, each: Each) -> Callable[[Capture, Chunk, BurstColumns], None]:
+    """Parses a chunk's packets by `each(burst, packet)`, after its turn."""
+    fill_columns = strand_filler(each)
+
+    def parse(capture: Capture, chunk: Chunk, burst: BurstColumns) -> None:
+        if not is_pcapng and chunk.guessed != 0:
+            fill_columns(capture, chunk, burst)
+        else:
+            for i in range(chunk.packets):
+                each(burst, i)
+
+    return parse

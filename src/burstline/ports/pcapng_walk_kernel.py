@@ -17,7 +17,7 @@ from burstline.native.struct_type import reference
 from burstline.packet.burst import BurstColumns
 from burstline.ports import capture_format as form
 from burstline.ports.capture_file import INTERFACES, Capture, Chunk, Interface
-from burstline.ports.capture_read_kernel import BYTES_AHEAD, fill, look_ahead, stop
+from burstline.ports.capture_read_kernel import fill, look_ahead, stop
 from burstline.ports.link_layer import link_of
 
 interface_at = reference(Interface)
@@ -27,7 +27,6 @@ CUT_RECORD, CUT_HEADER, CAPTURED = int(form.Fault.CUT_RECORD), int(form.Fault.CU
 BLOCK_LENGTH, BLOCK_TRAILER = int(form.Fault.BLOCK_LENGTH), int(form.Fault.BLOCK_TRAILER)
 BLOCK_SHORT, BYTE_ORDER = int(form.Fault.BLOCK_SHORT), int(form.Fault.BYTE_ORDER)
 VERSION, INTERFACE, OPTIONS = int(form.Fault.VERSION), int(form.Fault.INTERFACE), int(form.Fault.OPTIONS)
-Each = Callable[[BurstColumns, int], None]
 
 
 def word(address: int, swapped: int) -> int:
@@ -38,25 +37,23 @@ def half(address: int, swapped: int) -> int:
     return swap16(load16(address)) if swapped else load16(address)
 
 
-def pcapng_walker(shared: bool, each: Each) -> Callable[..., int]:
+def pcapng_walker(shared: bool) -> Callable[[Capture, Chunk, BurstColumns, int, int, int], int]:
     def walk_pcapng(capture: Capture, chunk: Chunk, burst: BurstColumns, at: int, limit: int, number: int) -> int:
         """draft-ietf-opsawg-pcapng: blocks of any kind; those without packets and interfaces are skipped."""
         chunk.packets = 0
-        ahead, near = capture.map != 0 and not shared, chunk.pulled - BYTES_AHEAD
+        ahead = capture.map != 0 and not shared
         while at < limit:
             size = block_size(capture, chunk, at)
             if size <= 0:
                 capture.last = number
                 break
             block = chunk.buffer + at
-            if ahead and at >= near:
+            if ahead:
                 look_ahead(block)
             kind = word(block, capture.swapped)
             good = True
             if kind == form.ENHANCED_PACKET or kind == form.OBSOLETE_PACKET or kind == form.SIMPLE_PACKET:
                 good = packet_block(capture, chunk, burst, block, size, kind)
-                if good and not shared:
-                    each(burst, chunk.packets - 1)
             elif kind == form.INTERFACE_DESCRIPTION:
                 good = interface_block(capture, chunk, block, size)
             elif kind == form.SECTION_HEADER:
