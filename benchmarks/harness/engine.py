@@ -21,9 +21,11 @@ def command(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "burstline", *map(str, arguments)]
 
 
-def report(words: list[str], *, core: int | None = None, env: Mapping[str, str] | None = None) -> dict[str, Any]:
+def report(
+    words: list[str], *, core: int | None = None, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> dict[str, Any]:
     """Run the engine to its end; what it reports with --json."""
-    text = output(words, core=core, env=env)
+    text = output(words, core=core, env=env, cwd=cwd)
     try:
         found = json.loads(text)
     except json.JSONDecodeError:
@@ -60,6 +62,7 @@ def forwarding_rate(words: list[str]) -> float:
 
 
 def first_packet_seconds(app: Path, path: Path, cache: Path) -> float:
-    """From the start of the process to the first packet that was processed, with compiled code kept in `cache`."""
+    """From the start of the process to the first packet that was processed, with compiled code kept in `cache`, beside
+    which the example leaves its files."""
     env = {"BURSTLINE_CACHE": str(cache)}
-    return float(report(offline(app, path, 1), env=env)["first_packet_seconds"])
+    return float(report(offline(app, path, 1), env=env, cwd=cache.parent)["first_packet_seconds"])

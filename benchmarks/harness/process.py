@@ -41,6 +41,7 @@ def output(
     env: Mapping[str, str] | None = None,
     timeout: float = 1800,
     into: Path | None = None,
+    cwd: Path | None = None,
 ) -> str:
     """Standard output of a program that must succeed (empty when it went `into` a file); `timeout` in seconds."""
     words = [str(word) for word in command]
@@ -52,6 +53,7 @@ def output(
                 stdout=stack.enter_context(open(into, "wb")) if into else subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env={**os.environ, **(env or {})},
+                cwd=cwd,
                 preexec_fn=pinned(core),
                 timeout=timeout,
                 check=False,

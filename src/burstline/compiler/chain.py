@@ -88,24 +88,6 @@ decided:
 }}"""
 
 
-def wrapper_ir(name: str, target: Compiled, inline: bool = True) -> str:
-    """`i64 name(i64...)` around a function of Numba's calling convention that cannot fail."""
-    count = len(target.arguments)
-    declared = ", ".join(["ptr", "ptr"] + ["i64"] * count)
-    given = ", ".join(f"i64 %a{k}" for k in range(count))
-    passed = ", ".join(["ptr %result", "ptr %exception"] + [f"i64 %a{k}" for k in range(count)])
-    attribute = "alwaysinline" if inline else "noinline"
-    return f"""
-declare i32 @"{target.symbol}"({declared})
-define i64 @{name}({given}) {attribute} {{
-  %result = alloca i64
-  %exception = alloca ptr
-  %status = call i32 @"{target.symbol}"({passed})
-  %value = load i64, ptr %result
-  ret i64 %value
-}}"""
-
-
 def each_ir(name: str, parameters: int, callee: str, calls: Sequence[Sequence[str | int]]) -> str:
     """`i64 name(i64...)` that calls `callee` once per entry of `calls` and returns the least result.
 

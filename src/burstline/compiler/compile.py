@@ -9,14 +9,14 @@ from typing import Any, Literal
 import llvmlite.binding as llvm
 
 from burstline.compiler import packet_type, state_types  # noqa: F401  they teach Numba the types
-from burstline.compiler.chain import Dispatch, Hop, chain_ir, wrapper_ir
+from burstline.compiler.chain import Dispatch, Hop, chain_ir
 from burstline.compiler.check import check_stage
 from burstline.compiler.kernels import kernel_ir
 from burstline.compiler.packet_type import PacketType
 from burstline.compiler.proof import refuse_forbidden
 from burstline.compiler.translate import explained
 from burstline.compiler.verdict_type import VERDICT, Numbers
-from burstline.native.build import Build, undefined
+from burstline.native.build import Build, undefined, wrapper_ir
 from burstline.native.host import target_machine
 from burstline.native.struct import Layout
 from burstline.native.struct_type import StructRefType

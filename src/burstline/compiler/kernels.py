@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from numba.core import types
 
-from burstline.compiler.chain import each_ir, wrapper_ir
+from burstline.compiler.chain import each_ir
 from burstline.compiler.packet_type import CHECKSUM_SYMBOLS, EXTENSION_SYMBOL, ZEROS
 from burstline.compiler.state_types import DIGEST_NEW, FLOW_LOOKUP, PREFIX_FIND
-from burstline.native.build import Build
+from burstline.native.build import Build, wrapper_ir
 from burstline.native.struct_type import StructRefType, reference
 from burstline.packet import checksum, extension
 from burstline.state import digest_kernel, flow_table_kernel, prefix_map_kernel

@@ -103,6 +103,7 @@ class Port:
             raise
         _open.add(port.id)
         try:
+            port._check_spelling()
             port._configure(queues, rx_ring, tx_ring, pool, promiscuous)
             if mtu is not None:
                 port._set_mtu(mtu)
@@ -137,6 +138,12 @@ class Port:
         if promiscuous:
             with contextlib.suppress(OSError), captured():  # a device without the switch receives everything
                 native.port_promiscuous(self.id)
+
+    def _check_spelling(self) -> None:
+        """DPDK finds a virtual device's driver by the start of its name: `net_nulll` would be net_null."""
+        meant, got = self.device.driver, self.info().driver
+        if meant.startswith(got) and meant[len(got) :].lstrip("0123456789")[:1] not in ("", "_"):
+            raise UsageError(f"there is no DPDK driver {meant!r}", f"did you mean {got!r}?")
 
     def _set_mtu(self, mtu: int) -> None:
         try:

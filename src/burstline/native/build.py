@@ -186,3 +186,21 @@ def referenced_names(code: CodeType) -> Iterable[str]:
 
 def _cell(value: Any) -> Any:
     return (lambda: value).__closure__[0]  # type: ignore[index]
+
+
+def wrapper_ir(name: str, target: Compiled, inline: bool = True) -> str:
+    """`i64 name(i64...)` around a function of Numba's calling convention that cannot fail."""
+    count = len(target.arguments)
+    declared = ", ".join(["ptr", "ptr"] + ["i64"] * count)
+    given = ", ".join(f"i64 %a{k}" for k in range(count))
+    passed = ", ".join(["ptr %result", "ptr %exception"] + [f"i64 %a{k}" for k in range(count)])
+    attribute = "alwaysinline" if inline else "noinline"
+    return f"""
+declare i32 @"{target.symbol}"({declared})
+define i64 @{name}({given}) {attribute} {{
+  %result = alloca i64
+  %exception = alloca ptr
+  %status = call i32 @"{target.symbol}"({passed})
+  %value = load i64, ptr %result
+  ret i64 %value
+}}"""

@@ -67,8 +67,7 @@ class Kernel:
     def _compile(self) -> bytes:
         from numba.core import types
 
-        from burstline.compiler.chain import wrapper_ir
-        from burstline.native.build import FORBIDDEN, Build, undefined
+        from burstline.native.build import FORBIDDEN, Build, undefined, wrapper_ir
         from burstline.native.struct_type import StructRefType
 
         module, _, function = self.name.partition(":")

@@ -123,7 +123,7 @@ class Feeder:
             return
         self.fd, inlet = os.pipe()
         self.head, self.seekable, self._owned = b"", False, True
-        _widen(inlet)
+        widen(inlet)
         # A daemon, because a read from standard input can block for ever.
         threading.Thread(target=self._pump, args=(file, inlet), name="decompress", daemon=True).start()
 
@@ -159,7 +159,7 @@ class Feeder:
             file.close()
 
 
-def _widen(pipe: int) -> None:
+def widen(pipe: int) -> None:
     """A pipe of 1 MiB instead of 64 KiB costs fewer switches between the two threads. Linux only, and optional."""
     with suppress(ImportError, AttributeError, OSError):
         fcntl = importlib.import_module("fcntl")

@@ -7,7 +7,7 @@ import os
 import threading
 from typing import Any
 
-from burstline.ports.decompress import _widen
+from burstline.ports.decompress import widen
 from burstline.ports.generator import Generator
 from burstline.ports.traffic import parse_source
 
@@ -23,7 +23,7 @@ class GeneratorFeeder:
         self._error: BaseException | None = None
         self._closed = False
         self.fd, inlet = os.pipe()
-        _widen(inlet)
+        widen(inlet)
         # A daemon, because a full pipe that nobody reads from blocks it for ever.
         self._thread = threading.Thread(target=self._pump, args=(generator, inlet), name="generator", daemon=True)
         self._thread.start()
