@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from burstline.compiler.stage_facts import StageFacts, facts_of
+from burstline.compiler.stage_facts import Outcome, StageFacts, facts_of
 from burstline.engine.app import load_app
-from burstline.engine.config import Config, load
-from burstline.engine.program import Program, plan_of, prepare
+from burstline.engine.config import load
+from burstline.engine.preview import preview
+from burstline.engine.program import Program, plan_of
 from burstline.engine.worker import ENGINE_REASONS
 from burstline.native.struct import Layout
 from burstline.packet.flow_key import KEY_SIZE
@@ -48,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     config = load(args.config, Path(args.app.partition(":")[0])).with_overrides(dispatch=args.dispatch)
     pipeline = load_app(args.app)
-    program = _program(pipeline, args.source, config)
+    program = preview(pipeline, args.source, config)
     if args.ir or args.asm:
         from burstline.compiler.compile import build_module
         from burstline.native.host import target_machine
@@ -62,23 +63,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         print("\n".join(lines(about)))
     return 0
-
-
-def _program(pipeline: Pipeline, source: str, config: Config) -> Program:
-    """The very program that `burstline run` would run, from the cache or compiled."""
-    dispatch = config.engine.dispatch
-    if source == "ports":
-        from burstline import dpdk
-
-        dpdk.require()
-        from burstline.dpdk.library import native
-        from burstline.engine.live import SLACK
-
-        capacity = config.engine.burst + SLACK
-        return prepare(pipeline, mode="ports", capacity=capacity, workers=1, dispatch=dispatch, mbuf=native.MBUF)
-    from burstline.engine.offline import CAPACITY
-
-    return prepare(pipeline, mode="file", capacity=CAPACITY, workers=1, dispatch=dispatch, source=source)
 
 
 def described(pipeline: Pipeline, program: Program) -> dict[str, Any]:
@@ -181,8 +165,6 @@ def lines(about: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _stage_lines(stage: Mapping[str, Any], place: int, count: int) -> Iterator[str]:
-    from burstline.compiler.stage_facts import Outcome
-
     yield f"  {place + 1}. {stage['name']}  ({Path(stage['file']).name}:{stage['line']})"
     onward = "goes on" if place + 1 < count else "comes through"
     verdicts = [str(Outcome(**v)) if v["kind"] != "next" else onward for v in stage["verdicts"]]
