@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 import builtins
 import difflib
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from burstline.compiler.errors import CompileError, Source
-from burstline.compiler.names import BUILTINS, function_refused, value_refused
+from burstline.compiler.names import BUILTINS, function_refused, is_constant, value_refused
 from burstline.compiler.rules import INTEGERS, TOO_LARGE, parameters_refused, refusal
 from burstline.packet.fields import HEADER, HEADER_METHODS, PACKET_FIELDS, PACKET_METHODS, Header
 from burstline.pipeline.pipeline import reachable
@@ -67,6 +67,10 @@ class _Checker:
         for value, position in constants(self.source.function):
             if type(value) is int and value not in INTEGERS:
                 self.fail(position, TOO_LARGE, "mask with 0x7FFF_FFFF_FFFF_FFFF at most")
+        for value in self.source.function.__defaults__ or ():
+            if not is_constant(value):
+                where = tree.args.defaults[0] if tree and tree.args.defaults else None
+                self.fail(where, "the default of a parameter is no plain value", "hand it over in the call")
         if tree is None:
             return
         if said_of := parameters_refused(tree.args):
@@ -110,6 +114,10 @@ class _Checker:
             self._call(node)
 
     def _attribute(self, node: ast.Attribute) -> None:
+        module = self.space.get(ast.unparse(node.value))
+        if isinstance(module, ModuleType) and not hasattr(module, node.attr):
+            names = tuple(n for n in dir(module) if not n.startswith("_"))
+            self.fail(node, f"the module {module.__name__} has no {node.attr!r}", suggest(node.attr, names))
         owner = self._meaning(node.value)
         stored = isinstance(node.ctx, ast.Store)
         if owner == "packet":

@@ -69,6 +69,12 @@ class Source:
         nodes.sort(key=lambda n: (n.lineno != line, n.lineno, n.col_offset))  # type: ignore[attr-defined]
         return nodes[0] if nodes else None
 
+    def find_binding(self, name: str, line: int | None) -> ast.AST | None:
+        """The last place up to that line where the name is assigned to."""
+        names = [n for n in ast.walk(self.tree) if isinstance(n, ast.Name)] if self.tree else []
+        stores = [n for n in names if n.id == name and isinstance(n.ctx, ast.Store) and n.lineno <= (line or n.lineno)]
+        return max(stores, key=lambda n: (n.lineno, n.col_offset), default=None)
+
     def error(self, stage: str, where: ast.AST | Position | int | None, problem: str, hint: str) -> CompileError:
         """The error at a node, or at a line when there is no better place, or at the function."""
         position = self._position(where)

@@ -29,7 +29,7 @@ Refusal = tuple[str, str]  # the rule, and what to write instead
 
 def value_refused(name: str, value: Any) -> Refusal | None:
     """Why a stage cannot name this value, which is a global, a free variable or an attribute of a module."""
-    if isinstance(value, (State, Chain, Stage, ModuleType)) or _is_constant(value):
+    if isinstance(value, (State, Chain, Stage, ModuleType)) or is_constant(value):
         return None
     if isinstance(value, (FunctionType, BuiltinFunctionType)):
         return function_refused(name, value)
@@ -56,11 +56,12 @@ def value_refused(name: str, value: Any) -> Refusal | None:
     return f"`{name}` is an object of class {kind}", f"a stage names {USABLE} and plain functions"
 
 
-def _is_constant(value: Any) -> bool:
+def is_constant(value: Any) -> bool:
+    """A value that cannot change, and whose repr says all of it."""
     if type(value) is int:
         return value in INTEGERS
     if isinstance(value, tuple):
-        return all(_is_constant(v) for v in value)
+        return all(is_constant(v) for v in value)
     plain = (bool, float, str, bytes, type(None), IPv4Address, IPv6Address, Verdict)
     return type(value) in plain or (isinstance(value, enum.IntEnum) and not isinstance(value, enum.Flag))
 

@@ -77,7 +77,7 @@ def _unified(source: Source, text: str, line: int | None, pipeline: Pipeline) ->
     a, b, name = found.groups()
     name = re.sub(r"\.\d+$", "", name)
     hint = "give a name one type on every path; start it with a value of that type"
-    where = source.find(ast.Name, {name}, line) or line
+    where = source.find_binding(name, line) or line
     if name.startswith("$"):
         name, hint = "the value", "both sides of `and`, `or`, `if ... else` need one type; wrap headers in bool(...)"
     return where, f"{name} is {described(a)} on one way and {described(b)} on another", hint

@@ -39,7 +39,7 @@ class _Pass(FunctionPass):  # type: ignore[misc]
 
 
 def _is_users(state: Any) -> bool:
-    return not state.func_id.func.__module__.startswith(OWN)
+    return not (state.func_id.func.__module__ or "").startswith(OWN)
 
 
 @register_pass(mutates_CFG=False, analysis_only=True)

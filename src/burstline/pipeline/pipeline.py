@@ -89,7 +89,7 @@ def reachable(function: FunctionType) -> list[FunctionType]:
             continue
         found.append(current)
         for _, value in references(current):
-            if isinstance(value, FunctionType) and not value.__module__.startswith("burstline."):
+            if isinstance(value, FunctionType) and not (value.__module__ or "").startswith("burstline."):
                 waiting.append(value)
     return found
 
