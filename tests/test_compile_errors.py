@@ -217,7 +217,7 @@ def marked(text: str) -> tuple[str, int, int, int]:
 
 
 def check(error: CompileError, file: str, line: int, column: int, width: int, problem: str, hint: str) -> None:
-    first, quoted, carets = error.message.split("\n")
+    first, _, carets = error.message.split("\n")
     assert first.startswith(f"{file}:{line}:{column}: stage `s` cannot be compiled: ")
     assert problem in first
     assert hint in str(error.hint)
