@@ -66,7 +66,10 @@ def file_loop(needs: Needs, burst_at: Any, source: str, sink: str) -> Callable[[
     shared = needs.shared
     is_pcapng = source == "pcapng"
     read, walk = prepare(is_pcapng, shared), walker(is_pcapng, shared)
-    parse, run_stages = filler(is_pcapng, packet_parser(needs)), stage_runner(needs, sink != "")
+    parse, run_stages = (
+        filler(is_pcapng, packet_parser(needs), needs.time or sink != ""),
+        stage_runner(needs, sink != ""),
+    )
     write_chunk = chunk_writer(sink, shared)
 
     def try_read(worker: FileWorker) -> bool:

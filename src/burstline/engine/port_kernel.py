@@ -95,7 +95,7 @@ def port_loop(needs: Needs, burst_at: Any, mbuf_layout: Mapping[str, int], sink:
                 burst.port[i] = number
             if clock:
                 burst.time[i] = time
-            parse_packet(burst, i)
+            parse_packet(burst, i, LINK_ETHERNET)
             total += length
         return total
 
@@ -185,8 +185,6 @@ def port_loop(needs: Needs, burst_at: Any, mbuf_layout: Mapping[str, int], sink:
 
     def work_ports(worker: PortWorker) -> int:
         burst = burst_at(worker.burst)
-        for i in range(worker.batch):
-            burst.link[i] = LINK_ETHERNET
         if worker.clock_start == 0:
             worker.clock_start = cycles()
         while load_acquire(worker.stop) == 0:

@@ -17,27 +17,29 @@ enter = external("burstline_enter", 2)  # the first stage, made by compiler/chai
 prefetch_slots = external("burstline_prefetch_slots", 1)
 prefetch_entries = external("burstline_prefetch_entries", 1)
 
-FAR, NEAR = 16, 8  # packets ahead: the index of a flow table first, then the entry that it names
+FAR, NEAR = 32, 16  # packets ahead: the index of a flow table first, then the entry that it names
 
 
-def packet_parser(needs: Needs) -> Callable[[BurstColumns, int], None]:
-    """The parser of one packet of a burst, cut down to what the stages read."""
-    full, eth, keys = needs.full_parse or needs.keys, needs.eth, needs.keys
+def packet_parser(needs: Needs) -> Callable[[BurstColumns, int, int], None]:
+    """The parser of one packet of a burst and its link layer: it writes no column but what the stages read."""
+    full, eth, keys = needs.full_parse, needs.eth, needs.keys
 
-    def parse_packet(burst: BurstColumns, i: int) -> None:
-        if full:
-            present, depth, l3, l4, payload, end, proto = parse(burst.data[i], burst.captured[i], burst.link[i])
-            burst.present[i] = present
-            burst.vlan_depth[i] = depth
-            burst.l3[i] = l3
-            burst.l4[i] = l4
-            burst.payload[i] = payload
-            burst.end[i] = end
-            burst.proto[i] = proto
+    def parse_packet(burst: BurstColumns, i: int, link: int) -> None:
+        if full or keys:
+            present, depth, l3, l4, payload, end, proto = parse(burst.data[i], burst.captured[i], link)
+            if full or eth:
+                burst.present[i] = present
+            if full:
+                burst.vlan_depth[i] = depth
+                burst.l3[i] = l3
+                burst.l4[i] = l4
+                burst.payload[i] = payload
+                burst.end[i] = end
+                burst.proto[i] = proto
             if keys:
-                set_flow_key(burst, i)
+                set_flow_key(burst, i, present, proto, l3, l4, end)
         elif eth:
-            burst.present[i] = ETH if burst.link[i] == LINK_ETHERNET and burst.captured[i] >= 14 else 0
+            burst.present[i] = ETH if link == LINK_ETHERNET and burst.captured[i] >= 14 else 0
 
     return parse_packet
 

@@ -12,13 +12,11 @@ SECRET_2 = 0x1D8E4E27C47D124F
 SECRET_3 = -0x14C4CC4CB0A7C4CB
 
 
-def set_flow_key(burst: BurstColumns, i: int) -> None:
-    """Fill the `key` and `hash` columns of a parsed packet."""
-    data, present, proto = burst.data[i], burst.present[i], burst.proto[i]
-    l3, l4 = burst.l3[i], burst.l4[i]
-    key = burst.key[i]
+def set_flow_key(burst: BurstColumns, i: int, present: int, proto: int, l3: int, l4: int, end: int) -> None:
+    """Fill the `key` and `hash` columns of a packet, from what the parser found."""
+    data, key = burst.data[i], burst.key[i]
     ports = 0
-    if has_ports(present, proto, l4, burst.end[i]):
+    if has_ports(present, proto, l4, end):
         ports = be16(data, l4) << 16 | be16(data, l4 + 2) << 32
     if present & IPV4:
         head = proto | 4 << 8 | ports

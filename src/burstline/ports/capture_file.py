@@ -18,12 +18,12 @@ from burstline.state.region import Block, Region
 CHUNK = 512 << 10  # bytes read at once: they stay in L2 until the stages are done with them
 MIN_RECORD = 16  # the least bytes a packet takes in a file
 CHUNK_PACKETS = CHUNK // MIN_RECORD
-STRANDS = 8
+STRANDS = 16
 STRAND = CHUNK // STRANDS
 STRAND_PACKETS = STRAND // MIN_RECORD
 STRAND_MEMORY = STRANDS * (64 + 4 * STRAND_PACKETS)
 VERDICTS = 4 * CHUNK_PACKETS  # bytes of one worker's verdicts on a chunk
-LIST = 8 + 2 * CHUNK_PACKETS + 56  # bytes of one worker's list; a multiple of a cache line, with room to look ahead
+LIST = 8 + 2 * CHUNK_PACKETS + 120  # bytes of one worker's list; a multiple of a cache line, with room to look ahead
 BUFFER = CHUNK + form.BLOCK_MAX + 4096  # room for the largest block, of which memory is used only when one comes
 INTERFACES = 1 << 16
 MAP_NORESERVE = 0x4000  # mmap(2): a private mapping of a file larger than memory is no promise of that much memory

@@ -1,4 +1,4 @@
-"""A guess that is always checked: where the records of a pcap chunk start, found in several places at once.
+"""A guess that is always checked: where the records of a pcap chunk start, found in many places at once.
 
 A walk from record to record is a chain of cache misses. A chunk is therefore cut into strands; in each, a record is
 looked for by what its header must look like, and all strands are walked side by side, so that their misses overlap.
@@ -19,7 +19,7 @@ from burstline.ports.capture_read_kernel import fill
 from burstline.ports.link_layer import link_of
 
 interface_at = reference(Interface)
-Each = Callable[[BurstColumns, int], None]
+Each = Callable[[BurstColumns, int, int], None]
 
 # One strand's place in memory: where it starts (-1: not found), where its walk stands, how many records it has, and
 # whether it came to its end. The offsets of its records follow behind all strands.
@@ -78,7 +78,8 @@ def walk_strands(capture: Capture, chunk: Chunk, number: int) -> None:
                     count = load64(strand + COUNT)
                     store32(strands + OFFSETS + 4 * (k * STRAND_PACKETS + count), at)
                     store64(strand + COUNT, count + 1)
-                    prefetch(chunk.buffer + at + HEADERS)
+                    prefetch(chunk.buffer + after)  # seen again when all other strands had their turn
+                    prefetch(chunk.buffer + after + HEADERS)
                     going = 1
                     if after >= (k + 1) * STRAND:
                         store64(strand + DONE, 1)
@@ -111,8 +112,9 @@ def check_strands(chunk: Chunk, at: int) -> int:
     return at
 
 
-def strand_filler(each: Each) -> Callable[[Capture, Chunk, BurstColumns], None]:
-    """Fills the burst's columns from a guess that held, and calls `each(burst, packet)`."""
+def strand_filler(each: Each, timed: bool) -> Callable[[Capture, Chunk, BurstColumns], None]:
+    """Fills the burst's columns from a guess that held, `time` among them if `timed`, and calls `each(burst, packet,
+    link layer)`."""
 
     def fill_columns(capture: Capture, chunk: Chunk, burst: BurstColumns) -> None:
         swapped, unit = capture.swapped, capture.unit
@@ -129,10 +131,10 @@ def strand_filler(each: Each) -> Callable[[Capture, Chunk, BurstColumns], None]:
                 burst.data[n] = record + form.PCAP_RECORD
                 burst.captured[n] = read(record + 8, swapped)
                 burst.length[n] = read(record + 12, swapped)
-                burst.time[n] = seconds * 1_000_000_000 + read(record + 4, swapped) * unit
                 burst.port[n] = 0
-                burst.link[n] = link
-                each(burst, n)
+                if timed:
+                    burst.time[n] = seconds * 1_000_000_000 + read(record + 4, swapped) * unit
+                each(burst, n, link)
                 n += 1
         capture.seconds = seconds  # by any worker at any time: it is only what guesses go by
 
