@@ -172,6 +172,10 @@ REFUSED: dict[str, tuple[str, str, str]] = {
     "text": ("x = «'a%d' % pkt.length»", "`%` of the text 'a%d' and a number", "only as the name of a drop"),
     "text added": ("x = 'a' if pkt.tcp else 'b'\ny = «x + 'c'»", "`+` of text and the text 'c'", "name of a drop"),
     "text indexed": ("x = 'ab' if pkt.tcp else 'c'\n«y = x[1]»", "text is not worked on", "name of a drop"),
+    "text's method": ("x = 'ab' if pkt.tcp else 'c'\n«hits.add(len(x.upper()))»", "text is not worked on", "name of"),
+    "loop over text": ("x = 'ab'\n«for k in x:»\n    hits.add()", "`getitem(text, a number)`", "stage language"),
+    "bytes added": ("x = b'a' if pkt.tcp else b'c'\ny = «b'ab' + x»", "`+` of a bytes literal", "not put together"),
+    "assertion": ("x = 'a' if pkt.tcp else 'b'\n«assert pkt.tcp, x»", "`assert` with a message", "write a text"),
     # verdicts
     "number returned": ("«return 5»", "a stage returns a verdict, not 5", "bl.PASS or None"),
     "truth returned": ("«return pkt.tcp.flag_syn»", "a stage returns a verdict, not true or false", "bl.DROP"),

@@ -63,6 +63,8 @@ def refusal(node: ast.AST) -> tuple[str, str] | None:
             return POWER, "write `1 << n` for a power of two, math.sqrt or math.pow for fractions"
     if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Pow):
         return POWER, "write it as a product"
+    if isinstance(node, ast.Assert) and not isinstance(node.msg, (ast.Constant, type(None))):
+        return "`assert` with a message that is worked out", "write a text, or nothing: the report names the stage"
     if isinstance(node, ast.keyword) and node.arg is None:
         return "`**`: arguments of unknown names are not compiled", "write them out"
     if isinstance(node, ast.Slice) and node.step is not None:

@@ -26,7 +26,8 @@ _RETURN = re.compile(r"No conversion from (.+?) to Verdict for")
 _METHOD = re.compile(r"Invalid use of BoundFunction\(([\w.]+) for .*?\) with parameters \((.*)\)")
 _INTRINSIC = re.compile(r"Invalid use of (\w+) with parameters \((.*)\)")
 _MISSING = re.compile(r">>> (\S*?)\((.*)\)\s*$", re.MULTILINE)
-_LINE = re.compile(r"File \"([^\"]+)\", line (\d+)|at (\S+) \((\d+)\)")
+_LINE = re.compile(r"File \"([^\"]+)\", line (\d+)|\bat ([^\"\n]+) \((\d+)\)$", re.MULTILINE)
+_LOWERED = re.compile(r"No definition for lowering <built-in function (\w+)>\((.*)\) ->")
 Finding = tuple[ast.AST | int | None, str, str]  # where, what, what to write instead
 
 
@@ -144,7 +145,7 @@ def _called(source: Source, text: str, line: int | None, pipeline: Pipeline) -> 
 
 
 def _no_operation(source: Source, text: str, line: int | None, pipeline: Pipeline) -> Finding | None:
-    found = _MISSING.search(text) or _INTRINSIC.search(text)
+    found = _MISSING.search(text) or _INTRINSIC.search(text) or _LOWERED.search(text)
     if not found:
         return None
     name = found.group(1).rpartition(".")[2]
@@ -153,11 +154,11 @@ def _no_operation(source: Source, text: str, line: int | None, pipeline: Pipelin
 
 
 def _operation_at(source: Source, name: str, line: int | None) -> ast.AST | None:
-    """The one place on the line where the operation can be meant; None when there are several."""
-    if source.tree is None or line is None:
+    """The one place, on the line if it is known, where the operation can be meant; None when there are several."""
+    if source.tree is None:
         return None
     kinds = NODES.get(OPERATORS.get(name, name), (ast.Call,) if name not in OPERATORS else (ast.BinOp, ast.AugAssign))
-    nodes = [n for n in ast.walk(source.tree) if isinstance(n, kinds) and getattr(n, "lineno", 0) == line]
+    nodes = [n for n in ast.walk(source.tree) if isinstance(n, kinds) and (line or n.lineno) == n.lineno]  # type: ignore[attr-defined]
     if kinds == (ast.Call,):
         nodes = [n for n in nodes if name in ast.unparse(n.func)]  # type: ignore[attr-defined]
     return nodes[0] if len(nodes) == 1 else None

@@ -106,7 +106,7 @@ def operation(name: str, given: list[str]) -> tuple[str, str]:
         return "a view of bytes cannot be written to", "write to the fields of headers"
     if name == "getiter":
         return f"there is no loop over {listed}", "write `for k in range(len(view)):` and use `view[k]`"
-    if name.startswith("_"):  # a helper of Numba's for text
+    if name.startswith(("_", "unicode_")):  # a helper of Numba's for text
         return "text is not worked on in a stage", "text exists only as the name of a drop; compare bytes with b'...'"
     if name in OPERATORS:
         sign = OPERATORS[name]
@@ -115,6 +115,8 @@ def operation(name: str, given: list[str]) -> tuple[str, str]:
             return said, 'compare with an address, NAME = bl.ip("192.0.2.1") outside of the stage, or use int(address)'
         if "Verdict" in given:
             return said, "a verdict is for returning; keep in a number what you want to know later"
+        if "a bytes literal" in words:
+            return said, "bytes are compared, cut and read from, not put together"
         if any("text" in w for w in words):
             return said, "text exists only as the name of a drop; compare bytes with b'...'"
         return said, LANGUAGE
