@@ -63,11 +63,20 @@ def _own_source() -> str:
 def load(key: str) -> tuple[bytes, dict[str, Any]] | None:
     """The object and its description, if they are there and whole."""
     try:
-        data = (directory() / f"{key}.o").read_bytes()
+        place = directory() / f"{key}.o"
+        data = place.read_bytes()
+        with suppress(OSError):
+            os.utime(place)  # _trim goes by when it was used
         header, _, object_code = data.partition(b"\n")
-        return object_code, json.loads(header)
-    except (OSError, ValueError):
+        about: dict[str, Any] = json.loads(header)
+        return (object_code, about) if about.pop("check") == _check(object_code) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _check(object_code: bytes) -> str:
+    """LLVM ends the process over an object that is damaged."""
+    return hashlib.blake2b(object_code, digest_size=16).hexdigest()
 
 
 def save(key: str, object_code: bytes, description: dict[str, Any]) -> None:
@@ -78,7 +87,8 @@ def save(key: str, object_code: bytes, description: dict[str, Any]) -> None:
         handle, name = tempfile.mkstemp(dir=place)
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(json.dumps(description).encode() + b"\n" + object_code)
+                header = {**description, "check": _check(object_code)}
+                file.write(json.dumps(header).encode() + b"\n" + object_code)
             os.replace(name, place / f"{key}.o")
         except OSError:
             with suppress(OSError):
