@@ -30,6 +30,7 @@ NEEDS = {
     "time": "time stamps are taken",
     "port": "the port's number is kept",
     "writes": "stages write to packets",
+    "digests": "records are handed to Python",
 }
 
 

@@ -23,7 +23,6 @@ from burstline.ports.capture_walk_kernel import filler, prepare, walker
 from burstline.ports.capture_write_kernel import write_pcap, write_pcapng
 
 capture_at, chunk_at, sink_at = reference(Capture), reference(Chunk), reference(Sink)
-digest_room = external("burstline_digest_room", 0)  # free places in the fullest digest ring
 publish_digests = external("burstline_publish_digests", 0)
 sched_yield = external("sched_yield", 0)
 
@@ -128,11 +127,11 @@ def file_loop(needs: Needs, burst_at: Any, source: str, sink: str) -> Callable[[
             address = chunk_address(worker, number)
             if load_acquire(address + READY) == number + 1:
                 chunk = chunk_at(address)
-                if digest_room() < chunk.packets:
-                    return DRAIN_DIGESTS
                 own, verdicts = chunk.lists + worker.index * LIST, chunk.verdicts + worker.index * VERDICTS
-                run_stages(worker, burst_at(chunk.burst), chunk.packets, own, verdicts)
+                finished = run_stages(worker, burst_at(chunk.burst), chunk.packets, own, verdicts)
                 publish_digests()
+                if not finished:
+                    return DRAIN_DIGESTS
                 fetch_add(address + REMAINING, -1)
                 worker.next_run = number + 1
                 worker.budget -= 1

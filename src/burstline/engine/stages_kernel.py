@@ -14,6 +14,7 @@ from burstline.packet.parser import ETH, LINK_ETHERNET, parse
 from burstline.pipeline.needs import Needs
 
 enter = external("burstline_enter", 2)  # the first stage, made by compiler/chain.py: (burst, packet) -> verdict
+digest_room = external("burstline_digest_room", 0)  # 0 when a digest's ring is more than half full
 prefetch_slots = external("burstline_prefetch_slots", 1)
 prefetch_entries = external("burstline_prefetch_entries", 1)
 
@@ -57,16 +58,19 @@ def share_out(burst: BurstColumns, n: int, workers: int, lists: int, stride: int
         store64(mine, count + 1)
 
 
-def stage_runner(needs: Needs, keep: bool) -> Callable[[FileWorker, BurstColumns, int, int, int], None]:
-    """Runs the stages over a worker's packets of a burst and counts what they say.
+def stage_runner(needs: Needs, keep: bool) -> Callable[[FileWorker, BurstColumns, int, int, int], bool]:
+    """Runs the stages over a worker's packets of a burst and counts what they say; False when a digest's ring is half
+    full, so that Python must take the records before the worker can go on.
 
     `own` is the worker's list when the source is shared. With `keep`, verdicts go to `verdicts`, 32 bits a packet: an
     array of the worker's own, since a cache line that two cores write costs more than the stages do.
     """
-    keys, shared = needs.keys, needs.shared
+    keys, shared, digests = needs.keys, needs.shared, needs.digests
 
-    def run_stages(worker: FileWorker, burst: BurstColumns, n: int, own: int, verdicts: int) -> None:
+    def run_stages(worker: FileWorker, burst: BurstColumns, n: int, own: int, verdicts: int) -> bool:
         count = load64(own) if shared else n
+        first = worker.next_packet if digests else 0
+        done = count
         indices = own + 8
         if keys:
             for k in range(min(count, FAR)):
@@ -74,7 +78,10 @@ def stage_runner(needs: Needs, keep: bool) -> Callable[[FileWorker, BurstColumns
             for k in range(min(count, NEAR)):
                 prefetch_entries(burst.hash[load16(indices + 2 * k) if shared else k])
         total = 0
-        for k in range(count):
+        for k in range(first, count):
+            if digests and digest_room() == 0:
+                done = k
+                break
             if keys:
                 prefetch_slots(burst.hash[load16(indices + 2 * (k + FAR)) if shared else k + FAR])
                 prefetch_entries(burst.hash[load16(indices + 2 * (k + NEAR)) if shared else k + NEAR])
@@ -87,7 +94,10 @@ def stage_runner(needs: Needs, keep: bool) -> Callable[[FileWorker, BurstColumns
             if keep:
                 store32(verdicts + 4 * i, verdict)
             count_verdict(worker, verdict, length)
-        worker.packets_in += count
+        worker.packets_in += done - first
         worker.bytes_in += total
+        if digests:
+            worker.next_packet = done if done < count else 0
+        return done == count
 
     return run_stages

@@ -43,6 +43,7 @@ class FileWorker(Worker):
     budget: i64  # chunks to consume before coming back
     next_read: i64  # number of the chunk that it reads next
     next_run: i64  # of the chunk that it processes next
+    next_packet: i64  # the first of its packets there that it has not processed
     next_write: i64  # of its own chunk that it writes next
 
 

@@ -8,6 +8,7 @@ from types import CodeType
 
 from burstline.packet.fields import HEADER
 from burstline.pipeline.pipeline import Pipeline, reachable
+from burstline.state.digest import Digest
 from burstline.state.flow_table import FlowTable
 
 _OF_IP = (set(HEADER) - {"eth"}) | {"payload", "proto", "is_fragment", "vlan_depth", "fix_checksums"}
@@ -24,6 +25,7 @@ class Needs:
     time: bool
     port: bool
     writes: bool  # stages change packets
+    digests: bool  # stages hand records to Python, so that a ring may fill up
     shared: bool  # several workers share one source, and each packet has an owner
 
 
@@ -40,7 +42,16 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
                 names.update(function.__code__.co_names)
                 writes = writes or _writes(function.__code__)
     keys = workers > 1 or any(isinstance(s, FlowTable) for s in pipeline.state)
-    return Needs(bool(names & _OF_IP), "eth" in names, keys, "time" in names, "port" in names, writes, workers > 1)
+    return Needs(
+        full_parse=bool(names & _OF_IP),
+        eth="eth" in names,
+        keys=keys,
+        time="time" in names,
+        port="port" in names,
+        writes=writes,
+        digests=any(isinstance(s, Digest) for s in pipeline.state),
+        shared=workers > 1,
+    )
 
 
 def _writes(code: CodeType) -> bool:

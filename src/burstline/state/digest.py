@@ -35,8 +35,9 @@ class Copy(NamedTuple):
 class Digest(State, Generic[R]):
     """`queries = Digest(Query)`; in a stage `q = queries.new()`, then set its fields; `@queries.batches` in Python.
 
-    The handler gets a structured array of up to `capacity` records, in each worker's order. Offline nothing is lost:
-    workers wait for the handler. Live, a full ring loses digests, and `lost` counts them.
+    The handler gets a structured array of up to `capacity` records, in each worker's order. Offline workers wait for the
+    handler, and nothing is lost unless a single packet makes more than half of `capacity`. Live, a full ring loses
+    digests; `lost` counts them.
     """
 
     def __init__(self, record: type[R], capacity: int = 1 << 16) -> None:

@@ -25,5 +25,5 @@ def digest_publish(digest: DigestHead, address: int) -> None:
 
 
 def digest_room(digest: DigestHead, address: int) -> int:
-    """Free places."""
-    return digest.mask + 1 - (digest.pending - load_acquire(address + TAIL))
+    """Whether at least half of the ring is free: 0 or 1."""
+    return 1 if 2 * (digest.pending - load_acquire(address + TAIL)) <= digest.mask + 1 else 0
