@@ -63,6 +63,7 @@ def build_module(pipeline: Pipeline, plan: Plan) -> tuple[llvm.ModuleRef, Code]:
     packet = PacketType(plan.burst)
     hops: list[list[Hop]] = []
     sizes: dict[str, int] = {}
+    total = 0
     made: dict[Stage, set[str]] = {}
     for chain in pipeline.chains:
         hops.append([])
@@ -71,8 +72,9 @@ def build_module(pipeline: Pipeline, plan: Plan) -> tuple[llvm.ModuleRef, Code]:
             hops[-1].append(_hop(build, stage, packet, pipeline))
             made.setdefault(stage, {build.modules[name] for name in build.modules.keys() - before})
             sizes[stage.name] = build.modules[hops[-1][-1].body.symbol].count("\n  ")
+            total += sizes[stage.name]
     bodies = [hop.body.symbol for chain in hops for hop in chain]
-    dispatch, why = _dispatch(plan.dispatch, sum(sizes.values()))
+    dispatch, why = _dispatch(plan.dispatch, total)
     loop = build.compile(plan.loop, [StructRefType(plan.context)])  # type: ignore[arg-type]
     glue = chain_ir(hops, dispatch) + kernel_ir(build, pipeline.state) + wrapper_ir(plan.entry, loop, inline=False)
     module = build.link(glue, [plan.entry], inline=bodies)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 import traceback
+from bdb import BdbQuit
 from collections.abc import Callable
 from contextlib import ExitStack
 
@@ -17,6 +18,7 @@ from burstline.pipeline.verdict import CONSUMED, DROPPED, NEXT, SENT, Verdict
 from burstline.ports.capture_reader import read_capture
 from burstline.ports.capture_writer import create_capture
 from burstline.ports.link_layer import link_of
+from burstline.ports.output import check_output
 from burstline.state.digest import Digest
 
 DRAIN_EVERY = 256  # packets
@@ -40,6 +42,10 @@ class Interpreter:
             for stage in chain.stages:
                 try:
                     said = stage.function(packet)
+                    if not (said is None or isinstance(said, (Chain, Verdict))):
+                        raise TypeError(f"stage {stage.name} returned {said!r}, which is no verdict")
+                except BdbQuit:
+                    raise KeyboardInterrupt from None  # `q` in pdb ends the run, as Ctrl-C does
                 except Exception as error:
                     self._explain(stage.name, error)
                     return Verdict(DROPPED, f"{stage.name}: error")
@@ -87,6 +93,7 @@ class Interpreter:
         """Over a capture file; what was processed before a fault stays counted and written."""
         from burstline.ports.source import open_stream
 
+        check_output(out, path)
         for state in self.pipeline.state:
             state.reset()
         started = time.perf_counter()

@@ -17,6 +17,7 @@ from burstline.ports.capture_file import BUFFER, CHUNK_PACKETS, LIST, STRAND_MEM
 from burstline.ports.capture_format import LINKTYPE_ETHERNET
 from burstline.ports.capture_sink import CaptureSink
 from burstline.ports.capture_writer import format_for
+from burstline.ports.output import check_output
 from burstline.state.digest import Digest
 from burstline.state.region import Block, Region
 
@@ -52,6 +53,7 @@ class FileRun:
     def run(self) -> Report:
         """Process the capture to its end, or until it is stopped. A fault of the file or the sink is raised when all
         before it has been processed, written and counted: `report` is complete in any case."""
+        check_output(self.out, self.path)
         for state in self.pipeline.state:
             state.reset()
         capture = OpenCapture(self.path)

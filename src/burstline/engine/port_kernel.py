@@ -25,7 +25,7 @@ from burstline.native.struct_type import reference
 from burstline.packet.burst import BurstColumns
 from burstline.packet.parser import LINK_ETHERNET
 from burstline.pipeline.needs import Needs
-from burstline.pipeline.verdict import CONSUMED, DROPPED, KIND_BITS, KIND_MASK, SENT
+from burstline.pipeline.verdict import CONSUMED, DROPPED, KIND_BITS, KIND_MASK, NEXT, SENT
 from burstline.ports.capture_sink import Sink
 from burstline.ports.capture_write_kernel import write_pcap, write_pcapng
 
@@ -39,6 +39,7 @@ queue_at, sink_at = reference(PortQueue), reference(Sink)
 
 QUEUE_SIZE = 64  # bytes from one PortQueue to the next
 SEND_TRIES = 4  # a port whose ring is full gets this many chances a burst
+DIFFERENT = KIND_MASK  # a kind that no verdict has
 AHEAD = 4  # mbufs to prefetch ahead
 PATIENCE = 512  # polls without a packet before an adaptive worker sleeps
 NAP, LONG_NAP = 20, 100  # microseconds
@@ -100,8 +101,8 @@ def port_loop(needs: Needs, burst_at: Any, mbuf_layout: Mapping[str, int], sink:
         return total
 
     def run_stages(burst: BurstColumns, n: int) -> int:
-        """Returns 0 when all packets came through to the end."""
-        decided = 0
+        """The verdict of all packets, when it is the same for all; else `DIFFERENT`."""
+        common, differ = 0, 0
         if keys:
             for i in range(min(n, FAR)):
                 prefetch_slots(burst.hash[i])
@@ -113,8 +114,10 @@ def port_loop(needs: Needs, burst_at: Any, mbuf_layout: Mapping[str, int], sink:
                 prefetch_entries(burst.hash[i + NEAR])
             verdict = enter(burst_address(burst), i)
             burst.verdict[i] = verdict
-            decided |= verdict
-        return decided
+            if i == 0:
+                common = verdict
+            differ |= verdict ^ common
+        return common if differ == 0 else DIFFERENT
 
     def sort_out(worker: PortWorker, burst: BurstColumns, n: int) -> None:
         """Group the packets by verdict, send and free each group at once, count each packet."""
@@ -168,15 +171,15 @@ def port_loop(needs: Needs, burst_at: Any, mbuf_layout: Mapping[str, int], sink:
             else:
                 count_drop(worker, SEND_FAILED, load64(lengths + i * 8))
 
-    def pass_on(worker: PortWorker, burst: BurstColumns, n: int, total: int) -> None:
+    def pass_on(worker: PortWorker, burst: BurstColumns, n: int, total: int, target: int) -> None:
         """All packets go one way: the mbufs go out as they came in."""
         mbufs = burst_address(burst.mbuf)
-        if worker.out < 0:
+        if target < 0:
             free(mbufs, n)
             worker.consumed += n
             worker.bytes_consumed += total
             return
-        sent = send_all(worker, worker.out, mbufs, n)
+        sent = send_all(worker, target, mbufs, n)
         worker.packets_out += sent
         worker.bytes_out += total
         for i in range(sent, n):
@@ -199,10 +202,13 @@ def port_loop(needs: Needs, burst_at: Any, mbuf_layout: Mapping[str, int], sink:
                     total = take(worker, burst, n, number)
                     worker.packets_in += n
                     worker.bytes_in += total
-                    decided = run_stages(burst, n)
+                    common = run_stages(burst, n)
                     publish_digests()
-                    if decided == 0 and not to_file:
-                        pass_on(worker, burst, n, total)
+                    target = common >> KIND_BITS
+                    if common == NEXT and not to_file:
+                        pass_on(worker, burst, n, total, worker.out)
+                    elif common & KIND_MASK == SENT and target < worker.ports and not to_file:
+                        pass_on(worker, burst, n, total, target)
                     else:
                         sort_out(worker, burst, n)
             if found == 0:
