@@ -35,8 +35,8 @@ class Copy(NamedTuple):
 class Digest(State, Generic[R]):
     """`queries = Digest(Query)`; in a stage `q = queries.new()`, then set its fields; `@queries.batches` in Python.
 
-    The handler gets a structured array of up to `capacity` records, in each worker's order. Offline workers wait for the
-    handler, and nothing is lost unless a single packet makes more than half of `capacity`. Live, a full ring loses
+    The handler gets a structured array of up to `capacity` records, in each worker's order. Offline, workers wait for
+    the handler, and nothing is lost unless a single packet makes more than half of `capacity`. Live, a full ring loses
     digests; `lost` counts them.
     """
 
