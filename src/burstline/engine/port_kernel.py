@@ -77,6 +77,7 @@ def port_loop(needs: Needs, burst_at: Any, mbuf_layout: Mapping[str, int], sink:
     parse_packet = packet_parser(needs)
     keys, clock, numbered = needs.keys, needs.time or sink != "", needs.port or sink != ""
     to_file = sink != ""
+    cut = needs.full_parse or needs.captured or to_file
     write_packet = write_pcapng if sink == "pcapng" else write_pcap
 
     def take(worker: PortWorker, burst: BurstColumns, n: int, number: int) -> int:
@@ -84,25 +85,27 @@ def port_loop(needs: Needs, burst_at: Any, mbuf_layout: Mapping[str, int], sink:
         total = 0
         time = now(worker) if clock else 0
         for i in range(n):
-            prefetch(burst.mbuf[i + AHEAD])
+            prefetch(burst.mbuf[min(i + AHEAD, n - 1)])
             mbuf = burst.mbuf[i]
             if load16(mbuf + nb_segs) != 1:
                 linear(mbuf)
             length = load32(mbuf + pkt_len)
             burst.data[i] = load64(mbuf + buf_addr) + load16(mbuf + data_off)
-            burst.captured[i] = load16(mbuf + data_len)
+            captured = load16(mbuf + data_len)
+            if cut:
+                burst.captured[i] = captured
             burst.length[i] = length
             if numbered:
                 burst.port[i] = number
             if clock:
                 burst.time[i] = time
-            parse_packet(burst, i, LINK_ETHERNET)
+            parse_packet(burst, i, captured, LINK_ETHERNET)
             total += length
         return total
 
     def run_stages(burst: BurstColumns, n: int) -> int:
-        """The verdict of all packets, when it is the same for all; else `DIFFERENT`."""
-        common, differ = 0, 0
+        """The verdict of all packets, when it is the same for all; else `DIFFERENT`, and each has its own written."""
+        common, differ = 0, False
         if keys:
             for i in range(min(n, FAR)):
                 prefetch_slots(burst.hash[i])
@@ -113,11 +116,15 @@ def port_loop(needs: Needs, burst_at: Any, mbuf_layout: Mapping[str, int], sink:
                 prefetch_slots(burst.hash[i + FAR])
                 prefetch_entries(burst.hash[i + NEAR])
             verdict = enter(burst_address(burst), i)
-            burst.verdict[i] = verdict
             if i == 0:
                 common = verdict
-            differ |= verdict ^ common
-        return common if differ == 0 else DIFFERENT
+            if verdict != common and not differ:
+                for before in range(i):
+                    burst.verdict[before] = common
+                differ = True
+            if differ:
+                burst.verdict[i] = verdict
+        return DIFFERENT if differ else common
 
     def sort_out(worker: PortWorker, burst: BurstColumns, n: int) -> None:
         """Group the packets by verdict, send and free each group at once, count each packet."""

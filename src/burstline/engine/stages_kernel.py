@@ -21,13 +21,13 @@ prefetch_entries = external("burstline_prefetch_entries", 1)
 FAR, NEAR = 32, 16  # packets ahead: the index of a flow table first, then the entry that it names
 
 
-def packet_parser(needs: Needs) -> Callable[[BurstColumns, int, int], None]:
-    """The parser of one packet of a burst and its link layer: it writes no column but what the stages read."""
+def packet_parser(needs: Needs) -> Callable[[BurstColumns, int, int, int], None]:
+    """The parser of a packet of a burst, its captured bytes and link layer: it writes only columns that are read."""
     full, eth, keys = needs.full_parse, needs.eth, needs.keys
 
-    def parse_packet(burst: BurstColumns, i: int, link: int) -> None:
+    def parse_packet(burst: BurstColumns, i: int, captured: int, link: int) -> None:
         if full or keys:
-            present, depth, l3, l4, payload, end, proto = parse(burst.data[i], burst.captured[i], link)
+            present, depth, l3, l4, payload, end, proto = parse(burst.data[i], captured, link)
             if full or eth:
                 burst.present[i] = present
             if full:
@@ -40,7 +40,7 @@ def packet_parser(needs: Needs) -> Callable[[BurstColumns, int, int], None]:
             if keys:
                 set_flow_key(burst, i, present, proto, l3, l4, end)
         elif eth:
-            burst.present[i] = ETH if link == LINK_ETHERNET and burst.captured[i] >= 14 else 0
+            burst.present[i] = ETH if link == LINK_ETHERNET and captured >= 14 else 0
 
     return parse_packet
 

@@ -24,6 +24,7 @@ class Needs:
     keys: bool  # flow keys and their hashes
     time: bool
     port: bool
+    captured: bool
     writes: bool  # stages change packets
     digests: bool  # stages hand records to Python, so that a ring may fill up
     shared: bool  # several workers share one source, and each packet has an owner
@@ -48,6 +49,7 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
         keys=keys,
         time="time" in names,
         port="port" in names,
+        captured="captured" in names,
         writes=writes,
         digests=any(isinstance(s, Digest) for s in pipeline.state),
         shared=workers > 1,

@@ -15,7 +15,7 @@ from burstline.ports.pcap_strands_kernel import check_strands, strand_filler, wa
 from burstline.ports.pcap_walk_kernel import walk_pcap
 from burstline.ports.pcapng_walk_kernel import pcapng_walker
 
-Each = Callable[[BurstColumns, int, int], None]
+Each = Callable[[BurstColumns, int, int, int], None]
 
 
 def walker(is_pcapng: bool, shared: bool) -> Callable[[Capture, Chunk, BurstColumns, int], None]:
@@ -57,7 +57,7 @@ def prepare(is_pcapng: bool, shared: bool) -> Callable[[Capture, Chunk, int], No
 
 
 def filler(is_pcapng: bool, each: Each, timed: bool) -> Callable[[Capture, Chunk, BurstColumns], None]:
-    """Parses a chunk's packets by `each(burst, packet, link layer)`, after its turn."""
+    """Parses a chunk's packets by `each(burst, packet, captured bytes, link layer)`, after its turn."""
     fill_columns = strand_filler(each, timed)
 
     def parse(capture: Capture, chunk: Chunk, burst: BurstColumns) -> None:
@@ -65,6 +65,6 @@ def filler(is_pcapng: bool, each: Each, timed: bool) -> Callable[[Capture, Chunk
             fill_columns(capture, chunk, burst)
         else:
             for i in range(chunk.packets):
-                each(burst, i, burst.link[i])
+                each(burst, i, burst.captured[i], burst.link[i])
 
     return parse

@@ -19,7 +19,7 @@ from burstline.ports.capture_read_kernel import fill
 from burstline.ports.link_layer import link_of
 
 interface_at = reference(Interface)
-Each = Callable[[BurstColumns, int, int], None]
+Each = Callable[[BurstColumns, int, int, int], None]
 
 # One strand's place in memory: where it starts (-1: not found), where its walk stands, how many records it has, and
 # whether it came to its end. The offsets of its records follow behind all strands.
@@ -114,7 +114,7 @@ def check_strands(chunk: Chunk, at: int) -> int:
 
 def strand_filler(each: Each, timed: bool) -> Callable[[Capture, Chunk, BurstColumns], None]:
     """Fills the burst's columns from a guess that held, `time` among them if `timed`, and calls `each(burst, packet,
-    link layer)`."""
+    captured bytes, link layer)`."""
 
     def fill_columns(capture: Capture, chunk: Chunk, burst: BurstColumns) -> None:
         swapped, unit = capture.swapped, capture.unit
@@ -129,12 +129,13 @@ def strand_filler(each: Each, timed: bool) -> Callable[[Capture, Chunk, BurstCol
                 record = chunk.buffer + load32(offsets + 4 * i)
                 seconds = read(record, swapped)
                 burst.data[n] = record + form.PCAP_RECORD
-                burst.captured[n] = read(record + 8, swapped)
+                captured = read(record + 8, swapped)
+                burst.captured[n] = captured
                 burst.length[n] = read(record + 12, swapped)
                 burst.port[n] = 0
                 if timed:
                     burst.time[n] = seconds * 1_000_000_000 + read(record + 4, swapped) * unit
-                each(burst, n, link)
+                each(burst, n, captured, link)
                 n += 1
         capture.seconds = seconds  # by any worker at any time: it is only what guesses go by
 
