@@ -64,6 +64,11 @@ def now(worker: PortWorker) -> int:
     return worker.clock_ns + scale(cycles() - worker.clock_start, worker.clock_scale, 32)
 
 
+def fill_verdicts(burst: BurstColumns, n: int, verdict: int) -> None:
+    for i in range(n):
+        burst.verdict[i] = verdict
+
+
 def wait(worker: PortWorker) -> None:
     """No port had a packet: poll on, or give the core away for a moment when that has been so for long."""
     worker.idle += 1
@@ -119,8 +124,7 @@ def port_loop(needs: Needs, burst_at: Any, mbuf_layout: Mapping[str, int], sink:
             if i == 0:
                 common = verdict
             if verdict != common and not differ:
-                for before in range(i):
-                    burst.verdict[before] = common
+                fill_verdicts(burst, i, common)
                 differ = True
             if differ:
                 burst.verdict[i] = verdict
@@ -217,6 +221,8 @@ def port_loop(needs: Needs, burst_at: Any, mbuf_layout: Mapping[str, int], sink:
                     elif common & KIND_MASK == SENT and target < worker.ports and not to_file:
                         pass_on(worker, burst, n, total, target)
                     else:
+                        if common != DIFFERENT:
+                            fill_verdicts(burst, n, common)
                         sort_out(worker, burst, n)
             if found == 0:
                 wait(worker)
