@@ -68,7 +68,10 @@ def run(args: argparse.Namespace) -> int:
         progress.clear()
         report: Report = runner.report
         if failure is None or report.received.packets:
-            pipeline.finish(report)
+            try:
+                pipeline.finish(report)
+            except BurstlineError as error:
+                failure = failure or error
     if failure is None or report.received.packets:
         _show(report, args.json, failure, sys.stderr if args.out == "-" else sys.stdout)
     if failure:

@@ -48,6 +48,8 @@ class FileRun:
         self.report = Report(path, "compiled", workers)
         self._digests = [s for s in pipeline.state if isinstance(s, Digest)]
         self._draining = threading.Lock()
+        self._stop = Region(64)
+        self._failure: Exception | None = None
         self._started = 0.0
 
     def run(self) -> Report:
@@ -77,7 +79,7 @@ class FileRun:
         return self.report
 
     def _process(self, program: Program, capture: OpenCapture, sink: CaptureSink | None) -> None:
-        stop = Region(64)
+        stop = self._stop
         capture.block.set(stop=stop.address)
         slots = 1 if self.workers == 1 else 2
         chunks = Region(self.workers * slots * CHUNK_STRIDE)
@@ -122,6 +124,8 @@ class FileRun:
             if sink:
                 close_sink(self.report, sink, (capture.linktypes() or [LINKTYPE_ETHERNET])[0])
             del memory
+        if self._failure is not None:
+            raise self._failure
         if not self.report.stopped:
             capture.finish()
 
@@ -140,7 +144,12 @@ class FileRun:
         return buffer, burst, verdicts, lists, strands
 
     def _drain(self) -> None:
+        """Hand digests over. A handler that fails stops the run; no worker dies of it, which others may wait for."""
         if self._digests:
             with self._draining:
                 for digest in self._digests:
-                    digest.drain()
+                    try:
+                        digest.drain()
+                    except Exception as error:
+                        self._failure = error
+                        self._stop.set_i64(0, 1)

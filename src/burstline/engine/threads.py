@@ -34,7 +34,7 @@ def process_age() -> float | None:
 
 
 class Team:
-    """Threads that run `work(index)`; the first exception of any of them is raised by `join`."""
+    """Threads that run `work(index)`; the first exception of any of them, or of `tick`, is raised by `run`."""
 
     def __init__(self, count: int, work: Callable[[int], None], cores: Sequence[int] = ()) -> None:
         self._failures: list[BaseException] = []
@@ -73,6 +73,10 @@ class Team:
                     stopped = True
                     stop()
             except KeyboardInterrupt:
+                stopped = True
+                stop()
+            except Exception as error:  # of `tick`; the workers come to their ends first
+                self._failures.append(error)
                 stopped = True
                 stop()
         for thread in self._threads:

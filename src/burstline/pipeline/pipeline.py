@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
-from burstline.errors import UsageError
+from burstline.errors import UsageError, application_failed
 from burstline.pipeline.references import references
 from burstline.pipeline.stage import Stage
 from burstline.state.base import State
@@ -76,7 +76,10 @@ class Pipeline(Chain):
     def finish(self, report: Any) -> None:
         """Call everything that `at_end` registered. The engine does."""
         for function in self._at_end:
-            function(report)
+            try:
+                function(report)
+            except Exception as error:
+                raise application_failed(f"`{function.__name__}`, called at the end,", function, error) from error
 
 
 def reachable(function: FunctionType) -> list[FunctionType]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from burstline.errors import UsageError
+from burstline.errors import UsageError, application_failed
 from burstline.native.fieldtypes import i64
 from burstline.native.struct import Struct, plain_value
 from burstline.state.base import State
@@ -48,6 +48,7 @@ class Digest(State, Generic[R]):
         self.record = record
         self.capacity = capacity
         self._handler: Callable[[Any], None] | None = None
+        self._failed = False
         self._own: list[R] = []
         self._workers: list[Copy] = []
 
@@ -102,8 +103,15 @@ class Digest(State, Generic[R]):
         return total
 
     def _give(self, batch: Any) -> None:
-        if self._handler is not None:
+        """To the handler, until it fails: once its error was raised, the run comes to its end without it."""
+        if self._handler is None or self._failed:
+            return
+        try:
             self._handler(batch)
+        except Exception as error:
+            self._failed = True
+            what = f"the handler of {self.record.__name__} digests"
+            raise application_failed(what, self._handler, error) from error
 
     def room(self) -> int:
         """Free places in the fullest worker's ring."""
@@ -122,6 +130,7 @@ class Digest(State, Generic[R]):
     def reset(self) -> None:
         self._own.clear()
         self._workers.clear()
+        self._failed = False
 
     def warnings(self) -> list[str]:
         if not self.lost:

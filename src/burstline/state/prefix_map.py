@@ -126,6 +126,8 @@ class PrefixSet(PrefixMap):
         found = cls()
         try:
             lines = Path(path).read_text().splitlines()
+        except UnicodeDecodeError:
+            raise UsageError(f"{path} is no text", "write one prefix a line") from None
         except OSError as error:
             raise BurstlineError(f"cannot read prefixes from {path}: {error.strerror}") from None
         for number, line in enumerate(lines, 1):
