@@ -106,6 +106,7 @@ REFUSED: dict[str, tuple[str, str, str]] = {
     "step": ("x = pkt.payload[«::2»]", "a slice with a step", "range(0, len(view), step)"),
     "huge literal": ("x = pkt.length & «0xFFFF_FFFF_FFFF_FFFF»", "more than 63 bits", "0x7FFF"),
     "huge folded": ("x = pkt.length + («1 << 63»)", "more than 63 bits", "0x7FFF"),
+    "digits of a fraction": ("x = «round(pkt.length / 7, 2)»", "`round` to digits", "round(x * 100) / 100"),
     # packets and headers
     "packet field": ("hits.add(«pkt.lenght»)", "a packet has no 'lenght'", "did you mean 'length'?"),
     "no such header": ("hits.add(«pkt.gre».key)", "a packet has no 'gre'", "there are: eth, vlan"),

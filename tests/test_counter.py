@@ -15,9 +15,7 @@ HITS, BYTES = bl.Counter("hits"), bl.Counter("bytes")
 UNCOUNT = "def uncount(pkt):\n    if pkt.length & 1:\n        hits.add(-2)\n    octets.add(True)"
 COUNT = bl.Pipeline(
     stage_of("def count(pkt):\n    hits.add()\n    octets.add(pkt.length)", hits=HITS, octets=BYTES),
-    stage_of(
-        "def uncount(pkt):\n    if pkt.length & 1:\n        hits.add(-2)\n    octets.add(True)", hits=HITS, octets=BYTES
-    ),
+    stage_of(UNCOUNT, hits=HITS, octets=BYTES),
 )
 
 

