@@ -11,7 +11,10 @@ __all__ = ["IPv4Address", "IPv6Address", "ip", "mac", "mac_text"]
 
 def ip(text: str) -> IPv4Address | IPv6Address:
     """An IPv4 or IPv6 address to compare header fields with; evaluate it outside of stages."""
-    return ip_address(text)
+    try:
+        return ip_address(text)
+    except ValueError:
+        raise UsageError(f"not an IP address: {text!r}", 'write it like ip("192.0.2.1") or ip("2001:db8::1")') from None
 
 
 def mac(text: str) -> int:

@@ -64,6 +64,7 @@ class Digest(State, Generic[R]):
 
     @property
     def dtype(self) -> Any:
+        """The dtype of batches."""
         import numpy as np
 
         wanted: Any = self.record.layout.numpy(self.stride)
@@ -71,6 +72,7 @@ class Digest(State, Generic[R]):
 
     @property
     def stride(self) -> int:
+        """Bytes that a record takes in the ring."""
         return self.record.layout.size
 
     @property
