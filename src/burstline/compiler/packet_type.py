@@ -141,16 +141,10 @@ def _header(context: Any, builder: Any, kind: HeaderType, base: Any, index: Any)
     here = _present(builder, burst, base, index, PRESENT[name])
     data = read(builder, burst, base, "data", index)
     if name in EXTENSION_PROTO:
-        offset = _call(
-            builder,
-            EXTENSION_SYMBOL,
-            [
-                data,
-                read(builder, burst, base, "l3", index),
-                builder.select(here, read(builder, burst, base, "end", index), I64(0)),
-                I64(EXTENSION_PROTO[name]),
-            ],
-        )
+        # Without one the walk starts in the zeros, and ends there: a packet without IP may be shorter than IP's header.
+        walked = builder.select(here, data, _zeros(builder))
+        l3, end = (builder.select(here, read(builder, burst, base, column, index), I64(0)) for column in ("l3", "end"))
+        offset = _call(builder, EXTENSION_SYMBOL, [walked, l3, end, I64(EXTENSION_PROTO[name])])
         here = builder.and_(here, builder.icmp_signed(">=", offset, I64(0)))  # a stage may have changed the chain
     elif name in ("eth", "vlan", "inner_vlan"):
         offset = I64({"eth": 0, "vlan": 14, "inner_vlan": 18}[name])
