@@ -51,7 +51,10 @@ def packets(times: st.SearchStrategy[int], interfaces: int, linktypes: list[int]
 def test_pcapng_gives_back_every_packet_with_its_link_type(given: list[CapturedPacket]) -> None:
     numbers: dict[tuple[int, int], int] = {}
     for p in given:
-        numbers.setdefault((p.interface, p.linktype), len(numbers))
+        if (p.interface, p.linktype) not in numbers:  # numbers stay, and those before without a packet are described
+            for earlier in range(len(numbers), p.interface):
+                numbers[earlier, p.linktype] = len(numbers)
+            numbers[p.interface, p.linktype] = len(numbers)
     assert read(written(given, "pcapng")) == [p._replace(interface=numbers[p.interface, p.linktype]) for p in given]
 
 

@@ -156,8 +156,10 @@ class CaptureWriter:
         """NG "Enhanced Packet Block"; an interface is described before its first packet."""
         number = self._interfaces.get(interface)
         if number is None:
-            number = self._interfaces[interface] = len(self._interfaces)
-            self._buffer += interface_description(interface[1])
+            # Numbers stay as they are in the source: interfaces without packets, so far, are described like this one.
+            for earlier in range(len(self._interfaces), interface[0]):
+                self._describe((earlier, interface[1]))
+            number = self._describe(interface)
         captured = len(data)
         padding = -captured % 4
         size = form.BLOCK_MIN + form.ENHANCED_BODY + captured + padding
@@ -167,6 +169,11 @@ class CaptureWriter:
         )
         self._buffer += data
         self._buffer += bytes(padding) + struct.pack("<I", size)
+
+    def _describe(self, interface: tuple[int, int]) -> int:
+        number = self._interfaces[interface] = len(self._interfaces)
+        self._buffer += interface_description(interface[1])
+        return number
 
     def _record(self, data: bytes | bytearray | memoryview, length: int, time: int, linktype: int) -> None:
         if self._linktype is None:
