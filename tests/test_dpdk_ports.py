@@ -16,7 +16,7 @@ if not dpdk.available():
     pytest.skip("built without DPDK", allow_module_level=True)
 
 from burstline.dpdk import thread
-from burstline.dpdk.library import native
+from burstline.dpdk.binding import native
 from burstline.dpdk.pool import Pool, mbufs_needed
 from burstline.dpdk.port import Port, free
 from burstline.dpdk.ring_port import RingPort

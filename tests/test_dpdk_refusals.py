@@ -11,7 +11,7 @@ from burstline import dpdk
 if not dpdk.available():
     pytest.skip("built without DPDK", allow_module_level=True)
 
-from burstline.dpdk.library import native
+from burstline.dpdk.binding import native
 from burstline.dpdk.pool import Pool
 from burstline.dpdk.port import Port
 from burstline.dpdk.refusal import DeviceRefused

@@ -217,7 +217,7 @@ def _leak() -> None:
 @bl.stage
 def keep(pkt):  # type: ignore[no-untyped-def]
     """Once: take another packet from the port, and forget it, as a broken driver would."""
-    from burstline.dpdk.library import native
+    from burstline.dpdk.binding import native
 
     if not RESULT:
         RESULT.append(native.receive(next(iter(native.ports())), 0, 1))

@@ -11,8 +11,8 @@ import os
 import socket
 import time
 
+from burstline.dpdk.binding import native
 from burstline.dpdk.device import Device
-from burstline.dpdk.library import native
 from burstline.dpdk.pool import Pool
 from burstline.errors import BurstlineError
 

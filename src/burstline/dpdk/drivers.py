@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from burstline.dpdk.library import native
+from burstline.dpdk.binding import native
 
 INFO = re.compile(rb"PMD_INFO_STRING= (\{[^\0]*\})\0")
 

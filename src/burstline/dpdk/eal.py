@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from burstline.dpdk import hugepages
+from burstline.dpdk.binding import native
 from burstline.dpdk.device import Device
-from burstline.dpdk.library import native
 from burstline.dpdk.log import Captured, captured
 from burstline.errors import BurstlineError, UsageError
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from burstline.dpdk.library import native
+from burstline.dpdk.binding import native
 
 # Said on every start, whatever happens next.
 CHATTER = re.compile(

@@ -6,7 +6,7 @@ import itertools
 from types import TracebackType
 
 from burstline.dpdk import eal
-from burstline.dpdk.library import native
+from burstline.dpdk.binding import native
 from burstline.errors import BurstlineError
 
 _serial = itertools.count()

@@ -9,8 +9,8 @@ from socket import socket
 from types import TracebackType
 
 from burstline.dpdk import af_xdp, eal
+from burstline.dpdk.binding import native
 from burstline.dpdk.device import Device, check_interface, check_pci
-from burstline.dpdk.library import native
 from burstline.dpdk.lock import lock
 from burstline.dpdk.log import Captured, captured
 from burstline.dpdk.pool import Pool

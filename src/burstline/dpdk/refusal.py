@@ -7,9 +7,9 @@ import errno
 import re
 from pathlib import Path
 
+from burstline.dpdk.binding import native
 from burstline.dpdk.device import Device
 from burstline.dpdk.drivers import driver_of, virtual_drivers
-from burstline.dpdk.library import native
 from burstline.dpdk.log import Captured
 from burstline.errors import BurstlineError
 

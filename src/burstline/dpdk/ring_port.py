@@ -9,8 +9,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
+from burstline.dpdk.binding import native
 from burstline.dpdk.device import Device
-from burstline.dpdk.library import native
 from burstline.dpdk.log import captured
 from burstline.dpdk.pool import Pool
 from burstline.dpdk.port import Port, free

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from burstline.dpdk.library import native
+from burstline.dpdk.binding import native
 from burstline.errors import BurstlineError
 
 NO_LCORE = 0xFFFFFFFF

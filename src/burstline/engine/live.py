@@ -58,7 +58,7 @@ class LiveRun:
         from burstline import dpdk
 
         dpdk.require()
-        from burstline.dpdk.library import native
+        from burstline.dpdk.binding import native
 
         for state in self.pipeline.state:
             state.reset()
@@ -80,7 +80,7 @@ class LiveRun:
 
     def _forward(self, program: Program, ports: Sequence[Port], symbols: dict[str, int]) -> None:
         from burstline.dpdk import thread
-        from burstline.dpdk.library import native
+        from burstline.dpdk.binding import native
 
         stop = Region(64)
         sink = CaptureSink(self.ports.out_file) if self.ports.out_file else None

@@ -130,7 +130,7 @@ class LiveInterpreter:
 
     def _burst(self, ports: Sequence[Port], number: int, queue: int, burst: list[tuple[int, memoryview]]) -> None:
         """Run the stages over a burst, send and free: every packet is counted, every mbuf given away, once."""
-        from burstline.dpdk.library import native
+        from burstline.dpdk.binding import native
         from burstline.dpdk.port import free
 
         time_ns = time.time_ns()

@@ -110,7 +110,7 @@ class LivePorts:
         return self.config.port(f"dpdk:{device}")
 
     def _pool(self) -> Pool:
-        from burstline.dpdk.library import native
+        from burstline.dpdk.binding import native
         from burstline.dpdk.pool import Pool, mbufs_needed
 
         settings, pools = [self._settings(d) for d in self.devices], self.config.pools

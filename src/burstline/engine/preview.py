@@ -14,7 +14,7 @@ def preview(pipeline: Pipeline, source: str, config: Config) -> Program:
         from burstline import dpdk
 
         dpdk.require()
-        from burstline.dpdk.library import native
+        from burstline.dpdk.binding import native
         from burstline.engine.live import SLACK
 
         capacity = config.engine.burst + SLACK
