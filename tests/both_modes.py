@@ -103,15 +103,17 @@ def run_both(
         compiled = outcome(
             pipeline, lambda: FileRun(pipeline, str(source), sink, workers=workers, dispatch=dispatch), sink
         )
-        interpreted = outcome(pipeline, lambda: _Interpreted(pipeline, str(source), sink), sink)
+        interpreted = outcome(pipeline, lambda: Interpreted(pipeline, source, Path(sink) if sink else None), sink)
     return Both(compiled, interpreted, pipeline)
 
 
-class _Interpreted:
-    def __init__(self, pipeline: bl.Pipeline, path: str, out: str | None) -> None:
-        self._interpreter = Interpreter(pipeline, path)
+class Interpreted:
+    """A run of the interpreter with the face of a `FileRun`."""
+
+    def __init__(self, pipeline: bl.Pipeline, path: Path, out: Path | None) -> None:
+        self._interpreter = Interpreter(pipeline, str(path))
         self.report = self._interpreter.report
-        self._arguments = path, out
+        self._arguments = str(path), str(out) if out else None
 
     def run(self) -> Report:
         return self._interpreter.run_file(*self._arguments, None, None)
@@ -131,7 +133,7 @@ def outcome(pipeline: bl.Pipeline, runner: Callable[[], Any], sink: str | None) 
     except CaptureError as failure:
         error = str(failure)
     written = []
-    if sink:
+    if sink and (error is None or Path(sink).exists()):  # a source that cannot be opened leaves none
         with open(sink, "rb") as file:
             written = list(read_capture(file, sink))
     return Outcome(made.report, written, {n: read_out(s, digests.get(n)) for n, s in named_state(pipeline)}, error)

@@ -14,7 +14,7 @@ ODD = {"is_fragment": bl.boolean}  # what is no number, of the packet's own fiel
 FOLD = """
 def fold(view):
     total = len(view)
-    for k in range(len(view)):
+    for k in range(min(len(view), 60)):
         total = total * 31 + view[k] & 0xFFFFFFFFFF
     if len(view) >= 2:
         total += view.be16(0) ^ view.be16(-2)

@@ -11,12 +11,14 @@ from contextlib import ExitStack
 
 from burstline.engine.report import Count, Report
 from burstline.engine.threads import process_age
+from burstline.engine.worker import SINK_FAILED
+from burstline.errors import BurstlineError
 from burstline.packet.packet import Packet
 from burstline.packet.parser import Parsed, parse
 from burstline.pipeline.pipeline import Chain, Pipeline
 from burstline.pipeline.verdict import CONSUMED, DROPPED, NEXT, SENT, Verdict
-from burstline.ports.capture_reader import read_capture
-from burstline.ports.capture_writer import create_capture
+from burstline.ports.capture_reader import CapturedPacket, read_capture
+from burstline.ports.capture_writer import CaptureWriter, create_capture
 from burstline.ports.link_layer import link_of
 from burstline.ports.output import check_output
 from burstline.state.digest import Digest
@@ -100,16 +102,19 @@ class Interpreter:
         deadline = started + duration if duration is not None else None
         with ExitStack() as stack:
             stream = stack.enter_context(open_stream(path))
-            writer = create_capture(out) if out else None
-            if writer:
-                stack.enter_context(writer)
+            output = _Output(self, create_capture(out)) if out else None
+            if output:
+                stack.callback(output.close)
             try:
                 for captured in read_capture(stream, "standard input" if path == "-" else path):
                     data = captured.data
                     parsed = Parsed(*parse(data, len(data), link_of(captured.linktype)))
                     packet = Packet(data, captured.length, captured.time, captured.interface, parsed)
-                    if self.count(self.verdict(packet), captured.length, out is not None) and writer:
-                        writer.write(data, captured.length, captured.time, captured.interface, captured.linktype)
+                    verdict = self.verdict(packet)
+                    if output and verdict.kind not in (DROPPED, CONSUMED):
+                        output.write(captured, verdict)
+                    else:
+                        self.count(verdict, captured.length, has_sink=False)
                     if self.report.first_packet_seconds is None:
                         self.report.first_packet_seconds = process_age()
                     if self.report.received.packets % DRAIN_EVERY == 0:
@@ -124,6 +129,36 @@ class Interpreter:
             finally:
                 self.finish(started)
         return self.report
+
+
+class _Output:
+    """The file that a run writes. What it does not take is not sent but dropped by name, as in a compiled run."""
+
+    def __init__(self, interpreter: Interpreter, writer: CaptureWriter) -> None:
+        self._interpreter, self._writer = interpreter, writer
+        self._kept = Count()  # of what was sent, what surely is in the file
+
+    def write(self, captured: CapturedPacket, verdict: Verdict) -> None:
+        """Write a packet and count it; raises when the file takes no more."""
+        data, length, time, interface, linktype = captured
+        try:
+            self._writer.write(data, length, time, interface, linktype)
+        except BurstlineError:
+            self._interpreter.count(Verdict(DROPPED, SINK_FAILED), length, has_sink=True)
+            raise
+        self._interpreter.count(verdict, length, has_sink=True)
+        if self._writer.packets == self._interpreter.report.sent.packets:  # it has just been flushed
+            self._kept = self._interpreter.report.sent
+
+    def close(self) -> None:
+        report = self._interpreter.report
+        try:
+            self._writer.close()
+        finally:
+            lost = Count(report.sent.packets - self._writer.packets, report.sent.bytes - self._kept.bytes)
+            if lost.packets:
+                report.sent = self._kept
+                report.drops[SINK_FAILED] = report.drops.get(SINK_FAILED, Count()) + lost
 
 
 def send_target(verdict: Verdict, default: int) -> int:

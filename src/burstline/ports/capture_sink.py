@@ -10,11 +10,11 @@ from burstline.errors import BurstlineError
 from burstline.native.fieldtypes import i64
 from burstline.native.struct import Struct
 from burstline.ports.capture_format import LINKTYPE_ETHERNET
-from burstline.ports.capture_writer import format_for, pcap_header, section_header
+from burstline.ports.capture_writer import format_for, mixed_link_types, out_of_time, pcap_header, section_header
 from burstline.state.region import Block, Region
 
 BUFFER = 2 << 20  # larger than any packet: form.MAX_CAPTURED and its frame
-MIXED_LINKTYPES = -1  # a fault: pcap has one link type
+MIXED_LINKTYPES, OUT_OF_TIME = -1, -2  # faults: what pcap cannot hold
 
 
 class Sink(Struct):
@@ -27,7 +27,7 @@ class Sink(Struct):
     described: i64  # pcapng: interfaces described so far
     buffer: i64
     used: i64
-    fault: i64  # errno, or MIXED_LINKTYPES
+    fault: i64  # errno, or what pcap cannot hold
     packets: i64  # put into the buffer so far
     bytes: i64  # of them on the wire
     kept_size: i64  # bytes that were written and end with a whole packet
@@ -68,20 +68,17 @@ class CaptureSink:
         if not self.block.get("is_pcapng") and self.block.get("linktype") < 0:
             self._append(pcap_header(linktype))
         try:
-            if not self.block.get("fault"):
+            if self.block.get("fault") <= 0:
                 self._flush()
             fault = self.block.get("fault")
-            if fault:
+            if fault > 0:
                 with suppress(OSError):  # not a regular file
                     os.ftruncate(self._fd, self.block.get("kept_size"))
         finally:
             if self._owned:
                 os.close(self._fd)
-        if fault == MIXED_LINKTYPES:
-            raise BurstlineError(
-                f"{self.name}: a pcap file holds one link type, and the packets have several",
-                "give the output a name that ends in .pcapng",
-            )
+        if fault < 0:
+            raise mixed_link_types(self.name) if fault == MIXED_LINKTYPES else out_of_time(self.name)
         if fault:
             hint = "free some space, or write elsewhere" if fault == errno.ENOSPC else None
             raise BurstlineError(f"cannot write {self.name}: {os.strerror(fault)}", hint)

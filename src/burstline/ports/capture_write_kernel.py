@@ -7,7 +7,7 @@ from burstline.native.struct_type import reference
 from burstline.packet.burst import BurstColumns
 from burstline.ports import capture_format as form
 from burstline.ports.capture_file import Interface
-from burstline.ports.capture_sink import BUFFER, MIXED_LINKTYPES, Sink
+from burstline.ports.capture_sink import BUFFER, MIXED_LINKTYPES, OUT_OF_TIME, Sink
 
 write = external("write", 3)
 errno_location = external("__errno_location", 0)
@@ -86,13 +86,17 @@ def write_pcap(sink: Sink, interfaces: int, burst: BurstColumns, i: int) -> None
     """A record of draft-ietf-opsawg-pcap; all packets must have one link type."""
     captured, time = burst.captured[i], burst.time[i]
     linktype = interface_at(interfaces + burst.port[i] * INTERFACE_SIZE).linktype
+    seconds = time // 1_000_000_000
     if sink.linktype < 0:
         start_pcap(sink, linktype)
-    if sink.linktype != linktype:
+    if sink.fault == 0 and sink.linktype != linktype:
         sink.fault = MIXED_LINKTYPES
+    if sink.fault == 0 and (seconds < 0 or seconds >= 1 << 32):
+        sink.fault = OUT_OF_TIME
+    if sink.fault != 0:
         return
     record = reserve(sink, form.PCAP_RECORD + captured)
-    store32(record, time // 1_000_000_000)
+    store32(record, seconds)
     store32(record + 4, time % 1_000_000_000)
     store32(record + 8, captured)
     store32(record + 12, burst.length[i])

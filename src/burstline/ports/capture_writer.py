@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import struct
-import sys
 from contextlib import suppress
 from typing import BinaryIO, Literal, cast
 
@@ -50,7 +49,9 @@ def create_capture(path: str | os.PathLike[str]) -> CaptureWriter:
     """A writer into a new file, or to standard output for `-`; the name's end chooses the format."""
     name = os.fspath(path)
     if name == STANDARD_OUTPUT:
-        return CaptureWriter(sys.stdout.buffer, "pcapng", "standard output")
+        # Not sys.stdout: what an application prints may have been sent elsewhere.
+        stream = cast(BinaryIO, open(1, "wb", buffering=0, closefd=False))  # noqa: SIM115
+        return CaptureWriter(stream, "pcapng", "standard output")
     try:
         # Unbuffered: after a failed write, nothing is left over that closing would try to write again.
         stream = cast(BinaryIO, open(name, "wb", buffering=0))  # noqa: SIM115 the writer closes it
@@ -180,15 +181,22 @@ class CaptureWriter:
             self._linktype = linktype
             self._buffer += pcap_header(linktype)
         if linktype != self._linktype:
-            raise BurstlineError(
-                f"{self.name}: a pcap file has one link type, and packets of {self._linktype} and {linktype} came",
-                "write .pcapng",
-            )
+            raise mixed_link_types(self.name)
         seconds, fraction = divmod(time, 1_000_000_000)
         if not 0 <= seconds < 1 << 32:
-            raise BurstlineError(f"{self.name}: pcap has no time outside of 1970 to 2106: {time} ns", "write .pcapng")
+            raise out_of_time(self.name)
         self._buffer += struct.pack("<IIII", seconds, fraction, len(data), length)
         self._buffer += data
+
+
+def mixed_link_types(name: str) -> BurstlineError:
+    message = f"{name}: a pcap file holds one link type, and the packets have several"
+    return BurstlineError(message, "give the output a name that ends in .pcapng")
+
+
+def out_of_time(name: str) -> BurstlineError:
+    message = f"{name}: a pcap file has no time outside of the years 1970 to 2106, and a packet has"
+    return BurstlineError(message, "give the output a name that ends in .pcapng")
 
 
 def _hint(error: OSError) -> str:
