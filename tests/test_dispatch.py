@@ -7,6 +7,7 @@ import platform
 import re
 import subprocess
 import sys
+import types
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,21 @@ def test_the_key_changes_with_whatever_the_code_depends_on(name: str, tmp_path: 
 def test_the_key_stays_with_what_it_does_not_depend_on(name: str, tmp_path: Path) -> None:
     old, new = SAME[name]
     assert key_of(APP, tmp_path / "app.py") == key_of(APP.replace(old, new), tmp_path / "another.py")
+
+
+def test_the_key_changes_with_a_module_that_is_closed_over() -> None:
+    def keyed(limit: int) -> str:
+        settings = types.ModuleType("settings")
+        settings.LIMIT = limit  # type: ignore[attr-defined]
+
+        @bl.stage
+        def look(pkt: Any) -> Any:
+            return bl.DROP if pkt.length > settings.LIMIT else None
+
+        return cache.key_of(fingerprint(bl.Pipeline(look)))
+
+    assert keyed(5) == keyed(5)
+    assert keyed(5) != keyed(6)
 
 
 def test_the_key_is_that_of_another_process_too(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dis
+import functools
 from collections.abc import Iterator
+from contextlib import suppress
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
@@ -12,34 +14,43 @@ _MISSING = object()
 
 def references(function: FunctionType) -> Iterator[tuple[str, Any]]:
     """Pairs of dotted name and object for each global, free variable and module attribute, in order of appearance."""
-    if function.__closure__:
-        for name, cell in zip(function.__code__.co_freevars, function.__closure__, strict=True):
-            try:
-                yield name, cell.cell_contents
-            except ValueError:  # an empty cell: the name is assigned later, or never
-                continue
-    yield from _in_code(function.__code__, function.__globals__)
+    space, cells = function.__globals__, dict(_closed_over(function))
+    for path in _paths(function.__code__):
+        name, value = path[0], cells.get(path[0], space.get(path[0], _MISSING))
+        if value is _MISSING:
+            continue
+        yield name, value
+        for attribute in path[1:]:
+            value = getattr(value, attribute, _MISSING) if isinstance(value, ModuleType) else _MISSING
+            if value is _MISSING:
+                break
+            name = f"{name}.{attribute}"
+            yield name, value
 
 
-def _in_code(code: CodeType, space: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    current: Any = _MISSING
-    name = ""
+def _closed_over(function: FunctionType) -> Iterator[tuple[str, Any]]:
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        with suppress(ValueError):  # an empty cell: the name is assigned later, or never
+            yield name, cell.cell_contents
+
+
+@functools.lru_cache(maxsize=1024)
+def _paths(code: CodeType) -> tuple[tuple[str, ...], ...]:
+    """For each global or free variable that is loaded: its name, and the attributes taken of it one after another."""
+    found: list[tuple[str, ...]] = []
+    going = False
     for instruction in dis.get_instructions(code):
-        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-            name = str(instruction.argval)
-            current = space.get(name, _MISSING)
-            if current is not _MISSING:
-                yield name, current
-        elif instruction.opname in ("LOAD_ATTR", "LOAD_METHOD") and isinstance(current, ModuleType):
-            name = f"{name}.{instruction.argval}"
-            current = getattr(current, str(instruction.argval), _MISSING)
-            if current is not _MISSING:
-                yield name, current
+        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF"):
+            found.append((str(instruction.argval),))
+            going = True
+        elif instruction.opname in ("LOAD_ATTR", "LOAD_METHOD") and going:
+            found[-1] += (str(instruction.argval),)
         elif instruction.opname not in ("PRECALL", "CACHE", "PUSH_NULL", "NOP"):
-            current = _MISSING
+            going = False
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            yield from _in_code(constant, space)
+            found += _paths(constant)
+    return tuple(found)
 
 
 class Position(NamedTuple):
