@@ -110,13 +110,13 @@ def run_both(
 class Interpreted:
     """A run of the interpreter with the face of a `FileRun`."""
 
-    def __init__(self, pipeline: bl.Pipeline, path: Path, out: Path | None) -> None:
+    def __init__(self, pipeline: bl.Pipeline, path: Path, out: Path | None, duration: float | None = None) -> None:
         self._interpreter = Interpreter(pipeline, str(path))
         self.report = self._interpreter.report
-        self._arguments = str(path), str(out) if out else None
+        self._arguments = str(path), str(out) if out else None, duration
 
     def run(self) -> Report:
-        return self._interpreter.run_file(*self._arguments, None, None)
+        return self._interpreter.run_file(*self._arguments, None)
 
 
 def outcome(pipeline: bl.Pipeline, runner: Callable[[], Any], sink: str | None) -> Outcome:

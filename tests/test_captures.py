@@ -9,6 +9,8 @@ import random
 import struct
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -415,3 +417,53 @@ def test_a_large_file_reads_the_same_in_both_modes_plain_and_as_a_stream(workers
     stream = run_both(COUNTING, gzip.compress(data, 1), workers=workers)
     assert stream.compiled.written == both.compiled.written
     assert in_any_order(stream.compiled) == in_any_order(both.compiled)
+
+
+# --- stopping ---------------------------------------------------------------------------------------------------------
+
+
+class Pipe:
+    """A capture that goes on until it is closed, through a named pipe; or one that falls silent."""
+
+    def __init__(self, path: Path, silent: bool) -> None:
+        os.mkfifo(path)
+        self._silent, self._path = silent, path
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._write)
+
+    def _write(self) -> None:
+        records = b"".join(record("<", SECOND, k, FRAMES[k % 3]) for k in range(300))
+        with suppress(BrokenPipeError), open(self._path, "wb", buffering=0) as stream:
+            stream.write(pcap_header("<") + records)
+            while not self._stop.wait(0.01):
+                if not self._silent:
+                    stream.write(records)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize(
+    ("workers", "silent", "interpret"), [(1, False, False), (2, False, False), (2, True, False), (1, False, True)]
+)
+def test_a_run_that_is_stopped_has_counted_and_written_all_that_it_took(
+    workers: int, silent: bool, interpret: bool, tmp_path: Path
+) -> None:
+    source, sink = tmp_path / "source", tmp_path / "out.pcapng"
+    run: Any
+    with Pipe(source, silent):
+        if interpret:
+            run = Interpreted(PASSING, source, sink, duration=0.3)
+        else:
+            run = FileRun(PASSING, str(source), str(sink), workers=workers, duration=0.3)
+        report = run.run()
+    packets, fault = read_until_fault(sink.read_bytes())
+    assert fault is None
+    assert (report.stopped, report.balanced) == (True, True)
+    assert report.sent.packets == report.received.packets == len(packets) > 0
+    assert [p.time % SECOND for p in packets[:300]] == list(range(300))

@@ -63,6 +63,15 @@ def test_packets_go_the_same_way_fused_and_by_jumps(dispatch: str) -> None:
     assert (outcome.counts["consumed"][0], outcome.counts["sent"][0]) == (50, 50)
 
 
+def test_a_stage_may_stand_in_several_places() -> None:
+    hits = bl.Counter("hits")
+    count = stage_of("def count(pkt):\n    hits.add()", hits=hits)
+    again = bl.Chain(count, count, name="again")
+    decide = stage_of("def decide(pkt):\n    return again if pkt.tcp else None", again=again)
+    outcome = run_both(bl.Pipeline(count, decide, count), FRAMES).equal()
+    assert outcome.state["Counter 0"] == 2 * 3 + 3 * 2
+
+
 def module_of(pipeline: bl.Pipeline, dispatch: str) -> tuple[Any, Any]:
     name_state(pipeline)
     plan = {"mode": "file", "capacity": 64, "dispatch": dispatch, "source": "pcap", "sink": "", "mbuf": ()}

@@ -50,7 +50,8 @@ def more(capture: Capture, chunk: Chunk, count: int) -> bool:
         if capture.seekable:
             got = pread(capture.fd, to, count, chunk.base + chunk.have)
         else:
-            wait_readable(capture, chunk.buffer - 8)
+            if not wait_readable(capture, chunk.buffer - 8):
+                return False
             got = read(capture.fd, to, count)
         if got >= 0:
             chunk.have += got
@@ -62,13 +63,14 @@ def more(capture: Capture, chunk: Chunk, count: int) -> bool:
     return False
 
 
-def wait_readable(capture: Capture, pollfd: int) -> None:
-    """Until there is something to read, or the engine is to stop. `pollfd` has room for poll(2)'s structure."""
-    ready = 0
-    while ready == 0 and load_acquire(capture.stop) == 0:
+def wait_readable(capture: Capture, pollfd: int) -> bool:
+    """Wait for something to read; False when the engine is to stop. `pollfd` has room for poll(2)'s structure."""
+    while load_acquire(capture.stop) == 0:
         store32(pollfd, capture.fd)
         store32(pollfd + 4, POLLIN)
-        ready = poll(pollfd, 1, POLL_MS) & 0xFFFFFFFF
+        if poll(pollfd, 1, POLL_MS) & 0xFFFFFFFF == 1:
+            return True
+    return False
 
 
 def read_chunk(capture: Capture, chunk: Chunk, number: int) -> None:
