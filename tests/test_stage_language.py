@@ -94,6 +94,37 @@ def test_arithmetic_is_pythons_in_64_bits(pairs: list[tuple[int, int]]) -> None:
             assert {n: row[n] for n in FRACTION} == {n: eval(e, dict(space)) for n, e in FRACTION.items()}
 
 
+DOMAIN = {
+    "math.sqrt(x)": [-1, 0, 4], "math.log(x)": [-2, 0, 3], "math.log2(x)": [0, 8], "math.log1p(x)": [-1, 5],
+    "math.exp(x)": [1000, -1000, 1], "math.cosh(x)": [1000, 1], "math.acos(x)": [2, 1], "math.atanh(x)": [1, 0],
+    "math.sin(x * huge)": [1, 0], "math.atan(x * huge)": [1, -1], "math.pow(x, -1.0)": [0, 2],
+    "math.pow(x, 400.0)": [1000, 2], "math.pow(x, 0.5)": [-4, 4], "math.pow(x * huge, 2.0)": [1, 0],
+    "math.hypot(x, 1e308)": [3], "int(x * huge)": [1, 0], "math.floor(x * huge)": [-1, 0],
+    "round(x * huge - x * huge)": [1, 0], "root(x)": [-9, 9], "x / (x - 1)": [1, 2], "x % (x * 1.0)": [0, 3],
+}  # fmt: skip
+
+
+def test_where_pythons_math_raises_the_packet_is_dropped_in_both_modes() -> None:
+    """Interpreted, `math` raises; what is compiled does not go on with a nan or an infinity either."""
+    source = "def compute(pkt):\n    case, x = pkt.payload[0], pkt.payload.be16(1) - 5000\n"
+    source += "    huge = 1e308 * 10.0 if pkt.length else 0.0\n    huge = huge if x != 0 else 1.0\n    r = 0.0\n"
+    source += "".join(f"    if case == {k}:\n        r = {e} + 0.0\n" for k, e in enumerate(DOMAIN))
+    source += "    seen.new().f = r"
+    seen: bl.Digest[Any] = bl.Digest(type("Fraction", (bl.Record,), {"__annotations__": {"f": bl.f64}}))
+    packets, wanted = [], []
+    for k, (expression, values) in enumerate(DOMAIN.items()):
+        for x in values:
+            packets.append(carrying(bytes([k]) + (x + 5000).to_bytes(2, "big")))
+            try:
+                space = {"x": x, "huge": math.inf if x else 1.0, "math": math, "root": math.sqrt}
+                wanted.append(float(eval(expression, space)))
+            except (ValueError, OverflowError, ZeroDivisionError):
+                pass
+    outcome = run_both([stage_of(source, seen=seen, math=math, root=math.sqrt)], packets).equal()
+    assert [row[0] for row in outcome.state["Digest 0"]] == wanted
+    assert outcome.counts["drops"]["compute: error"][0] == len(packets) - len(wanted) > 15
+
+
 class Fields(bl.Record):
     tiny: bl.u8
     small: bl.i16

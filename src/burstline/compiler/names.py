@@ -84,7 +84,7 @@ def function_refused(name: str, value: Any) -> Refusal | None:
         if _is_foreign(value):
             return f"`{name}` is a call into Python", INTO_PYTHON
         return None
-    short = name.rpartition(".")[2]
+    short = getattr(value, "__name__", name)
     if module == "math":
         if short in MATH:
             return None

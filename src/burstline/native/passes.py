@@ -33,24 +33,28 @@ class Refused(Exception):
         self.problem, self.hint, self.line, self.name = problem, hint, line, name
 
 
-class _Pass(FunctionPass):  # type: ignore[misc]
+class UserPass(FunctionPass):  # type: ignore[misc]
+    """A pass over the functions of users only: the engine's own mean what LLVM makes of them."""
+
     def __init__(self) -> None:
         FunctionPass.__init__(self)
 
+    def run_pass(self, state: Any) -> bool:
+        is_own = (state.func_id.func.__module__ or "").startswith(OWN)
+        return False if is_own else self.run_users(state)
 
-def _is_users(state: Any) -> bool:
-    return not (state.func_id.func.__module__ or "").startswith(OWN)
+    def run_users(self, state: Any) -> bool:
+        """Returns whether it changed something."""
+        raise NotImplementedError
 
 
 @register_pass(mutates_CFG=False, analysis_only=True)
-class NamesHaveValues(_Pass):
+class NamesHaveValues(UserPass):
     """Every name has a value on every way to where it is used: a must-analysis over the control-flow graph."""
 
     _name = "burstline_names_have_values"
 
-    def run_pass(self, state: Any) -> bool:
-        if not _is_users(state):
-            return False
+    def run_users(self, state: Any) -> bool:
         blocks = state.func_ir.blocks
         graph = _graph(blocks)
         at_start: dict[int, set[str] | None] = {label: None for label in blocks}  # None: no way there seen yet
@@ -100,14 +104,12 @@ def _read_by(statement: Any) -> list[Any]:
 
 
 @register_pass(mutates_CFG=False, analysis_only=False)
-class SafeShifts(_Pass):
+class SafeShifts(UserPass):
     """`<<` and `>>` by anything but a small constant, which LLVM leaves undefined."""
 
     _name = "burstline_safe_shifts"
 
-    def run_pass(self, state: Any) -> bool:
-        if not _is_users(state):
-            return False
+    def run_users(self, state: Any) -> bool:
         changed = False
         for block in state.func_ir.blocks.values():
             for statement in block.body:
@@ -134,12 +136,12 @@ def _is_small(func_ir: Any, variable: Any) -> bool:
 
 
 @register_pass(mutates_CFG=False, analysis_only=True)
-class FieldsTakeValues(_Pass):
+class FieldsTakeValues(UserPass):
     """An assignment to a field converts nothing but numbers that fit: Numba would cut a fraction off silently."""
 
     _name = "burstline_fields_take_values"
 
-    def run_pass(self, state: Any) -> bool:
+    def run_users(self, state: Any) -> bool:
         for block in state.func_ir.blocks.values():
             for statement in block.find_insts(ir.SetAttr):
                 expected = state.calltypes[statement].args[1]

@@ -30,6 +30,7 @@ from numba.core.untyped_passes import (
     TranslateByteCode,
 )
 
+from burstline.native.math_raises import MathRaises
 from burstline.native.passes import FieldsTakeValues, NamesHaveValues, SafeShifts
 
 PASSES = (
@@ -38,6 +39,7 @@ PASSES = (
     IRProcessing,
     NamesHaveValues,
     SafeShifts,
+    MathRaises,
     GenericRewrites,
     RewriteDynamicRaises,
     ReconstructSSA,
