@@ -71,6 +71,7 @@ class LiveRun:
             dispatch=self.config.engine.dispatch,
             sink=format_for(out_file) if out_file else "",
             mbuf=native.MBUF,
+            tunnel_ports=self.config.parser.tunnel_ports,
         )
         self.report.dispatch = program.dispatch
         self.ports.start_eal()

@@ -12,6 +12,7 @@ from burstline.engine.tally import add_up, close_sink
 from burstline.engine.threads import Team, process_age
 from burstline.engine.worker import DRAIN_DIGESTS, FINISHED, TALLY, FileWorker
 from burstline.packet.burst import Burst
+from burstline.packet.machine import TunnelPorts
 from burstline.pipeline.pipeline import Pipeline
 from burstline.ports.capture_file import BUFFER, CHUNK_PACKETS, LIST, STRAND_MEMORY, VERDICTS, Chunk, OpenCapture
 from burstline.ports.capture_format import LINKTYPE_ETHERNET
@@ -39,12 +40,13 @@ class FileRun:
         workers: int = 1,
         cores: Sequence[int] = (),
         dispatch: str = "auto",
+        tunnel_ports: TunnelPorts = TunnelPorts(),
         duration: float | None = None,
         progress: Progress | None = None,
     ) -> None:
         self.pipeline, self.path, self.out = pipeline, path, out
         self.workers, self.cores, self.duration, self.progress = workers, cores, duration, progress
-        self.dispatch = dispatch
+        self.dispatch, self.tunnel_ports = dispatch, tunnel_ports
         self.report = Report(path, "compiled", workers)
         self._digests = [s for s in pipeline.state if isinstance(s, Digest)]
         self._draining = threading.Lock()
@@ -68,6 +70,7 @@ class FileRun:
                 dispatch=self.dispatch,
                 source="pcapng" if capture.block.get("is_pcapng") else "pcap",
                 sink=format_for(self.out) if self.out else "",
+                tunnel_ports=self.tunnel_ports,
             )
             self.report.dispatch = program.dispatch
             if not program.plan["writes"]:

@@ -8,6 +8,7 @@ from types import FunctionType
 from typing import Any
 
 from burstline.native.cache import code_of
+from burstline.packet.protocol import Protocol
 from burstline.pipeline.pipeline import Chain, Pipeline, reachable
 from burstline.pipeline.references import references
 from burstline.pipeline.stage import Stage
@@ -24,12 +25,19 @@ def fingerprint(pipeline: Pipeline) -> Iterator[Any]:
     for chain in chains:
         yield tuple(stage.name for stage in chain.stages)
         for stage in chain.stages:
-            for function in reachable(stage.function):
-                yield function.__qualname__, code_of(function.__code__), function.__defaults__
-                for name, value in references(function):
-                    yield name, _value(value, numbers, chains)
+            yield from _functions(stage.function, numbers, chains)
+    for protocol in pipeline.protocols:
+        yield protocol.name, repr(protocol.fields), protocol.table, protocol.key
+        yield from _functions(protocol.function, numbers, chains)
     for each in state:
         yield type(each).__name__, each.signature()
+
+
+def _functions(function: FunctionType, numbers: dict[int, int], chains: tuple[Chain, ...]) -> Iterator[Any]:
+    for each in reachable(function):
+        yield each.__qualname__, code_of(each.__code__), each.__defaults__
+        for name, value in references(each):
+            yield name, _value(value, numbers, chains)
 
 
 def _value(value: Any, numbers: dict[int, int], chains: tuple[Chain, ...]) -> Any:
@@ -39,6 +47,8 @@ def _value(value: Any, numbers: dict[int, int], chains: tuple[Chain, ...]) -> An
         return "chain", chains.index(value)
     if isinstance(value, _PLAIN):
         return type(value).__name__, value
+    if isinstance(value, Protocol):
+        return "protocol", value.name
     if isinstance(value, (FunctionType, Stage)):
         return "function", getattr(value, "__qualname__", "")
     return type(value).__name__, getattr(value, "__name__", "")
