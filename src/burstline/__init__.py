@@ -36,7 +36,8 @@ from burstline.state.prefix_map import PrefixMap, PrefixSet
 from burstline.state.record import Record
 
 __all__ = [
-    "CONSUME", "DROP", "PASS", "BurstlineError", "Chain", "Counter", "Digest", "FlowTable", "Header", "Pipeline", "PrefixMap",
-    "PrefixSet", "Protocol", "Record", "Stage", "UsageError", "Verdict", "bits", "boolean", "bytes_", "cold", "drop", "f32", "f64", "i8",
-    "i16", "i32", "i64", "ip", "ipv4", "ipv6", "mac", "mac_text", "protocol", "send", "stage", "u8", "u16", "u32", "u64",
+    "CONSUME", "DROP", "PASS", "BurstlineError", "Chain", "Counter", "Digest", "FlowTable", "Header", "Pipeline",
+    "PrefixMap", "PrefixSet", "Protocol", "Record", "Stage", "UsageError", "Verdict", "bits", "boolean", "bytes_",
+    "cold", "drop", "f32", "f64", "i16", "i32", "i64", "i8", "ip", "ipv4", "ipv6", "mac", "mac_text", "protocol",
+    "send", "stage", "u16", "u32", "u64", "u8",
 ]  # fmt: skip
