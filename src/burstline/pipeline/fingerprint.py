@@ -42,7 +42,7 @@ def _functions(function: FunctionType, numbers: dict[int, int], chains: tuple[Ch
 
 def _value(value: Any, numbers: dict[int, int], chains: tuple[Chain, ...]) -> Any:
     if isinstance(value, State):
-        return "state", numbers[id(value)]
+        return "state", numbers.get(id(value), -1)  # a protocol may name another, and is refused
     if isinstance(value, Chain):
         return "chain", chains.index(value)
     if isinstance(value, _PLAIN):
