@@ -68,6 +68,9 @@ class Parser:
         if len(parts) > 2 or any(types.unliteral(t) != i64 for t in parts):  # type: ignore[attr-defined]
             source = Source(protocol.function)
             raise source.error(
-                protocol.name, source.find(ast.Return, {""}), f"a protocol does not return {described(str(said))}", RETURNS
+                protocol.name,
+                source.find(ast.Return, {""}),
+                f"a protocol does not return {described(str(said))}",
+                RETURNS,
             )
         return compiled
