@@ -37,6 +37,8 @@ class Program:
         self.dispatch: str = about["dispatch"]
         self.dispatch_why: str = about["dispatch_why"]
         self.stage_sizes: dict[str, int] = about["stage_sizes"]
+        self.hops: list[tuple[str, str, str]] = about["hops"]
+        self.edges: list[tuple[int, int, str, str]] = about["edges"]
 
 
 class Instance:
@@ -133,4 +135,4 @@ def plan_of(plan: Mapping[str, Any]) -> Plan:
 
         loop, context = port_loop(needs, machine, burst_at, dict(plan["mbuf"]), plan["sink"]), PortWorker.layout
     entry = f"burstline_work_{plan['mode']}"
-    return Plan(burst, loop, context, entry, ENGINE_REASONS, needs, machine, plan["dispatch"])
+    return Plan(burst, loop, context, entry, ENGINE_REASONS, needs, machine, plan["dispatch"], plan.get("edges", False))
