@@ -65,7 +65,7 @@ class PrefixMap(State):
 
     def __init__(self, routes: Mapping[str, int] | Iterable[tuple[str, int]] = ()) -> None:
         self._routes: dict[Network, int] = {}
-        self._keep: list[tuple[Region, ...]] = []
+        self._keep: list[tuple[Block | Region, ...]] = []
         for prefix, value in routes.items() if isinstance(routes, Mapping) else routes:
             self.add(prefix, value)
 
