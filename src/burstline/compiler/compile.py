@@ -8,7 +8,13 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
-from burstline.compiler import packet_type, protocol_type, regions, state_types  # noqa: F401  they teach Numba the types
+from burstline.compiler import (  # noqa: F401  they teach Numba the types
+    branch_type,
+    packet_type,
+    protocol_type,
+    regions,
+    state_types,
+)
 from burstline.compiler.chain import EdgeCounters, Hop, chain_ir
 from burstline.compiler.check import check_stage
 from burstline.compiler.kernels import kernel_ir
@@ -67,6 +73,7 @@ def build_module(pipeline: Pipeline, plan: Plan) -> tuple[llvm.ModuleRef, Code]:
     build = Build()
     Numbers.reasons = list(plan.reasons)
     Numbers.chains = list(pipeline.chains)
+    Numbers.branches = []
     ProtocolNumbers.known = pipeline.protocols
     packet = PacketType(plan.burst)
     hops: list[list[Hop]] = []

@@ -193,6 +193,17 @@ def _header(context: Any, builder: Any, kind: HeaderType, columns: _Columns) -> 
     return _view(context, builder, kind, columns, here, builder.add(data, offset))
 
 
+def has_header(context: Any, builder: Any, packet: PacketType, value: Any, name: str) -> Any:
+    """Whether a header is there: one bit."""
+    proxy = cgutils.create_struct_proxy(packet)(context, builder, value)
+    columns = _Columns(builder, packet, proxy.burst, proxy.index)
+    if name in EXTENSION_PROTO:
+        kind = HeaderType(HEADER[name], packet.burst, packet.level)
+        view = _header(context, builder, kind, columns)
+        return cgutils.create_struct_proxy(kind)(context, builder, view).here
+    return columns.has(PRESENT[name])
+
+
 def _view(context: Any, builder: Any, kind: HeaderType, columns: _Columns, here: Any, address: Any) -> Any:
     view = cgutils.create_struct_proxy(kind)(context, builder)
     view.here = here

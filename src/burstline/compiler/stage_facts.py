@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 
 from burstline.compiler.errors import Source
 from burstline.packet.fields import HEADER, Header
-from burstline.pipeline.pipeline import Chain, reachable
+from burstline.pipeline.branch import Branch
+from burstline.pipeline.chain import Chain
+from burstline.pipeline.pipeline import reachable
 from burstline.pipeline.references import references
 from burstline.pipeline.stage import Stage
 from burstline.pipeline.verdict import CONSUMED, DROPPED, NEXT, SENT, Verdict, drop, send
@@ -112,6 +114,9 @@ def _value(
         yield from parts(node.values)
     elif isinstance(node, (ast.Name, ast.Attribute)) and ast.unparse(node) in names:
         yield _constant(names[ast.unparse(node)], stage, ast.unparse(node))
+    elif isinstance(node, ast.Subscript) and isinstance(branch := names.get(ast.unparse(node.value)), Branch):
+        for way in branch.targets:
+            yield _constant(way, stage, ast.unparse(node))
     elif isinstance(node, ast.Name) and (values := _assigned(tree, node.id)):
         if node.id not in followed:
             yield from parts(values, followed | {node.id})
@@ -216,8 +221,12 @@ class _Accesses(ast.NodeVisitor):
             _add(self.facts.reads, meaning.name)
 
     def visit_Subscript(self, node: ast.Subscript) -> None:
-        if isinstance(self.space.get(ast.unparse(node.value)), FlowTable) and self._meaning(node.slice) == "packet":
+        owner = self.space.get(ast.unparse(node.value))
+        if isinstance(owner, FlowTable) and self._meaning(node.slice) == "packet":
             _add(self.facts.reads, "flow key")
+        if isinstance(owner, Branch) and owner.by_header:
+            for header in owner.ways:
+                _add(self.facts.reads, str(header))
         self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> None:

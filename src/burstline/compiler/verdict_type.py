@@ -11,7 +11,8 @@ from numba.core.typing.templates import AbstractTemplate, builtin_registry, sign
 from numba.extending import models, register_model, typeof_impl
 
 from burstline.native.memory import I64, LOWERED
-from burstline.pipeline.pipeline import Chain
+from burstline.pipeline.branch import Branch, Way
+from burstline.pipeline.chain import Chain
 from burstline.pipeline.verdict import CHAINED, DROPPED, KIND_BITS, NEXT, SENT, Verdict, drop, send
 
 
@@ -20,12 +21,19 @@ class Numbers:
 
     reasons: ClassVar[list[str]] = []
     chains: ClassVar[list[Chain]] = []
+    branches: ClassVar[list[Branch]] = []
 
     @classmethod
     def reason(cls, name: str) -> int:
         if name not in cls.reasons:
             cls.reasons.append(name)
         return cls.reasons.index(name)
+
+    @classmethod
+    def branch(cls, branch: Branch) -> int:
+        if branch not in cls.branches:
+            cls.branches.append(branch)
+        return cls.branches.index(branch)
 
 
 class VerdictType(types.Type):
@@ -51,10 +59,16 @@ typeof_impl.register(Chain)(lambda value, context: VERDICT)
 
 @lower_constant(VerdictType)
 def _constant(context: Any, builder: Any, kind: Any, value: Any) -> Any:
+    return verdict_constant(value)
+
+
+def verdict_constant(value: Way) -> Any:
+    """The number that a chain or a verdict is."""
     if isinstance(value, Chain):
         return I64(CHAINED | Numbers.chains.index(value) << KIND_BITS)
-    argument = Numbers.reason(value.argument) if isinstance(value.argument, str) else value.argument
-    return I64(value.kind | argument << KIND_BITS)
+    if isinstance(value.argument, str):
+        return I64(value.kind | Numbers.reason(value.argument) << KIND_BITS)
+    return I64(value.kind | (value.argument & 0xFFFF) << KIND_BITS)  # a port's number, as `send` has it
 
 
 @lower_cast(types.none, VerdictType)

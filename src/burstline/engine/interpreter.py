@@ -15,7 +15,8 @@ from burstline.engine.worker import SINK_FAILED
 from burstline.errors import BurstlineError
 from burstline.packet.machine import USUAL_PORTS, Machine, TunnelPorts
 from burstline.packet.packet import Packet
-from burstline.pipeline.pipeline import Chain, Pipeline
+from burstline.pipeline.chain import Chain
+from burstline.pipeline.pipeline import Pipeline
 from burstline.pipeline.verdict import CONSUMED, DROPPED, NEXT, SENT, Verdict
 from burstline.ports.capture_reader import CapturedPacket, read_capture
 from burstline.ports.capture_writer import CaptureWriter, create_capture

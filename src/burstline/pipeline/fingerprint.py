@@ -9,7 +9,9 @@ from typing import Any
 
 from burstline.native.cache import code_of
 from burstline.packet.protocol import Protocol
-from burstline.pipeline.pipeline import Chain, Pipeline, reachable
+from burstline.pipeline.branch import Branch
+from burstline.pipeline.chain import Chain
+from burstline.pipeline.pipeline import Pipeline, reachable
 from burstline.pipeline.references import references
 from burstline.pipeline.stage import Stage
 from burstline.pipeline.verdict import Verdict
@@ -45,6 +47,9 @@ def _value(value: Any, numbers: dict[int, int], chains: tuple[Chain, ...]) -> An
         return "state", numbers.get(id(value), -1)  # a protocol may name another, and is refused
     if isinstance(value, Chain):
         return "chain", chains.index(value)
+    if isinstance(value, Branch):
+        ways = [(key, _value(way, numbers, chains)) for key, way in value.ways.items()]
+        return "branch", ways, _value(value.default, numbers, chains)
     if isinstance(value, _PLAIN):
         return type(value).__name__, value
     if isinstance(value, Protocol):

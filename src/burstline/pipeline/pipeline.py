@@ -1,4 +1,4 @@
-"""Pipelines and chains: pure data, a graph of stages that any engine can bind to cores, ports and memory."""
+"""Pipelines: pure data, a graph of stages that any engine can bind to cores, ports and memory."""
 
 from __future__ import annotations
 
@@ -9,27 +9,11 @@ from typing import Any
 from burstline.errors import UsageError, application_failed
 from burstline.packet.machine import MOST_PROTOCOLS
 from burstline.packet.protocol import Protocol
+from burstline.pipeline.branch import Branch
+from burstline.pipeline.chain import Chain
 from burstline.pipeline.references import references
 from burstline.pipeline.stage import Stage
 from burstline.state.base import State
-
-
-class Chain:
-    """Stages in a row. A stage hands a packet to another chain by returning it: `return dns`."""
-
-    def __init__(self, *stages: Stage, name: str | None = None) -> None:
-        for stage in stages:
-            if not isinstance(stage, Stage):
-                raise UsageError(
-                    f"{stage!r} is not a stage", "put @bl.stage above the function and pass the function itself"
-                )
-        if not stages:
-            raise UsageError("a chain needs at least one stage", "bl.Chain(first, second)")
-        self.stages = stages
-        self.name = name or stages[0].name
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(s.name for s in self.stages)})"
 
 
 class Pipeline(Chain):
@@ -137,9 +121,19 @@ def reachable(function: FunctionType) -> list[FunctionType]:
     return found
 
 
+def branches(stage: Stage) -> list[Branch]:
+    """The branches that a stage names, in order of appearance."""
+    found: list[Branch] = []
+    for function in reachable(stage.function):
+        found += [v for _, v in references(function) if isinstance(v, Branch) and v not in found]
+    return found
+
+
 def targets(stage: Stage) -> list[Chain]:
-    """The chains that a stage names."""
+    """The chains that a stage names, and those that its branches lead to."""
     found: list[Chain] = []
     for function in reachable(stage.function):
-        found += [v for _, v in references(function) if isinstance(v, Chain) and v not in found]
+        for _, value in references(function):
+            ways = value.targets if isinstance(value, Branch) else (value,)
+            found += [way for way in ways if isinstance(way, Chain) and way not in found]
     return found
