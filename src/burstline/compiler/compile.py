@@ -11,11 +11,12 @@ import llvmlite.binding as llvm
 from burstline.compiler import packet_type, state_types  # noqa: F401  they teach Numba the types
 from burstline.compiler.chain import Dispatch, Hop, chain_ir
 from burstline.compiler.check import check_stage
+from burstline.compiler.content import content
 from burstline.compiler.kernels import kernel_ir
 from burstline.compiler.packet_type import PacketType
 from burstline.compiler.proof import refuse_forbidden
 from burstline.compiler.translate import explained
-from burstline.compiler.verdict_type import VERDICT, Numbers
+from burstline.compiler.verdict_type import VERDICT, Numbers, with_numbers
 from burstline.native.build import Build, undefined, wrapper_ir
 from burstline.native.host import target_machine
 from burstline.native.struct import Layout
@@ -55,9 +56,20 @@ class Code:
         return {k: v for k, v in asdict(self).items() if k != "object"}
 
 
-def build_module(pipeline: Pipeline, plan: Plan) -> tuple[llvm.ModuleRef, Code]:
-    """The optimised LLVM module of a pipeline. Raises `CompileError` for what cannot be compiled."""
-    build = Build()
+@dataclass
+class Parts:
+    """A pipeline in LLVM IR, not linked yet."""
+
+    build: Build
+    glue: str  # the chain, the kernels that stages call by name, the way in
+    inline: list[str]  # symbols of what is to be inlined whatever its size
+    made: dict[Stage, set[str]]  # the IR that was made for each stage
+    code: Code
+
+
+def lower_pipeline(pipeline: Pipeline, plan: Plan) -> Parts:
+    """Everything but linking. Raises `CompileError` for what cannot be compiled."""
+    build = Build(identify=lambda function: content(function, pipeline))
     Numbers.reasons = list(plan.reasons)
     Numbers.chains = list(pipeline.chains)
     packet = PacketType(plan.burst)
@@ -68,18 +80,24 @@ def build_module(pipeline: Pipeline, plan: Plan) -> tuple[llvm.ModuleRef, Code]:
     for chain in pipeline.chains:
         hops.append([])
         for stage in chain.stages:
-            before = set(build.modules)
             hops[-1].append(_hop(build, stage, packet, pipeline))
-            made.setdefault(stage, {build.modules[name] for name in build.modules.keys() - before})
+            made[stage] = build.texts(stage.function, (packet,), VERDICT)
             sizes[stage.name] = build.modules[hops[-1][-1].body.symbol].count("\n  ")
             total += sizes[stage.name]
     bodies = [hop.body.symbol for chain in hops for hop in chain]
     dispatch, why = _dispatch(plan.dispatch, total)
     loop = build.compile(plan.loop, [StructRefType(plan.context)])  # type: ignore[arg-type]
     glue = chain_ir(hops, dispatch) + kernel_ir(build, pipeline.state) + wrapper_ir(plan.entry, loop, inline=False)
-    module = build.link(glue, [plan.entry], inline=bodies)
-    refuse_forbidden(undefined(module), made)
-    return module, Code(b"", plan.entry, list(Numbers.reasons), dispatch, why, sizes)
+    build.modules = {name: with_numbers(text) for name, text in build.modules.items()}
+    return Parts(build, glue, bodies, made, Code(b"", plan.entry, list(Numbers.reasons), dispatch, why, sizes))
+
+
+def build_module(pipeline: Pipeline, plan: Plan) -> tuple[llvm.ModuleRef, Code]:
+    """The optimised LLVM module of a pipeline. Raises `CompileError` for what cannot be compiled."""
+    parts = lower_pipeline(pipeline, plan)
+    module = parts.build.link(parts.glue, [plan.entry], inline=parts.inline)
+    refuse_forbidden(undefined(module), parts.made)
+    return module, parts.code
 
 
 def compile_pipeline(pipeline: Pipeline, plan: Plan) -> Code:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from types import CodeType, FunctionType
 from typing import Any
@@ -61,7 +61,6 @@ class Callee:
 
     def __init__(self, function: FunctionType, build: Build) -> None:
         self.function = function
-        compiled: dict[tuple[types.Type, ...], Compiled] = {}
         callee = self
 
         class Template(AbstractTemplate):  # type: ignore[misc]
@@ -79,14 +78,13 @@ class Callee:
                     else self.context.resolve_value_type(parameter.default)
                     for name, parameter in form.parameters.items()
                 ]
-                compiled[tuple(given)] = build.compile(function, given)
-                return signature(compiled[tuple(given)].returns, *given).replace(pysig=form)
+                return signature(build.compile(function, given).returns, *given).replace(pysig=form)
 
         self.template = Template
 
         @lower_builtin(callee, types.VarArg(types.Any))  # type: ignore[attr-defined]
         def call(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            target = compiled[sig.args]
+            target = build.compile(function, sig.args)
             declared = context.declare_function(builder.module, target.descriptor)
             status, result = context.call_conv.call_function(builder, declared, sig.return_type, sig.args, args)
             with cgutils.if_unlikely(builder, status.is_error):
@@ -99,14 +97,32 @@ def _(value: Callee, context: Any) -> types.Type:
     return types.Function(value.template)
 
 
+@dataclass(frozen=True)
+class Lowered:
+    """A compiled function with the IR of itself and of everything that it calls, by symbol."""
+
+    compiled: Compiled
+    texts: dict[str, str]
+
+
+KEPT = 2048  # functions that the process remembers: a pipeline has some fifty
+_remembered: dict[Any, Lowered] = {}
+
+
 @dataclass
 class Build:
-    """Everything that goes into one object."""
+    """Everything that goes into one object.
+
+    With `identify`, the process remembers what it lowered: a function for which that gives the same as for an earlier
+    one, called with the same types, is neither typed nor lowered again. Only one thread may compile at a time.
+    """
 
     overrides: dict[Any, Any] = field(default_factory=dict)  # globals that mean something else in compiled code
     modules: dict[str, str] = field(default_factory=dict)  # IR text by symbol
-    _done: dict[tuple[Any, ...], Compiled] = field(default_factory=dict)
+    identify: Callable[[FunctionType], Hashable] | None = None
+    _done: dict[tuple[Any, ...], Lowered] = field(default_factory=dict)
     _callees: dict[FunctionType, Callee] = field(default_factory=dict)
+    _within: list[dict[str, str]] = field(default_factory=list)  # what the functions being compiled have called so far
 
     def compile(
         self, function: FunctionType, arguments: Sequence[types.Type], returns: types.Type | None = None
@@ -114,15 +130,42 @@ class Build:
         """Type and lower one function, and whatever Python functions it calls."""
         key = (function, tuple(arguments), returns)
         if key not in self._done:
-            try:
-                descriptor, result, texts = lower(self._prepared(function), tuple(arguments), returns)
-            except Failure:
-                raise
-            except Exception as error:
-                raise Failure(function, error) from error
-            self.modules.update(texts)
-            self._done[key] = Compiled(descriptor.llvm_func_name, result, tuple(arguments), descriptor)
-        return self._done[key]
+            self._done[key] = self._found(function, tuple(arguments), returns)
+        texts = self._done[key].texts
+        self.modules.update(texts)
+        if self._within:
+            self._within[-1].update(texts)
+        return self._done[key].compiled
+
+    def texts(self, function: FunctionType, arguments: Sequence[types.Type], returns: types.Type | None) -> set[str]:
+        """The IR of a function that was compiled, and of all that it calls."""
+        return set(self._done[function, tuple(arguments), returns].texts.values())
+
+    def _found(self, function: FunctionType, arguments: tuple[types.Type, ...], returns: types.Type | None) -> Lowered:
+        if self.identify is None:
+            return self._lowered(function, arguments, returns)
+        key = (self.identify(function), arguments, returns)
+        found = _remembered.pop(key, None) or self._lowered(function, arguments, returns)
+        _remembered[key] = found  # the last one is the one used last
+        if len(_remembered) > KEPT:
+            del _remembered[next(iter(_remembered))]
+        return found
+
+    def _lowered(
+        self, function: FunctionType, arguments: tuple[types.Type, ...], returns: types.Type | None
+    ) -> Lowered:
+        texts: dict[str, str] = {}
+        self._within.append(texts)
+        try:
+            descriptor, result, own = lower(self._prepared(function), arguments, returns)
+        except Failure:
+            raise
+        except Exception as error:
+            raise Failure(function, error) from error
+        finally:
+            self._within.pop()
+        texts.update(own)
+        return Lowered(Compiled(descriptor.llvm_func_name, result, arguments, descriptor), texts)
 
     def _prepared(self, function: FunctionType) -> FunctionType:
         """The same code, with Python functions among its globals and free variables wrapped to be compiled too."""
