@@ -30,7 +30,7 @@ class Numbers:
         return cls.reasons.index(name)
 
 
-_REASON = re.compile(r'ptrtoint \(ptr @"?burstline\.reason\.([0-9a-f]*)"? to i64\)')
+_REASON = re.compile(r'ptrtoint \((?:ptr|i8\*) @"?burstline\.reason\.([0-9a-f]*)"? to i64\)')
 
 
 def _dropped(builder: Any, reason: str) -> Any:

@@ -8,7 +8,8 @@ from typing import Any
 from burstline.compiler.burst_type import burst_address
 from burstline.engine.account_kernel import count_consumed, count_drop, count_out
 from burstline.engine.stages_kernel import FAR, NEAR, enter, packet_parser, prefetch_entries, prefetch_slots
-from burstline.engine.worker import FINISHED, NO_SUCH_PORT, PAUSED, SEND_FAILED, PortQueue, PortWorker
+from burstline.engine.trampoline_kernel import CODE
+from burstline.engine.worker import FINISHED, NO_SUCH_PORT, PAUSED, SEND_FAILED, SWAPPED, PortQueue, PortWorker
 from burstline.native.memory import (
     cycles,
     external,
@@ -21,7 +22,7 @@ from burstline.native.memory import (
     store64,
     store_release,
 )
-from burstline.native.struct_type import reference
+from burstline.native.struct_type import address_of, reference
 from burstline.packet.burst import BurstColumns
 from burstline.packet.parser import LINK_ETHERNET
 from burstline.pipeline.needs import Needs
@@ -201,7 +202,10 @@ def port_loop(needs: Needs, burst_at: Any, mbuf_layout: Mapping[str, int], sink:
         burst = burst_at(worker.burst)
         if worker.clock_start == 0:
             worker.clock_start = cycles()
+        code = address_of(worker) + CODE
         while load_acquire(worker.stop) == 0:
+            if load_acquire(code) != worker.running:
+                return SWAPPED
             found = 0
             for number in range(worker.ports):
                 queue = queue_at(worker.queues + number * QUEUE_SIZE)
