@@ -1,4 +1,4 @@
-"""State across a swap: what of the old pipeline's state the new one's objects go on with."""
+"""What a swap does, and which state of the old pipeline the new one goes on with."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from burstline.errors import UsageError
 from burstline.pipeline.pipeline import Pipeline, reachable
 from burstline.pipeline.references import references
 from burstline.state.base import State
@@ -21,6 +22,22 @@ class Carried:
 
     kept: tuple[str, ...]
     begun_anew: tuple[str, ...]
+
+
+class NotRunning(UsageError):
+    """There is nothing to swap, yet or any more."""
+
+    def __init__(self) -> None:
+        super().__init__("the pipeline is not running", "swap it between the start and the end of its run")
+
+
+@dataclass(frozen=True)
+class Swap:
+    """What a swap did."""
+
+    carried: Carried
+    compile_seconds: float  # 0 when interpreted
+    switch_seconds: float  # from when the new code was there until all workers ran it
 
 
 def carry_over(old: Pipeline, new: Pipeline) -> Carried:

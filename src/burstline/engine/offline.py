@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from burstline.engine.carry import Swap
 from burstline.engine.program import prepare
 from burstline.engine.report import Report
 from burstline.engine.tally import add_up, close_sink
 from burstline.engine.threads import Team, process_age
-from burstline.engine.versions import Swap, Versions, swap
+from burstline.engine.versions import Versions, swap
 from burstline.engine.worker import DRAIN_DIGESTS, FINISHED, FileWorker
 from burstline.packet.burst import Burst
 from burstline.pipeline.pipeline import Pipeline
@@ -93,9 +94,14 @@ class FileRun:
         return self.swap(self.pipeline.replace(name, function))
 
     @property
-    def versions(self) -> Versions | None:
-        """While it runs."""
-        return self._versions if self._versions and self._versions.is_running else None
+    def is_running(self) -> bool:
+        """Whether there is something to swap."""
+        return self._versions is not None and self._versions.is_running
+
+    def rehearse(self) -> None:
+        """Get ready for a first swap while the pipeline runs: import what compiles, and lower what runs."""
+        if self._versions is not None:
+            self._versions.rehearse()
 
     def _process(self, versions: Versions, capture: OpenCapture, sink: CaptureSink | None) -> None:
         capture.block.set(stop=self._stop.address)

@@ -6,10 +6,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
-from burstline.engine.carry import Carried, carry_over
+from burstline.engine.carry import Carried, NotRunning, Swap, carry_over
 from burstline.engine.program import Instance, Program, rehearse
 from burstline.engine.report import Count, Report
 from burstline.engine.tally import add_drops
@@ -25,22 +24,6 @@ CODE = Worker.layout.offset("code")
 LOOK = 0.0002  # seconds between looks at how far the workers are
 _work = Kernel("burstline.engine.trampoline_kernel:work", int)
 _publish = Kernel("burstline.engine.trampoline_kernel:publish", int, int)
-
-
-class NotRunning(UsageError):
-    """There is nothing to swap, yet or any more."""
-
-    def __init__(self) -> None:
-        super().__init__("the pipeline is not running", "swap it between the start and the end of its run")
-
-
-@dataclass(frozen=True)
-class Swap:
-    """What a swap did."""
-
-    carried: Carried
-    compile_seconds: float
-    switch_seconds: float  # from when the new code was there until all workers ran it
 
 
 class Versions:

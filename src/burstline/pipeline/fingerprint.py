@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from types import FunctionType
 from typing import Any
@@ -24,19 +24,27 @@ def fingerprint(pipeline: Pipeline) -> Iterator[Any]:
     for chain in chains:
         yield tuple(stage.name for stage in chain.stages)
         for stage in chain.stages:
-            for function in reachable(stage.function):
-                yield function.__qualname__, code_of(function.__code__), function.__defaults__
-                for name, value in references(function):
-                    yield name, _value(value, numbers, chains)
+            yield from stage_fingerprint(stage, numbers, chains)
     for each in state:
         yield type(each).__name__, each.signature()
 
 
-def _value(value: Any, numbers: dict[int, int], chains: tuple[Chain, ...]) -> Any:
+def stage_fingerprint(
+    stage: Stage, numbers: Mapping[int, int] | None = None, chains: Sequence[Chain] | None = None
+) -> Iterator[Any]:
+    """The code of a stage's functions and every value that they name. State counts by its number in `numbers`, chains
+    by their places in `chains`; where these are not given, state by its kind and signature, chains by their names."""
+    for function in reachable(stage.function):
+        yield function.__qualname__, code_of(function.__code__), function.__defaults__
+        for name, value in references(function):
+            yield name, _value(value, numbers, chains)
+
+
+def _value(value: Any, numbers: Mapping[int, int] | None, chains: Sequence[Chain] | None) -> Any:
     if isinstance(value, State):
-        return "state", numbers[id(value)]
+        return ("state", numbers[id(value)]) if numbers else (type(value).__name__, value.signature())
     if isinstance(value, Chain):
-        return "chain", chains.index(value)
+        return "chain", chains.index(value) if chains else value.name
     if isinstance(value, _PLAIN):
         return type(value).__name__, value
     if isinstance(value, (FunctionType, Stage)):
