@@ -91,7 +91,7 @@ def _watch(app: Application, runner: _Runner, progress: ProgressLine, debug: boo
     from burstline.cli.main import report as show
     from burstline.engine.watch import Watch
 
-    def changed(line: str) -> None:
+    def said(line: str) -> None:
         progress.clear()
         print(f"burstline: {line}", file=sys.stderr, flush=True)
 
@@ -103,7 +103,7 @@ def _watch(app: Application, runner: _Runner, progress: ProgressLine, debug: boo
             internal(error, debug)
         print("burstline: the pipeline runs on as it was", file=sys.stderr, flush=True)
 
-    return Watch(app, runner, changed, failed, getattr(runner, "rehearse", lambda: None))
+    return Watch(app, runner, said, failed, getattr(runner, "rehearse", lambda: None))
 
 
 def _cores(text: str | None) -> tuple[int, ...] | None:

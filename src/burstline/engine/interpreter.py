@@ -113,7 +113,7 @@ class Interpreter:
             self.pipeline = pipeline
             self._digests = [s for s in pipeline.state if isinstance(s, Digest)]
             self._failed.clear()
-            self.report.swaps += 1
+            self.report.swaps.append(time.time())
         return Swap(carried, 0.0, time.perf_counter() - waiting)
 
     def begin(self) -> None:

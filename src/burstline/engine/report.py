@@ -29,7 +29,7 @@ class Report:
     seconds: float = 0.0  # of packet processing
     first_packet_seconds: float | None = None  # from the start of the process to the first packet processed
     dispatch: str = ""  # of the last pipeline
-    swaps: int = 0  # how often the pipeline was replaced while it ran
+    swaps: list[float] = field(default_factory=list)  # when all workers ran by a new pipeline: seconds since the epoch
     stopped: bool = False  # before the source came to its end
     warnings: list[str] = field(default_factory=list)
     ports: list[dict[str, Any]] = field(default_factory=list)
@@ -77,7 +77,7 @@ class Report:
         width = max(len(name) for name, _ in rows)
         lines = [f"{name:<{width}}  {c.packets:>15,} packets  {c.bytes:>19,} bytes" for name, c in rows]
         workers = f"{self.workers} worker{'s' if self.workers > 1 else ''}"
-        swapped = f", {self.swaps:,} swap{'s' if self.swaps > 1 else ''}" if self.swaps else ""
+        swapped = f", {len(self.swaps):,} swap{'s' if len(self.swaps) > 1 else ''}" if self.swaps else ""
         ended = ", stopped" if self.stopped else ""
         lines.append(
             f"{self.seconds:.3f} s, {in_units(self.rate, 'pps')}, "

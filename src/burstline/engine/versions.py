@@ -132,7 +132,7 @@ class Versions:
                 self._report.warnings += state.warnings()
         self.pipeline, self.program, self._instances = pipeline, program, instances
         self._report.dispatch = program.dispatch
-        self._report.swaps += 1
+        self._report.swaps.append(time.time())
 
     def _count(self, drops: dict[str, Count]) -> None:
         for instance in self._instances:

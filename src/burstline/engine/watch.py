@@ -32,19 +32,22 @@ class Swappable(Protocol):
 
 
 class Watch:
-    """A thread that looks at the application's files. `changed` gets a line about each swap, `failed` the error of an
-    application that cannot be loaded or compiled; the old pipeline then runs on."""
+    """A thread that looks at the application's files from when the run has begun and `prepare` is done.
+
+    `said` gets a line then, and about each swap; `failed` gets the error of an application that cannot be loaded or
+    compiled, with which the old pipeline runs on.
+    """
 
     def __init__(
         self,
         app: Application,
         run: Swappable,
-        changed: Callable[[str], None],
+        said: Callable[[str], None],
         failed: Callable[[Exception], None],
         prepare: Callable[[], None] = lambda: None,
     ) -> None:
         self._app, self._run = app, run
-        self._changed, self._failed, self._prepare = changed, failed, prepare
+        self._said, self._failed, self._prepare = said, failed, prepare
         self._over = threading.Event()
         self._seen = _stamps(app.files)
         self._thread = threading.Thread(target=self._watch, name="watch", daemon=True)
@@ -62,6 +65,7 @@ class Watch:
             if self._over.wait(PERIOD):
                 return
         self._prepare()
+        self._said(f"watching {', '.join(map(str, self._app.files))}")
         while not self._over.wait(PERIOD):
             if self._was_saved():
                 self._reload()
@@ -93,7 +97,7 @@ class Watch:
         except Exception as error:
             self._failed(error)
         else:
-            self._changed(described(old, new, done, time.perf_counter() - started))
+            self._said(described(old, new, done, time.perf_counter() - started))
         finally:
             for file, stamp in _stamps(self._app.files).items():
                 self._seen.setdefault(file, stamp)  # imported for the first time
