@@ -82,6 +82,7 @@ class FileRun:
 
     def stop(self) -> None:
         """End the run after the chunks that were read. Any thread may call it."""
+        self.report.stopped = True
         self._stop.set_i64(0, 1)
 
     def swap(self, pipeline: Pipeline) -> Swap:
@@ -141,7 +142,7 @@ class FileRun:
         self._versions = versions
         started = time.perf_counter()
         try:
-            self.report.stopped = team.run(self.stop, tick, self.duration, lambda: 0.1)
+            team.run(self.stop, tick, self.duration, lambda: 0.1)
         finally:
             self.report.seconds = time.perf_counter() - started
             add_up(self.report, contexts, versions.close())
