@@ -51,7 +51,8 @@ class Application:
         finally:
             self._modules |= {name for name in set(sys.modules) - before if self._is_own(name)} - {self.module_name}
             found = {Path(str(sys.modules[name].__file__)) for name in self._modules if name in sys.modules}
-            self.files = sorted(known | found)  # when it failed, also those where the mistake may be
+            # When it failed, those of before as well: the mistake may be there.
+            self.files = [self.file, *sorted((known | found) - {self.file})]
 
     @property
     def module_name(self) -> str:

@@ -16,6 +16,7 @@ from burstline.pipeline.pipeline import Pipeline
 
 PERIOD = 0.05  # seconds between two looks at the files
 QUIET = 0.01  # for so long a file must not have changed, so that it is not read while it is being written
+SETTLE = 0.2  # a run that ends sooner needs no preparation for a change
 Stamp = tuple[int, int, int] | None
 
 
@@ -64,8 +65,10 @@ class Watch:
         while not self._run.is_running:
             if self._over.wait(PERIOD):
                 return
+        if self._over.wait(SETTLE):
+            return
         self._prepare()
-        self._said(f"watching {', '.join(map(str, self._app.files))}")
+        self._said(f"watching {', '.join(file.name for file in self._app.files)}")
         while not self._over.wait(PERIOD):
             if self._was_saved():
                 self._reload()
