@@ -47,10 +47,11 @@ class Versions:
         self._prepare, self._report, self._stop = prepare, report, stop
         self._announce, self._settled = announce, settled
         self._one_swap, self._switching = threading.Lock(), threading.Lock()
-        self._draining = threading.RLock()
+        self._draining = threading.Lock()
         self._digests = _digests(pipeline)
         self._contexts: list[Block] = []
         self._workers: set[int] = set()  # their threads
+        self._drainer = 0  # the thread that is in handlers of digests
         self._drops: dict[str, Count] = {}  # of versions that are gone
         self._cores: Sequence[int] = ()
         self._symbols: Mapping[str, int] = {}
@@ -63,6 +64,7 @@ class Versions:
         self._contexts, self._symbols, self._cores = list(contexts), symbols, cores
         self._instances = self._linked(self.program)
         _work.load()
+        _publish.load()
         for context, instance in zip(self._contexts, self._instances, strict=True):
             context.set(code=instance.entry.address)
         self.is_running = True
@@ -76,7 +78,8 @@ class Versions:
         return _work(self._contexts[index].address)
 
     def ended(self, index: int) -> None:
-        """The worker will not work any more."""
+        """The worker, in whose thread this is called, will not work any more."""
+        self._workers.discard(threading.get_ident())
         self._contexts[index].set(running=ENDED)
 
     def swap(self, pipeline: Pipeline) -> Swap:
@@ -84,7 +87,7 @@ class Versions:
 
         What compiling raises is raised, and the old pipeline runs on. Any thread may call it but those of the run.
         """
-        if threading.get_ident() in self._workers:
+        if threading.get_ident() in {*self._workers, self._drainer}:  # workers may wait for what it is doing
             raise UsageError("a digest's handler cannot swap the pipeline", "let another thread do it")
         with self._one_swap, keep_off(self._cores):
             started = time.perf_counter()
@@ -142,7 +145,6 @@ class Versions:
         """Get ready for a first change: what compiles is imported, and knows the functions that run."""
         with keep_off(self._cores), suppress(Exception):  # no reason to tell anybody: only the change will take longer
             rehearse(self.program)
-            _publish.load()
 
     @property
     def digests(self) -> bool:
@@ -155,12 +157,14 @@ class Versions:
                 self._drain(self._digests)
 
     def _drain(self, digests: Sequence[Digest[Any]]) -> None:
+        self._drainer = threading.get_ident()
         for digest in digests:
             try:
                 digest.drain()
             except Exception as error:
                 self.failure = self.failure or error
                 self._stop()
+        self._drainer = 0
 
     def close(self) -> dict[str, Count]:
         """The workers are through, nothing can be swapped any more: what all versions dropped, by reason."""
