@@ -6,7 +6,7 @@ from typing import Any
 
 import burstline as bl
 from both_modes import stage_of
-from burstline.packet.fields import HEADERS, PACKET_FIELDS
+from burstline.packet.fields import HEADERS, OF_INNER, PACKET_FIELDS
 
 KINDS: dict[str, Any] = {"bool": bl.boolean, "ipv4": bl.ipv4, "ipv6": bl.ipv6, "int": bl.i64}
 ODD = {"is_fragment": bl.boolean}  # what is no number, of the packet's own fields
@@ -26,26 +26,30 @@ def fold(view):
 
 def fields() -> dict[str, Any]:
     """The record's fields: `header` for its presence, `header_field` for each field, and the packet's own."""
-    found: dict[str, Any] = {}
-    for header in HEADERS:
-        found[header.name] = bl.boolean
-        found |= {f"{header.name}_{f.name}": KINDS[f.kind] for f in header.fields}
-        if header.options:
-            found[f"{header.name}_options"] = bl.i64
-    return found | {f"pkt_{name}": ODD.get(name, bl.i64) for name in (*PACKET_FIELDS, "vlan_depth")}
+    found: dict[str, Any] = {"within": bl.boolean}
+    for level in ("", "within_"):
+        for header in HEADERS:
+            found[level + header.name] = bl.boolean
+            found |= {f"{level}{header.name}_{f.name}": KINDS[f.kind] for f in header.fields}
+            if header.options:
+                found[f"{level}{header.name}_options"] = bl.i64
+    own = {f"pkt_{name}": ODD.get(name, bl.i64) for name in PACKET_FIELDS}
+    return found | own | {f"within_pkt_{name}": ODD.get(name, bl.i64) for name in OF_INNER}
 
 
 def body(record: str) -> str:
     """Lines that read everything into the record of that name."""
-    lines = []
-    for header in HEADERS:
-        lines.append(f"{record}.{header.name} = bool(pkt.{header.name})")
-        lines += [f"{record}.{header.name}_{f.name} = pkt.{header.name}.{f.name}" for f in header.fields]
-        if header.options:
-            lines.append(f"{record}.{header.name}_options = fold(pkt.{header.name}.options)")
-    for name in (*PACKET_FIELDS, "vlan_depth"):
-        value = f"pkt.{name}"
-        lines.append(f"{record}.pkt_{name} = " + (f"fold({value})" if name == "payload" else value))
+    lines = [f"{record}.within = bool(pkt.inner)"]
+    for level, packet in (("", "pkt"), ("within_", "pkt.inner")):
+        for header in HEADERS:
+            view, to = f"{packet}.{header.name}", f"{record}.{level}{header.name}"
+            lines.append(f"{to} = bool({view})")
+            lines += [f"{to}_{f.name} = {view}.{f.name}" for f in header.fields]
+            if header.options:
+                lines.append(f"{to}_options = fold({view}.options)")
+        for name in OF_INNER if level else PACKET_FIELDS:
+            value = f"{packet}.{name}"
+            lines.append(f"{record}.{level}pkt_{name} = " + (f"fold({value})" if name == "payload" else value))
     return "".join(f"    {line}\n" for line in lines)
 
 

@@ -18,11 +18,12 @@ from both_modes import stage_of
 from burstline.compiler.burst_type import burst_address, burst_reference
 from burstline.compiler.compile import Plan, compile_pipeline
 from burstline.engine.program import Instance, Program, name_state
-from burstline.engine.stages_kernel import enter, packet_parser
+from burstline.engine.stages_kernel import burst_parser, enter
 from burstline.native.fieldtypes import i64
 from burstline.native.struct import Struct
 from burstline.packet.burst import Burst
 from burstline.packet.fields import HEADER_METHODS, HEADERS
+from burstline.packet.machine import Machine
 from burstline.packet.parser import LINK_ETHERNET, LINK_NULL, LINK_RAW, LINK_SLL, LINK_SLL2, LINK_UNKNOWN
 from burstline.pipeline.needs import needs_of
 from burstline.state.region import Block, Region
@@ -65,14 +66,15 @@ def compiled(pipeline: bl.Pipeline, burst: Burst) -> Instance:
     name_state(pipeline)
     needs = needs_of(pipeline)
     burst_at: Any = burst_reference(burst)
-    parse_packet: Any = packet_parser(needs)
+    machine = Machine(needs.tunnels)
+    parse_packets: Any = burst_parser(needs, machine, linked=True)
 
     def once(context: Context) -> int:
         burst = burst_at(context.burst)
-        parse_packet(burst, 0, burst.captured[0], burst.link[0])
+        parse_packets(burst, 0, 1, 0)
         return enter(burst_address(burst), 0)
 
-    code = compile_pipeline(pipeline, Plan(burst, once, Context.layout, "once", ("",)))
+    code = compile_pipeline(pipeline, Plan(burst, once, Context.layout, "once", ("",), needs, machine))
     return Instance(Program(pipeline, {}, code.object, code.about()))
 
 

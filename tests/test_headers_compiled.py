@@ -10,16 +10,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import burstline as bl
+import scapy_frames
 from both_modes import Both, pcap_of, run_both, stage_of
 from burstline.packet.fields import HEADER_METHODS, HEADERS, Field, Header
 from burstline.ports import capture_format as form
 from capture_files import pcap_header, record
 from every_field import Everything, reader
-from scapy_frames import ARP4, EXTENDED, ICMP4, ICMP6, TCP4, TCP_OPTIONS, UDP4
 from test_packet import FIXABLE
 from test_packet_views import EXPECTED
 
-FRAMES = [bytes(frame) for frame in (TCP4, TCP_OPTIONS, UDP4, ICMP4, ICMP6, EXTENDED, ARP4)]
+FRAMES = [bytes(f) for f in vars(scapy_frames).values() if isinstance(f, scapy_frames.Scapy)]
 LINKTYPES = (1, form.LINKTYPE_RAW, form.LINKTYPE_LINUX_SLL, form.LINKTYPE_LINUX_SLL2, form.LINKTYPE_NULL, 99)
 READ, SEEN = reader()
 reading = bl.Pipeline(READ)

@@ -201,6 +201,7 @@ def test_all_workers_go_over_at_the_same_packet_of_a_file(tmp_path: Path, worker
     stream, out = Stream(tmp_path), tmp_path / "out.pcap"
     run = FileRun(stamps[0], stream.path, str(out), workers=workers)
     with running(run, stream) as finish:
+        until(lambda: run.report.first_packet_seconds)
         for pipeline in stamps[1:]:
             before = out.stat().st_size if out.exists() else 0
             run.swap(pipeline)

@@ -24,6 +24,8 @@ from burstline.native.fieldtypes import (
     u64,
 )
 from burstline.packet.address import ip, mac, mac_text
+from burstline.packet.protocol import Bits as bits
+from burstline.packet.protocol import Header, Protocol, protocol
 from burstline.pipeline.pipeline import Chain, Pipeline
 from burstline.pipeline.stage import Stage, stage
 from burstline.pipeline.verdict import CONSUME, DROP, PASS, Verdict, drop, send
@@ -34,7 +36,7 @@ from burstline.state.prefix_map import PrefixMap, PrefixSet
 from burstline.state.record import Record
 
 __all__ = [
-    "CONSUME", "DROP", "PASS", "BurstlineError", "Chain", "Counter", "Digest", "FlowTable", "Pipeline", "PrefixMap",
-    "PrefixSet", "Record", "Stage", "UsageError", "Verdict", "boolean", "bytes_", "cold", "drop", "f32", "f64", "i8",
-    "i16", "i32", "i64", "ip", "ipv4", "ipv6", "mac", "mac_text", "send", "stage", "u8", "u16", "u32", "u64",
+    "CONSUME", "DROP", "PASS", "BurstlineError", "Chain", "Counter", "Digest", "FlowTable", "Header", "Pipeline", "PrefixMap",
+    "PrefixSet", "Protocol", "Record", "Stage", "UsageError", "Verdict", "bits", "boolean", "bytes_", "cold", "drop", "f32", "f64", "i8",
+    "i16", "i32", "i64", "ip", "ipv4", "ipv6", "mac", "mac_text", "protocol", "send", "stage", "u8", "u16", "u32", "u64",
 ]  # fmt: skip

@@ -24,7 +24,8 @@ from burstline.state.flow_table import RECORD_AT, FlowTable
 from burstline.state.prefix_map import PrefixMap
 
 NEEDS = {
-    "full_parse": "all headers are parsed",
+    "columns": "headers are parsed",
+    "inner": "and those in tunnels",
     "eth": "the Ethernet header is looked at",
     "keys": "flow keys and their hashes are made",
     "time": "time stamps are taken",
@@ -142,7 +143,7 @@ def lines(about: Mapping[str, Any]) -> Iterator[str]:
     """The graph for a terminal."""
     yield f"pipeline {about['pipeline']}"
     needs = [text for name, text in NEEDS.items() if about["needs"][name]]
-    if about["needs"]["full_parse"] or about["needs"]["keys"]:
+    if about["needs"]["columns"] or about["needs"]["keys"]:
         needs = [n for n in needs if n != NEEDS["eth"]]
     yield f"  of each packet: {'; '.join(needs) or 'nothing is looked at'}"
     yield f"  dispatch: {about['dispatch']} ({about['dispatch_why']})"

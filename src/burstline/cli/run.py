@@ -143,13 +143,13 @@ def _runner(pipeline: Pipeline, args: argparse.Namespace, config: Config, progre
     if out_is_port:
         raise UsageError("packets of a capture file can be written to a file, not sent on a port", "--out OUT.pcapng")
     if args.interpret:
-        return _FileInterpreter(pipeline, args.source[0], args.out, config.engine.duration, show)
+        return _FileInterpreter(pipeline, args.source[0], args.out, config, show)
     from burstline.engine.offline import FileRun
 
     engine = config.engine
     return FileRun(
         pipeline, args.source[0], args.out, workers=engine.workers, cores=engine.cores,
-        dispatch=engine.dispatch, duration=engine.duration, progress=show,
+        dispatch=engine.dispatch, tunnel_ports=config.parser.tunnel_ports, duration=engine.duration, progress=show,
     )  # fmt: skip
 
 
@@ -171,13 +171,13 @@ class _Runner(Protocol):
 
 class _FileInterpreter:
     def __init__(
-        self, pipeline: Pipeline, path: str, out: str | None, duration: float | None, progress: ProgressLine | None
+        self, pipeline: Pipeline, path: str, out: str | None, config: Config, progress: ProgressLine | None
     ) -> None:
         from burstline.engine.interpreter import Interpreter
 
-        self._interpreter = Interpreter(pipeline, path)
+        self._interpreter = Interpreter(pipeline, path, config.parser.tunnel_ports)
         self.report = self._interpreter.report
-        self._arguments = (path, out, duration, progress)
+        self._arguments = (path, out, config.engine.duration, progress)
 
     @property
     def pipeline(self) -> Pipeline:

@@ -11,27 +11,30 @@ from typing import Any
 from burstline.compiler.errors import CompileError, Source
 from burstline.compiler.names import BUILTINS, function_refused, is_constant, value_refused
 from burstline.compiler.rules import INTEGERS, TOO_LARGE, parameters_refused, refusal
-from burstline.packet.fields import HEADER, HEADER_METHODS, PACKET_FIELDS, PACKET_METHODS, Header
-from burstline.pipeline.pipeline import reachable
+from burstline.packet.fields import HEADER, HEADER_METHODS, LEVELS, OF_INNER, PACKET_FIELDS, PACKET_METHODS, Header
+from burstline.packet.protocol import Protocol
+from burstline.pipeline.pipeline import Chain, reachable
 from burstline.pipeline.references import constants, references
 from burstline.pipeline.stage import Stage
+from burstline.state.base import State
 
-PACKET_NAMES = (*HEADER, *PACKET_FIELDS, *PACKET_METHODS, "vlan_depth")
+PACKET_NAMES = (*HEADER, *LEVELS, *PACKET_FIELDS, *PACKET_METHODS)
+INNER_NAMES = (*HEADER, *OF_INNER)
 _UNKNOWN = object()
 
 
-def check_stage(stage: Stage) -> None:
+def check_stage(stage: Stage | Protocol) -> None:
     """Raise `CompileError` for what the stage language does not have: the first finding in the source."""
     functions = reachable(stage.function)
     for function in functions:
-        checker = _Checker(stage, Source(function), is_stage=function is stage.function)
+        checker = _Checker(stage, Source(function), is_stage=stage.function is function and isinstance(stage, Stage))
         checker.check()
         if checker.found:
             raise min(checker.found, key=lambda error: error.position)
     _refuse_recursion(stage, functions)
 
 
-def _refuse_recursion(stage: Stage, functions: list[FunctionType]) -> None:
+def _refuse_recursion(stage: Stage | Protocol, functions: list[FunctionType]) -> None:
     calls = {f: [v for _, v in references(f) if isinstance(v, FunctionType) and v in functions] for f in functions}
     for function in functions:
         reached, waiting = set[FunctionType](), list(calls[function])
@@ -49,7 +52,7 @@ def _refuse_recursion(stage: Stage, functions: list[FunctionType]) -> None:
 
 
 class _Checker:
-    def __init__(self, stage: Stage, source: Source, is_stage: bool) -> None:
+    def __init__(self, stage: Stage | Protocol, source: Source, is_stage: bool) -> None:
         self.stage, self.source = stage, source
         self.space = dict(references(source.function))
         self.found: list[CompileError] = []
@@ -62,7 +65,10 @@ class _Checker:
     def check(self) -> None:
         tree = self.source.tree
         for name, value in self.space.items():
-            if said := value_refused(name, value):
+            if isinstance(self.stage, Protocol) and isinstance(value, (State, Chain, Protocol)):
+                where = self.source.find(ast.Attribute if "." in name else ast.Name, {name})
+                self.fail(where, f"a protocol looks at its bytes alone, not at `{name}`", "use it in a stage")
+            elif said := value_refused(name, value):
                 self.fail(self.source.find(ast.Attribute if "." in name else ast.Name, {name}), *said)
         for value, position in constants(self.source.function):
             if type(value) is int and value not in INTEGERS:
@@ -101,7 +107,9 @@ class _Checker:
         if isinstance(node, ast.Name):
             value = self.names.get(node.id, _UNKNOWN)
             return self._meaning(value, depth + 1) if isinstance(value, ast.AST) and depth < 9 else value
-        if isinstance(node, ast.Attribute) and self._meaning(node.value, depth + 1) == "packet":
+        if isinstance(node, ast.Attribute) and (owner := self._meaning(node.value, depth + 1)) in ("packet", "inner"):
+            if owner == "packet" and node.attr in LEVELS:
+                return "packet" if node.attr == "outer" else "inner"
             return HEADER.get(node.attr, _UNKNOWN)
         return _UNKNOWN
 
@@ -120,9 +128,11 @@ class _Checker:
             self.fail(node, f"the module {module.__name__} has no {node.attr!r}", suggest(node.attr, names))
         owner = self._meaning(node.value)
         stored = isinstance(node.ctx, ast.Store)
-        if owner == "packet":
-            if node.attr not in PACKET_NAMES:
-                self.fail(node, f"a packet has no {node.attr!r}", suggest(node.attr, PACKET_NAMES))
+        if owner in ("packet", "inner"):
+            names = PACKET_NAMES if owner == "packet" else INNER_NAMES
+            if node.attr not in names:
+                what = "a packet" if owner == "packet" else "an inner packet"
+                self.fail(node, f"{what} has no {node.attr!r}", suggest(node.attr, names))
             elif stored:
                 self.fail(node, f"`pkt.{node.attr}` cannot be assigned to", "assign to the fields of a header")
         elif isinstance(owner, Header):

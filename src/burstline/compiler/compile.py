@@ -8,13 +8,15 @@ from typing import Any, Literal
 
 import llvmlite.binding as llvm
 
-from burstline.compiler import packet_type, state_types  # noqa: F401  they teach Numba the types
+from burstline.compiler import packet_type, protocol_type, state_types  # noqa: F401  they teach Numba the types
 from burstline.compiler.chain import Dispatch, Hop, chain_ir
 from burstline.compiler.check import check_stage
 from burstline.compiler.content import content
 from burstline.compiler.kernels import kernel_ir
 from burstline.compiler.packet_type import PacketType
+from burstline.compiler.parser import Parser
 from burstline.compiler.proof import refuse_forbidden
+from burstline.compiler.protocol_type import ProtocolNumbers
 from burstline.compiler.translate import explained
 from burstline.compiler.verdict_type import VERDICT, Numbers, with_numbers
 from burstline.native.build import Build, undefined, wrapper_ir
@@ -22,6 +24,8 @@ from burstline.native.host import target_machine
 from burstline.native.struct import Layout
 from burstline.native.struct_type import StructRefType
 from burstline.packet.burst import Burst
+from burstline.packet.machine import Machine
+from burstline.pipeline.needs import Needs
 from burstline.pipeline.pipeline import Pipeline
 from burstline.pipeline.stage import Stage
 
@@ -37,6 +41,8 @@ class Plan:
     context: Layout  # of that context
     entry: str  # what the loop is called in the object
     reasons: tuple[str, ...]  # drop reasons of the engine's own; number 0 is the stage's that said DROP
+    needs: Needs  # of each packet
+    machine: Machine  # the parser
     dispatch: Dispatch = "auto"
 
 
@@ -72,6 +78,7 @@ def lower_pipeline(pipeline: Pipeline, plan: Plan) -> Parts:
     build = Build(identify=lambda function: content(function, pipeline))
     Numbers.reasons = list(plan.reasons)
     Numbers.chains = list(pipeline.chains)
+    ProtocolNumbers.known = pipeline.protocols
     packet = PacketType(plan.burst)
     hops: list[list[Hop]] = []
     sizes: dict[str, int] = {}
@@ -87,9 +94,12 @@ def lower_pipeline(pipeline: Pipeline, plan: Plan) -> Parts:
     bodies = [hop.body.symbol for chain in hops for hop in chain]
     dispatch, why = _dispatch(plan.dispatch, total)
     loop = build.compile(plan.loop, [StructRefType(plan.context)])  # type: ignore[arg-type]
-    glue = chain_ir(hops, dispatch) + kernel_ir(build, pipeline.state) + wrapper_ir(plan.entry, loop, inline=False)
+    parser = Parser(build, pipeline, plan.machine, plan.needs, plan.burst)
+    glue = chain_ir(hops, dispatch) + parser.ir(dispatch) + kernel_ir(build, pipeline.state)
+    glue += wrapper_ir(plan.entry, loop, inline=False)
     build.modules = {name: with_numbers(text) for name, text in build.modules.items()}
-    return Parts(build, glue, bodies, made, Code(b"", plan.entry, list(Numbers.reasons), dispatch, why, sizes))
+    code = Code(b"", plan.entry, list(Numbers.reasons), dispatch, why, sizes)
+    return Parts(build, glue, [*bodies, *parser.bodies], made, code)
 
 
 def build_module(pipeline: Pipeline, plan: Plan) -> tuple[llvm.ModuleRef, Code]:

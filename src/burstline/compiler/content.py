@@ -9,6 +9,7 @@ from typing import Any
 
 from burstline.native.cache import code_of
 from burstline.native.memory import LOWERED
+from burstline.packet.protocol import Protocol
 from burstline.pipeline.pipeline import Chain, Pipeline
 from burstline.pipeline.references import references
 from burstline.pipeline.verdict import Verdict
@@ -33,8 +34,8 @@ class Same:
 def content(function: FunctionType, pipeline: Pipeline) -> tuple[str, tuple[Same, ...]]:
     """A digest of the function's code, of what it names, and of the functions that it calls, and they call.
 
-    State counts by its symbol and signature, a chain by its number, plain values by what they are, and anything else
-    as the very object.
+    State counts by its symbol and signature, a chain and a protocol by their numbers, plain values by what they are,
+    and anything else as the very object.
     """
     digest = hashlib.blake2b(digest_size=20)
     seen: list[FunctionType] = []
@@ -57,6 +58,8 @@ def content(function: FunctionType, pipeline: Pipeline) -> tuple[str, tuple[Same
             add(("state", type(value).__name__, value.symbol, value.signature()))
         elif isinstance(value, Chain) and value in pipeline.chains:
             add(("chain", pipeline.chains.index(value)))
+        elif isinstance(value, Protocol) and value in pipeline.protocols:
+            add(("protocol", pipeline.protocols.index(value), value.name, value.fields))
         elif type(value) is tuple:
             add(("tuple", len(value)))
             for each in value:

@@ -14,6 +14,7 @@ from burstline.compiler.words import LANGUAGE, NODES, OPERATORS, RETURNS, USAGE,
 from burstline.native.build import Failure, WrongCall
 from burstline.native.passes import Refused
 from burstline.packet.fields import HEADER
+from burstline.packet.protocol import Protocol
 from burstline.pipeline.pipeline import Pipeline
 from burstline.pipeline.stage import Stage
 
@@ -32,7 +33,7 @@ Finding = tuple[ast.AST | int | None, str, str]  # where, what, what to write in
 
 
 @contextmanager
-def explained(stage: Stage, pipeline: Pipeline) -> Iterator[None]:
+def explained(stage: Stage | Protocol, pipeline: Pipeline) -> Iterator[None]:
     """Failures of the compiler's, raised as `CompileError`."""
     try:
         yield

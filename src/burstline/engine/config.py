@@ -30,6 +30,7 @@ from burstline.engine.schema import (
     text,
 )
 from burstline.errors import UsageError
+from burstline.packet.machine import TunnelPorts
 
 FILE_NAME = "burstline.toml"
 MAX_BURST = 256
@@ -102,6 +103,29 @@ class Pools:
         return None
 
 
+_PORTS = many(integer(1, 65535), "a list of different UDP ports, such as [4789, 8472]", distinct=True)
+
+
+@dataclass(frozen=True)
+class Parser:
+    """`[parser]`: the UDP ports that tunnels are found at, as destination or source; an empty list for none."""
+
+    vxlan: tuple[int, ...] = key(TunnelPorts().vxlan, _PORTS)
+    geneve: tuple[int, ...] = key(TunnelPorts().geneve, _PORTS)
+    gtpu: tuple[int, ...] = key(TunnelPorts().gtpu, _PORTS)
+
+    @property
+    def tunnel_ports(self) -> TunnelPorts:
+        return TunnelPorts(self.vxlan, self.geneve, self.gtpu)
+
+    def conflict(self) -> Conflict | None:
+        for name, other in (("geneve", "vxlan"), ("gtpu", "vxlan"), ("gtpu", "geneve")):
+            both = sorted({*getattr(self, name)} & {*getattr(self, other)})
+            if both:
+                return Conflict(name, f"and {other} both have port {both[0]}", "give each port to one of them")
+        return None
+
+
 @dataclass(frozen=True)
 class Numa:
     """`[numa]`: whether workers and buffers are placed on the node of their port, or all on one `node`."""
@@ -122,6 +146,7 @@ class Config:
     engine: Engine = section(Engine)
     dpdk: Dpdk = section(Dpdk)
     ports: tuple[Port, ...] = sections(Port)
+    parser: Parser = section(Parser)
     offloads: Offloads = section(Offloads)
     pools: Pools = section(Pools)
     numa: Numa = section(Numa)

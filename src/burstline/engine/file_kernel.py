@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from burstline.engine.stages_kernel import packet_parser, share_out, stage_runner
+from burstline.engine.stages_kernel import burst_parser, share_out, stage_runner
 from burstline.engine.trampoline_kernel import CODE
 from burstline.engine.worker import DRAIN_DIGESTS, FINISHED, PAUSED, SWAPPED, FileWorker
 from burstline.native.memory import external, fetch_add, load32, load_acquire, store_release
-from burstline.native.struct_type import address_of, reference
+from burstline.native.struct_type import reference, struct_address
 from burstline.packet.burst import BurstColumns
+from burstline.packet.machine import Machine
 from burstline.pipeline.needs import Needs
 from burstline.pipeline.verdict import CONSUMED, DROPPED, KIND_MASK
 from burstline.ports.capture_file import LIST, VERDICTS, Capture, Chunk
@@ -48,7 +49,10 @@ def is_over(worker: FileWorker, number: int) -> bool:
     Which chunk is the first of these is decided by the worker whose turn it is to read, before it reads it. So every
     chunk is parsed, and run by all workers, by the same code.
     """
-    return number >= load_acquire(worker.capture + SWITCH) and load_acquire(address_of(worker) + CODE) != worker.running
+    return (
+        number >= load_acquire(worker.capture + SWITCH)
+        and load_acquire(struct_address(worker) + CODE) != worker.running
+    )
 
 
 def chunk_writer(sink: str, shared: bool) -> Callable[[FileWorker, Chunk, BurstColumns], None]:
@@ -72,13 +76,13 @@ def chunk_writer(sink: str, shared: bool) -> Callable[[FileWorker, Chunk, BurstC
     return write_chunk if sink else write_nothing
 
 
-def file_loop(needs: Needs, burst_at: Any, source: str, sink: str) -> Callable[[FileWorker], int]:
+def file_loop(needs: Needs, machine: Machine, burst_at: Any, source: str, sink: str) -> Callable[[FileWorker], int]:
     """The loop for a source of one format (pcap or pcapng) and a sink of one (or none, the empty string)."""
     shared = needs.shared
     is_pcapng = source == "pcapng"
     read, walk = prepare(is_pcapng, shared), walker(is_pcapng, shared)
     parse, run_stages = (
-        filler(is_pcapng, packet_parser(needs), needs.time or sink != ""),
+        filler(is_pcapng, burst_parser(needs, machine, linked=is_pcapng), needs.time or sink != ""),
         stage_runner(needs, sink != ""),
     )
     write_chunk = chunk_writer(sink, shared)

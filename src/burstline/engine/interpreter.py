@@ -15,8 +15,8 @@ from burstline.engine.report import Count, Report
 from burstline.engine.threads import process_age
 from burstline.engine.worker import SINK_FAILED
 from burstline.errors import BurstlineError
+from burstline.packet.machine import Machine, TunnelPorts
 from burstline.packet.packet import Packet
-from burstline.packet.parser import Parsed, parse
 from burstline.pipeline.pipeline import Chain, Pipeline
 from burstline.pipeline.verdict import CONSUMED, DROPPED, NEXT, SENT, Verdict
 from burstline.ports.capture_reader import CapturedPacket, read_capture
@@ -32,14 +32,20 @@ Progress = Callable[[int, "int | None", int], None]
 class Interpreter:
     """Runs stages over packets one by one and counts what becomes of them, exactly as compiled code does."""
 
-    def __init__(self, pipeline: Pipeline, source: str) -> None:
+    def __init__(self, pipeline: Pipeline, source: str, tunnel_ports: TunnelPorts = TunnelPorts()) -> None:
         self.pipeline = pipeline
+        self._tunnel_ports = tunnel_ports
+        self._machine = Machine(True, tunnel_ports, pipeline.protocols)
         self.report = Report(source, "interpreted")
         self._turn = threading.RLock()  # held while packets are processed
         self._waiting = False  # a swap, for its turn
         self.is_running = False
         self._digests = [s for s in pipeline.state if isinstance(s, Digest)]
         self._failed: set[str] = set()
+
+    def packet(self, data: bytearray, length: int, time: int, port: int, link: int) -> Packet:
+        """A packet, parsed; `link` is the LINK_ number of what it begins with."""
+        return Packet(data, length, time, port, self._machine.parse(memoryview(data), len(data), link))
 
     def verdict(self, packet: Packet) -> Verdict:
         """Where a packet goes: `NEXT` when it came through to the end of its chain."""
@@ -109,8 +115,9 @@ class Interpreter:
             if not self.is_running:
                 raise NotRunning()
             self.drain()
+            machine = Machine(True, self._tunnel_ports, pipeline.protocols)
             carried = carry_over(self.pipeline, pipeline)
-            self.pipeline = pipeline
+            self.pipeline, self._machine = pipeline, machine
             self._digests = [s for s in pipeline.state if isinstance(s, Digest)]
             self._failed.clear()
             self.report.swaps.append(time.time())
@@ -160,10 +167,8 @@ class Interpreter:
         return self.report
 
     def _packet(self, captured: CapturedPacket, output: _Output | None) -> None:
-        data = captured.data
-        parsed = Parsed(*parse(data, len(data), link_of(captured.linktype)))
-        packet = Packet(data, captured.length, captured.time, captured.interface, parsed)
-        verdict = self.verdict(packet)
+        data, length, moment, interface, linktype = captured
+        verdict = self.verdict(self.packet(data, length, moment, interface, link_of(linktype)))
         if output and verdict.kind not in (DROPPED, CONSUMED):
             output.write(captured, verdict)
         else:

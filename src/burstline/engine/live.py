@@ -72,6 +72,7 @@ class LiveRun:
             dispatch=self.config.engine.dispatch,
             sink=format_for(out_file) if out_file else "",
             mbuf=native.MBUF,
+            tunnel_ports=self.config.parser.tunnel_ports,
         )
         versions = Versions(self.pipeline, compile, self.report, self.stop)
         self.report.dispatch = versions.program.dispatch

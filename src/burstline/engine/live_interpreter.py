@@ -17,8 +17,7 @@ from burstline.engine.report import Count, Report
 from burstline.engine.threads import process_age
 from burstline.engine.worker import ENGINE_REASONS, SINK_FAILED
 from burstline.errors import BurstlineError
-from burstline.packet.packet import Packet
-from burstline.packet.parser import LINK_ETHERNET, Parsed, parse
+from burstline.packet.parser import LINK_ETHERNET
 from burstline.pipeline.pipeline import Pipeline
 from burstline.pipeline.verdict import CONSUMED, DROPPED, NEXT, Verdict
 from burstline.ports.capture_writer import CaptureWriter, create_capture
@@ -51,7 +50,7 @@ class LiveInterpreter:
     def __init__(self, pipeline: Pipeline, devices: Sequence[str], out: str | None, config: Config) -> None:
         self.config = config
         self.ports = LivePorts(devices, out, config, config.engine.workers)
-        self._interpreter = Interpreter(pipeline, " ".join(f"dpdk:{d}" for d in devices))
+        self._interpreter = Interpreter(pipeline, " ".join(f"dpdk:{d}" for d in devices), config.parser.tunnel_ports)
         self.report = self._interpreter.report
         self._stop = threading.Event()
         self._failure: BurstlineError | None = None
@@ -155,7 +154,7 @@ class LiveInterpreter:
                 length = len(view) if native.mbuf_segments(mbuf) == 1 else len(native.mbuf_bytes(mbuf))
                 # A copy, so that what a stage keeps of a packet while it is debugged stays readable.
                 data = bytearray(view)
-                packet = Packet(data, length, time_ns, number, Parsed(*parse(data, len(data), LINK_ETHERNET)))
+                packet = self._interpreter.packet(data, length, time_ns, number, LINK_ETHERNET)
                 verdict = self._interpreter.verdict(packet)
                 view[:] = data
                 target = self._target(verdict)

@@ -15,6 +15,7 @@ from burstline.engine.threads import Team, process_age
 from burstline.engine.versions import Versions, swap
 from burstline.engine.worker import DRAIN_DIGESTS, FINISHED, FileWorker
 from burstline.packet.burst import Burst
+from burstline.packet.machine import TunnelPorts
 from burstline.pipeline.pipeline import Pipeline
 from burstline.ports.capture_file import BUFFER, CHUNK_PACKETS, LIST, STRAND_MEMORY, VERDICTS, Chunk, OpenCapture
 from burstline.ports.capture_format import LINKTYPE_ETHERNET
@@ -41,12 +42,13 @@ class FileRun:
         workers: int = 1,
         cores: Sequence[int] = (),
         dispatch: str = "auto",
+        tunnel_ports: TunnelPorts = TunnelPorts(),
         duration: float | None = None,
         progress: Progress | None = None,
     ) -> None:
         self.pipeline, self.path, self.out = pipeline, path, out
         self.workers, self.cores, self.duration, self.progress = workers, cores, duration, progress
-        self.dispatch = dispatch
+        self.dispatch, self.tunnel_ports = dispatch, tunnel_ports
         self.report = Report(path, "compiled", workers)
         self._stop = Region(64)
         self._versions: Versions | None = None
@@ -67,6 +69,7 @@ class FileRun:
                 dispatch=self.dispatch,
                 source="pcapng" if capture.block.get("is_pcapng") else "pcap",
                 sink=format_for(self.out) if self.out else "",
+                tunnel_ports=self.tunnel_ports,
             )
             versions = Versions(
                 self.pipeline, compile, self.report, self.stop, capture.swap_announced, capture.swap_settled

@@ -7,7 +7,7 @@ from typing import Any
 
 from burstline.compiler.burst_type import burst_address
 from burstline.engine.account_kernel import count_consumed, count_drop, count_out
-from burstline.engine.stages_kernel import FAR, NEAR, enter, packet_parser, prefetch_entries, prefetch_slots
+from burstline.engine.stages_kernel import FAR, NEAR, burst_parser, enter, prefetch_entries, prefetch_slots
 from burstline.engine.trampoline_kernel import CODE
 from burstline.engine.worker import FINISHED, NO_SUCH_PORT, PAUSED, SEND_FAILED, SWAPPED, PortQueue, PortWorker
 from burstline.native.memory import (
@@ -22,8 +22,9 @@ from burstline.native.memory import (
     store64,
     store_release,
 )
-from burstline.native.struct_type import address_of, reference
+from burstline.native.struct_type import reference, struct_address
 from burstline.packet.burst import BurstColumns
+from burstline.packet.machine import Machine
 from burstline.packet.parser import LINK_ETHERNET
 from burstline.pipeline.needs import Needs
 from burstline.pipeline.verdict import CONSUMED, DROPPED, KIND_BITS, KIND_MASK, NEXT, SENT
@@ -77,13 +78,16 @@ def wait(worker: PortWorker) -> None:
         usleep(LONG_NAP if worker.idle > LONG_PATIENCE else NAP)
 
 
-def port_loop(needs: Needs, burst_at: Any, mbuf_layout: Mapping[str, int], sink: str) -> Callable[[PortWorker], int]:
+def port_loop(
+    needs: Needs, machine: Machine, burst_at: Any, mbuf_layout: Mapping[str, int], sink: str
+) -> Callable[[PortWorker], int]:
     buf_addr, data_off, data_len = mbuf_layout["buf_addr"], mbuf_layout["data_off"], mbuf_layout["data_len"]
     pkt_len, nb_segs = mbuf_layout["pkt_len"], mbuf_layout["nb_segs"]
-    parse_packet = packet_parser(needs)
+    parse_burst = burst_parser(needs, machine)
     keys, clock, numbered = needs.keys, needs.time or sink != "", needs.port or sink != ""
     to_file = sink != ""
-    cut = needs.full_parse or needs.captured or to_file
+    parsed = needs.full_parse or needs.eth
+    cut = parsed or needs.captured or to_file
     write_packet = write_pcapng if sink == "pcapng" else write_pcap
 
     def take(worker: PortWorker, burst: BurstColumns, n: int, number: int) -> int:
@@ -97,16 +101,17 @@ def port_loop(needs: Needs, burst_at: Any, mbuf_layout: Mapping[str, int], sink:
                 linear(mbuf)
             length = load32(mbuf + pkt_len)
             burst.data[i] = load64(mbuf + buf_addr) + load16(mbuf + data_off)
-            captured = load16(mbuf + data_len)
             if cut:
-                burst.captured[i] = captured
+                burst.captured[i] = load16(mbuf + data_len)
             burst.length[i] = length
             if numbered:
                 burst.port[i] = number
             if clock:
                 burst.time[i] = time
-            parse_packet(burst, i, captured, LINK_ETHERNET)
+            if parsed:
+                prefetch(burst.data[i])
             total += length
+        parse_burst(burst, 0, n, LINK_ETHERNET)
         return total
 
     def run_stages(burst: BurstColumns, n: int) -> int:
@@ -202,7 +207,7 @@ def port_loop(needs: Needs, burst_at: Any, mbuf_layout: Mapping[str, int], sink:
         burst = burst_at(worker.burst)
         if worker.clock_start == 0:
             worker.clock_start = cycles()
-        code = address_of(worker) + CODE
+        code = struct_address(worker) + CODE
         while load_acquire(worker.stop) == 0:
             if load_acquire(code) != worker.running:
                 return SWAPPED

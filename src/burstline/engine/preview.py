@@ -9,7 +9,7 @@ from burstline.pipeline.pipeline import Pipeline
 
 def preview(pipeline: Pipeline, source: str, config: Config) -> Program:
     """The very object that `burstline run` runs with one worker and no sink; `source` is pcap, pcapng or ports."""
-    dispatch = config.engine.dispatch
+    dispatch, ports = config.engine.dispatch, config.parser.tunnel_ports
     if source == "ports":
         from burstline import dpdk
 
@@ -18,7 +18,17 @@ def preview(pipeline: Pipeline, source: str, config: Config) -> Program:
         from burstline.engine.live import SLACK
 
         capacity = config.engine.burst + SLACK
-        return prepare(pipeline, mode="ports", capacity=capacity, workers=1, dispatch=dispatch, mbuf=native.MBUF)
+        return prepare(
+            pipeline,
+            mode="ports",
+            capacity=capacity,
+            workers=1,
+            dispatch=dispatch,
+            mbuf=native.MBUF,
+            tunnel_ports=ports,
+        )
     from burstline.engine.offline import CAPACITY
 
-    return prepare(pipeline, mode="file", capacity=CAPACITY, workers=1, dispatch=dispatch, source=source)
+    return prepare(
+        pipeline, mode="file", capacity=CAPACITY, workers=1, dispatch=dispatch, source=source, tunnel_ports=ports
+    )

@@ -13,6 +13,7 @@ import llvmlite.binding as llvm
 from burstline.engine.worker import ENGINE_REASONS, TALLY, Entry, FileWorker, PortWorker
 from burstline.native import cache, host
 from burstline.packet.burst import Burst
+from burstline.packet.machine import Machine, TunnelPorts
 from burstline.pipeline.fingerprint import fingerprint
 from burstline.pipeline.needs import Needs, needs_of
 from burstline.pipeline.pipeline import Pipeline
@@ -79,6 +80,7 @@ def prepare(
     source: str = "pcap",
     sink: str = "",
     mbuf: Mapping[str, int] = {},
+    tunnel_ports: TunnelPorts = TunnelPorts(),
 ) -> Program:
     """The program for a pipeline; compiles when the cache has none. Raises `CompileError`.
 
@@ -93,6 +95,8 @@ def prepare(
         "source": source,
         "sink": sink,
         "mbuf": tuple(sorted(mbuf.items())),
+        "tunnel_ports": tunnel_ports,
+        "protocols": pipeline.protocols,
         **asdict(needs_of(pipeline, workers)),
     }
     key = cache.key_of([*sorted(plan.items()), *fingerprint(pipeline)])
@@ -128,14 +132,16 @@ def plan_of(plan: Mapping[str, Any]) -> Plan:
 
     burst = Burst(plan["capacity"])
     needs = Needs(**{name: plan[name] for name in Needs.__dataclass_fields__})
+    machine = Machine(needs.tunnels, plan.get("tunnel_ports", TunnelPorts()), plan.get("protocols", ()))
     burst_at = burst_reference(burst)
     loop: Any
     if plan["mode"] == "file":
         from burstline.engine.file_kernel import file_loop
 
-        loop, context = file_loop(needs, burst_at, plan["source"], plan["sink"]), FileWorker.layout
+        loop, context = file_loop(needs, machine, burst_at, plan["source"], plan["sink"]), FileWorker.layout
     else:
         from burstline.engine.port_kernel import port_loop
 
-        loop, context = port_loop(needs, burst_at, dict(plan["mbuf"]), plan["sink"]), PortWorker.layout
-    return Plan(burst, loop, context, f"burstline_work_{plan['mode']}", ENGINE_REASONS, plan["dispatch"])
+        loop, context = port_loop(needs, machine, burst_at, dict(plan["mbuf"]), plan["sink"]), PortWorker.layout
+    entry = f"burstline_work_{plan['mode']}"
+    return Plan(burst, loop, context, entry, ENGINE_REASONS, needs, machine, plan["dispatch"])

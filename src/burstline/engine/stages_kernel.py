@@ -7,13 +7,19 @@ from collections.abc import Callable
 from burstline.compiler.burst_type import burst_address
 from burstline.engine.account_kernel import count_verdict
 from burstline.engine.worker import FileWorker
-from burstline.native.memory import external, load16, load64, prefetch, store16, store32, store64
+from burstline.native.memory import address_of, external, load16, load64, prefetch, store16, store32, store64
 from burstline.packet.burst import BurstColumns
-from burstline.packet.flow_key_kernel import owner_of, set_flow_key
-from burstline.packet.parser import ETH, LINK_ETHERNET, parse
+from burstline.packet.fast_path_kernel import fast_path
+from burstline.packet.flow_key_kernel import owner_of
+from burstline.packet.machine import Machine
+from burstline.packet.parser import ETH, LINK_ETHERNET
 from burstline.pipeline.needs import Needs
 
 enter = external("burstline_enter", 2)  # the first stage, made by compiler/chain.py: (burst, packet) -> verdict
+parse = external(
+    "burstline_parse", 5
+)  # the parser's states, by compiler/parser_ir.py: (burst, packet, data, captured, link)
+zeros = address_of("burstline_zeros")
 digest_room = external("burstline_digest_room", 0)  # 0 when a digest's ring is more than half full
 prefetch_slots = external("burstline_prefetch_slots", 1)
 prefetch_entries = external("burstline_prefetch_entries", 1)
@@ -21,28 +27,40 @@ prefetch_entries = external("burstline_prefetch_entries", 1)
 FAR, NEAR = 32, 16  # packets ahead: the index of a flow table first, then the entry that it names
 
 
-def packet_parser(needs: Needs) -> Callable[[BurstColumns, int, int, int], None]:
-    """The parser of a packet of a burst, its captured bytes and link layer: it writes only columns that are read."""
-    full, eth, keys = needs.full_parse, needs.eth, needs.keys
+BY_PACKET = -1  # as link layer of a burst: each packet's is in the `link` column
 
-    def parse_packet(burst: BurstColumns, i: int, captured: int, link: int) -> None:
-        if full or keys:
-            present, depth, l3, l4, payload, end, proto = parse(burst.data[i], captured, link)
-            if full or eth:
-                burst.present[i] = present
-            if full:
-                burst.vlan_depth[i] = depth
-                burst.l3[i] = l3
-                burst.l4[i] = l4
-                burst.payload[i] = payload
-                burst.end[i] = end
-                burst.proto[i] = proto
-            if keys:
-                set_flow_key(burst, i, present, proto, l3, l4, end)
-        elif eth:
-            burst.present[i] = ETH if link == LINK_ETHERNET and captured >= 14 else 0
 
-    return parse_packet
+def burst_parser(
+    needs: Needs, machine: Machine, *, linked: bool = False, fast: bool = True
+) -> Callable[[BurstColumns, int, int, int], None]:
+    """The parser of `(burst, first, count, link)`: packets whose `data` and `captured` columns are filled, and which
+    begin with that link layer or, if they are `linked`, with the one in their `link` column.
+
+    It writes only columns that are read. Without `fast` every packet goes through the parser's states.
+    """
+    columns = tuple(sorted({*needs.columns, "present"})) if needs.eth else needs.columns
+    plain = fast_path(columns, keys=needs.keys, inner=needs.inner, linked=linked, machine=machine)
+
+    def parse_headers(burst: BurstColumns, first: int, count: int, link: int) -> None:
+        if fast and (linked or link == LINK_ETHERNET):
+            slow = plain(burst, first, count, zeros())
+        else:
+            slow = count
+            for k in range(count):
+                burst.slow[k] = first + k
+        for k in range(slow):
+            i = burst.slow[k]
+            parse(burst_address(burst), i, burst.data[i], burst.captured[i], burst.link[i] if linked else link)
+
+    def look_for_ethernet(burst: BurstColumns, first: int, count: int, link: int) -> None:
+        for i in range(first, first + count):
+            is_ethernet = (burst.link[i] if linked else link) == LINK_ETHERNET
+            burst.present[i] = ETH if is_ethernet and burst.captured[i] >= 14 else 0
+
+    def parse_nothing(burst: BurstColumns, first: int, count: int, link: int) -> None:
+        return None
+
+    return parse_headers if needs.full_parse else look_for_ethernet if needs.eth else parse_nothing
 
 
 def share_out(burst: BurstColumns, n: int, workers: int, lists: int, stride: int) -> None:

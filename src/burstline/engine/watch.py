@@ -11,7 +11,7 @@ from typing import Protocol
 from burstline.engine.app import Application
 from burstline.engine.carry import NotRunning, Swap
 from burstline.errors import BurstlineError
-from burstline.pipeline.fingerprint import stage_fingerprint
+from burstline.pipeline.fingerprint import code_fingerprint
 from burstline.pipeline.pipeline import Pipeline
 
 PERIOD = 0.05  # seconds between two looks at the files
@@ -121,7 +121,7 @@ def described(old: Pipeline, new: Pipeline, swap: Swap, seconds: float) -> str:
 
 
 def _stages(pipeline: Pipeline) -> dict[str, list[object]]:
-    return {stage.name: list(stage_fingerprint(stage)) for chain in pipeline.chains for stage in chain.stages}
+    return {stage.name: list(code_fingerprint(stage.function)) for chain in pipeline.chains for stage in chain.stages}
 
 
 def _list(what: str, names: Iterable[str]) -> str:

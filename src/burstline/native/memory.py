@@ -138,6 +138,14 @@ def shift_right(b: ir.IRBuilder, value: ir.Value, n: ir.Value) -> ir.Value:
     return b.lshr(value, n)
 
 
+@primitive("select", i64, types.boolean, i64, i64)
+def select(b: ir.IRBuilder, condition: ir.Value, yes: ir.Value, no: ir.Value) -> ir.Value:
+    """`yes if condition else no`, both worked out, without a branch that the CPU would have to guess."""
+    chosen = b.select(condition, yes, no)
+    chosen.set_metadata("unpredictable", b.module.add_metadata([]))
+    return chosen
+
+
 @primitive("unsigned_divide", i64, i64, i64)
 def unsigned_divide(b: ir.IRBuilder, value: ir.Value, by: ir.Value) -> ir.Value:
     return b.udiv(value, by)
@@ -217,6 +225,19 @@ def _intrinsic(builder: ir.IRBuilder, name: str, args: list[ir.Value], returns: 
 def call_address(b: ir.IRBuilder, function: ir.Value, argument: ir.Value) -> ir.Value:
     """Call the C function at an address, `i64 (i64)`."""
     return b.call(b.inttoptr(function, ir.FunctionType(I64, [I64]).as_pointer()), [argument])
+
+
+def address_of(name: str) -> Compiled:
+    """A function for compiled code that gives the address of a symbol that is linked to it."""
+
+    def emit(b: ir.IRBuilder) -> ir.Value:
+        symbol = b.module.globals.get(name)
+        if symbol is None:
+            symbol = ir.GlobalVariable(b.module, I64, name)
+            symbol.linkage = "external"
+        return b.ptrtoint(symbol, I64)
+
+    return primitive(f"address of {name}", i64)(emit)
 
 
 def external(name: str, parameters: int) -> Compiled:

@@ -60,22 +60,22 @@ def reference(struct: type[S]) -> Callable[[int], S]:
     return take
 
 
-address_of = Primitive("address_of")  # the number behind a structure, for atomic access to a field of it
+struct_address = Primitive("struct_address")  # the number behind a structure, for atomic access to a field of it
 
 
 class _AddressOf(AbstractTemplate):  # type: ignore[misc]
-    key = address_of
+    key = struct_address
 
     def generic(self, args: Any, kws: Any) -> Any:
         return signature(i64, *args) if len(args) == 1 and isinstance(args[0], StructRefType) else None
 
 
-builtin_registry.register_global(address_of, types.Function(_AddressOf))
-LOWERED.add(address_of)
+builtin_registry.register_global(struct_address, types.Function(_AddressOf))
+LOWERED.add(struct_address)
 
 
-@lower_builtin(address_of, StructRefType)
-def _address_of(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+@lower_builtin(struct_address, StructRefType)
+def _struct_address(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     return args[0]
 
 

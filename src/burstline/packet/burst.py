@@ -7,7 +7,7 @@ the one before, so that the columns of one packet do not compete for the same L1
 from __future__ import annotations
 
 from collections.abc import MutableSequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -22,6 +22,19 @@ class Column:
     signed: bool = False
 
 
+# What the parser finds. There is one set for the packet itself, and one for what its tunnel carries, called `inner_...`.
+LEVEL_COLUMNS = (
+    Column("present", 4, "bit set of headers"),
+    Column("l2", 4, "offset of the Ethernet header, of inner packets only"),
+    Column("l3", 4, "offset of the IP or ARP header"),
+    Column("l4", 4, "offset of the transport header"),
+    Column("payload", 4, "offset of the payload"),
+    Column("end", 4, "offset of the payload's end"),
+    Column("proto", 2, "IP protocol, or EtherType without IP"),
+    Column("vlan_depth", 2, "number of VLAN tags"),
+    Column("mpls_depth", 2, "number of MPLS labels"),
+    Column("protocols", 64, "of each protocol of the user's own: its offset, 0 without, and that of what follows"),
+)
 COLUMNS = (
     Column("data", 8, "address of the packet's first byte"),
     Column("captured", 4, "bytes there"),
@@ -30,18 +43,14 @@ COLUMNS = (
     Column("port", 2, "where it came from"),
     Column("link", 1, "link layer, a LINK_ number of the parser"),
     Column("owner", 1, "the worker that runs the stages over it, where several share a source"),
-    Column("present", 4, "bit set of headers"),
-    Column("l3", 4, "offset of the IP or ARP header"),
-    Column("l4", 4, "offset of the transport header"),
-    Column("payload", 4, "offset of the payload"),
-    Column("end", 4, "offset of the payload's end"),
-    Column("proto", 2, "IP protocol, or EtherType without IP"),
-    Column("vlan_depth", 1, "number of VLAN tags"),
+    *LEVEL_COLUMNS,
+    Column("slow", 2, "packets that the parser's fast path leaves to its states: a list of their numbers"),
     Column("verdict", 4, "what the stages said, on ports: kind in the low 8 bits, argument above"),
     Column("hash", 8, "of the flow key"),
     Column("key", 40, "flow key: protocol, IP version, ports, addresses (state/flow_key.py)"),
     Column("mbuf", 8, "DPDK's handle of the packet"),
 )
+INNER = "inner_"
 
 
 @dataclass(frozen=True)
@@ -57,15 +66,16 @@ class Burst:
             at = -(-at // 4096) * 4096 + k * LINE if self.capacity >= 1024 else -(-at // LINE) * LINE
             offsets[column.name] = at
             at += column.width * self.capacity
-        return offsets
+        distance = -(-at // 4096) * 4096  # from a level's columns to those of the inner one
+        return offsets | {f"{INNER}{c.name}": offsets[c.name] + distance for c in LEVEL_COLUMNS}
 
     @property
     def size(self) -> int:
-        last = COLUMNS[-1]
-        return -(-(self.offsets[last.name] + last.width * self.capacity) // 4096) * 4096
+        last = LEVEL_COLUMNS[-1]
+        return -(-(self.offsets[INNER + last.name] + last.width * self.capacity) // 4096) * 4096
 
 
-COLUMN = {c.name: c for c in COLUMNS}
+COLUMN = {c.name: c for c in COLUMNS} | {f"{INNER}{c.name}": replace(c, name=INNER + c.name) for c in LEVEL_COLUMNS}
 
 
 class BurstColumns:
@@ -79,13 +89,27 @@ class BurstColumns:
     link: MutableSequence[int]
     owner: MutableSequence[int]
     present: MutableSequence[int]
+    l2: MutableSequence[int]
     l3: MutableSequence[int]
     l4: MutableSequence[int]
     payload: MutableSequence[int]
     end: MutableSequence[int]
     proto: MutableSequence[int]
     vlan_depth: MutableSequence[int]
+    mpls_depth: MutableSequence[int]
+    protocols: MutableSequence[int]  # addresses
+    slow: MutableSequence[int]
     verdict: MutableSequence[int]
     hash: MutableSequence[int]
     key: MutableSequence[int]  # addresses
     mbuf: MutableSequence[int]
+    inner_present: MutableSequence[int]
+    inner_l2: MutableSequence[int]
+    inner_l3: MutableSequence[int]
+    inner_l4: MutableSequence[int]
+    inner_payload: MutableSequence[int]
+    inner_end: MutableSequence[int]
+    inner_proto: MutableSequence[int]
+    inner_vlan_depth: MutableSequence[int]
+    inner_mpls_depth: MutableSequence[int]
+    inner_protocols: MutableSequence[int]

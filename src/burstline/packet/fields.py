@@ -51,8 +51,22 @@ class Header:
         return tuple(f.name for f in self.fields)
 
 
-def _flag(name: str, offset: int, width: int, bit: int) -> Field:
-    return Field(name, offset, width, bit, 1, "bool")
+def _flag(name: str, offset: int, width: int, bit: int, *, writable: bool = True) -> Field:
+    return Field(name, offset, width, bit, 1, "bool", writable)
+
+
+def _label(name: str) -> Header:
+    return Header(
+        name,
+        4,
+        (
+            Field("label", 0, 4, 12, 20),
+            Field("tc", 0, 4, 9, 3),
+            _flag("bottom", 0, 4, 8, writable=False),
+            Field("ttl", 3, 1),
+        ),
+        "RFC 3032 section 2.1; the traffic class: RFC 5462",
+    )
 
 
 def _vlan(name: str) -> Header:
@@ -111,6 +125,28 @@ HEADERS: tuple[Header, ...] = (
     ),
     _vlan("vlan"),
     _vlan("inner_vlan"),
+    Header(
+        "llc",
+        3,
+        (Field("dsap", 0, 1), Field("ssap", 1, 1), Field("control", 2, 1)),
+        "ISO/IEC 8802-2:1998 clause 3.2; the first byte of control",
+    ),
+    Header("snap", 5, (Field("oui", 0, 4, 8, 24), Field("type", 3, 2)), "IEEE 802-2014 clause 9.5"),
+    _label("mpls"),
+    _label("inner_mpls"),
+    Header(
+        "pppoe",
+        8,
+        (
+            Field("version", 0, 1, 4, 4, writable=False),
+            Field("type", 0, 1, 0, 4, writable=False),
+            Field("code", 1, 1),
+            Field("session", 2, 2),
+            Field("length", 4, 2),
+            Field("protocol", 6, 2),
+        ),
+        "RFC 2516 section 4; the PPP protocol behind it included",
+    ),
     Header(
         "arp",
         28,
@@ -214,23 +250,92 @@ HEADERS: tuple[Header, ...] = (
     ),
     _icmp("icmp", "RFC 792; id and seq as in Echo"),
     _icmp("icmpv6", "RFC 4443 section 2.1; id and seq as in Echo"),
+    Header(
+        "ah",
+        12,
+        (Field("next_header", 0, 1), Field("length", 1, 1, writable=False), Field("spi", 4, 4), Field("seq", 8, 4)),
+        "RFC 4302 section 2",
+    ),
+    Header(
+        "sctp",
+        12,
+        (Field("sport", 0, 2), Field("dport", 2, 2), Field("tag", 4, 4), Field("checksum", 8, 4)),
+        "RFC 9260 section 3.1",
+    ),
+    Header(
+        "igmp",
+        8,
+        (Field("type", 0, 1), Field("max_resp", 1, 1), Field("checksum", 2, 2), Field("group", 4, 4, kind="ipv4")),
+        "RFC 2236 section 2",
+    ),
+    Header("esp", 8, (Field("spi", 0, 4), Field("seq", 4, 4)), "RFC 4303 section 2"),
+    Header(
+        "gre",
+        4,
+        (
+            _flag("flag_checksum", 0, 2, 15),
+            _flag("flag_routing", 0, 2, 14),
+            _flag("flag_key", 0, 2, 13),
+            _flag("flag_sequence", 0, 2, 12),
+            _flag("flag_strict", 0, 2, 11),
+            Field("recursion", 0, 2, 8, 3),
+            Field("version", 0, 2, 0, 3, writable=False),
+            Field("protocol", 2, 2),
+        ),
+        "RFC 2784 section 2, RFC 2890 section 2, RFC 1701",
+    ),
+    Header("vxlan", 8, (Field("flags", 0, 1), Field("vni", 4, 4, 8, 24)), "RFC 7348 section 5"),
+    Header(
+        "geneve",
+        8,
+        (
+            Field("version", 0, 1, 6, 2, writable=False),
+            Field("option_length", 0, 1, 0, 6, writable=False),
+            _flag("flag_oam", 1, 1, 7),
+            _flag("flag_critical", 1, 1, 6),
+            Field("protocol", 2, 2),
+            Field("vni", 4, 4, 8, 24),
+        ),
+        "RFC 8926 section 3.4; the length of options in words of 4 bytes",
+    ),
+    Header(
+        "gtpu",
+        8,
+        (
+            Field("version", 0, 1, 5, 3, writable=False),
+            _flag("flag_pt", 0, 1, 4, writable=False),
+            _flag("flag_extension", 0, 1, 2, writable=False),
+            _flag("flag_sequence", 0, 1, 1, writable=False),
+            _flag("flag_npdu", 0, 1, 0, writable=False),
+            Field("type", 1, 1),
+            Field("length", 2, 2),
+            Field("teid", 4, 4),
+        ),
+        "3GPP TS 29.281 clause 5.1",
+    ),
 )
 
 _BY_NAME = {h.name: {f.name: f for f in h.fields} for h in HEADERS}
 HEADER = {h.name: h for h in HEADERS}
 
-# The bit of each header in the burst's `present` column, in the order above; FRAGMENT marks any IP fragment.
+# The bit of each header in the burst's `present` column, in the order above. FRAGMENT marks any IP fragment, OPAQUE an
+# IP packet of whose payload nothing can be parsed: a fragment after the first one, or one that is cut in its headers.
 PRESENT = {h.name: 1 << k for k, h in enumerate(HEADERS)}
 FRAGMENT = 1 << len(HEADERS)
+OPAQUE = FRAGMENT << 1
 
 PACKET_FIELDS = {
     "length": "bytes on the wire",
     "captured": "bytes that are here to read; less than `length` when the capture cut the packet",
     "time": "nanoseconds since the epoch (int64)",
     "port": "where it came from: the port's or source's number",
-    "payload": "the bytes after the last header that was understood, without Ethernet's padding",
+    "payload": "the bytes after the last header that was understood, tunnels left alone, without Ethernet's padding",
     "proto": "the IP protocol of what follows IP and its extension headers; 0 without IP",
     "is_fragment": "it is an IP fragment, the first one included",
+    "vlan_depth": "how many VLAN tags it has",
+    "mpls_depth": "how many MPLS labels it has",
 }
+LEVELS = {"outer": "the packet itself: its outermost headers", "inner": "what its tunnel carries; false without one"}
+OF_INNER = ("payload", "proto", "is_fragment", "vlan_depth", "mpls_depth")  # of PACKET_FIELDS, what `pkt.inner` has
 PACKET_METHODS = {"fix_checksums": "recompute the IPv4, TCP, UDP, ICMP and ICMPv6 checksums that are present"}
 HEADER_METHODS = {"fix_checksum": ("ipv4", "tcp", "udp", "icmp", "icmpv6")}

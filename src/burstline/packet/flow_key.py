@@ -7,7 +7,8 @@ Without IP the source port is the EtherType, so that such packets count as one f
 
 from __future__ import annotations
 
-from burstline.packet.parser import IPV4, IPV6, Parsed, has_ports
+from burstline.packet.machine import Parsed
+from burstline.packet.parser import IPV4, IPV6, has_ports
 
 KEY_SIZE = 40
 

@@ -6,40 +6,132 @@ from collections.abc import Callable
 from typing import Any
 
 from burstline.native.bytes_view import Bytes
-from burstline.packet.extension import EXTENSION_PROTO, find_extension
-from burstline.packet.fields import FRAGMENT, HEADERS, PACKET_FIELDS, PACKET_METHODS, PRESENT, Header
+from burstline.packet.fields import FRAGMENT, HEADERS, LEVELS, OF_INNER, PACKET_FIELDS, PACKET_METHODS, PRESENT, Header
 from burstline.packet.flow_key import flow_key
-from burstline.packet.parser import Parsed
-from burstline.packet.views import VIEWS, HeaderView, fix_checksums, unknown_attribute
+from burstline.packet.machine import Levels, Parsed
+from burstline.packet.place import place_of
+from burstline.packet.protocol import Protocol
+from burstline.packet.views import VIEWS, HeaderView, fix_checksums, protocol_view, unknown_attribute
 
-_FIXED = {"eth": 0, "vlan": 14, "inner_vlan": 18}
-_L3 = ("arp", "ipv4", "ipv6")
+_NOTHING = Parsed(0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
-class Packet:
-    """One packet: `pkt.<header>` for each header of the table, and the fields below. Only header fields can be written.
+class Level:
+    """The headers of a packet, or of what its tunnel carries: `<level>.<header>` for each header of the table."""
 
-    `data` is the captured bytes, writable; `length` is in bytes, `time` in nanoseconds since the epoch; `columns` is
-    what the parser found in `data`.
-    """
-
-    __slots__ = ("_columns", "_data", "_key", "_length", "_port", "_time")
+    __slots__ = ("_columns", "_data")
 
     _columns: Parsed
     _data: memoryview
+
+    def __init__(self, data: memoryview, columns: Parsed) -> None:
+        object.__setattr__(self, "_data", data)
+        object.__setattr__(self, "_columns", columns)
+
+    @property
+    def vlan_depth(self) -> int:
+        """How many VLAN tags it has."""
+        return self._columns.vlan_depth
+
+    @property
+    def mpls_depth(self) -> int:
+        """How many MPLS labels it has."""
+        return self._columns.mpls_depth
+
+    @property
+    def payload(self) -> Bytes:
+        """The bytes after the last header that was understood, without Ethernet's padding."""
+        columns = self._columns
+        return Bytes(self._data[columns.payload : max(columns.payload, columns.end)])
+
+    @property
+    def proto(self) -> int:
+        """The IP protocol of what follows IP and its extension headers; 0 without IP."""
+        columns = self._columns
+        return columns.proto if columns.present & (PRESENT["ipv4"] | PRESENT["ipv6"]) else 0
+
+    @property
+    def is_fragment(self) -> bool:
+        """It is an IP fragment, the first one included."""
+        return self._columns.present & FRAGMENT != 0
+
+    def _protocol(self, protocol: Protocol) -> HeaderView:
+        """The view of a protocol of the user's own."""
+        found = [(at, after) for name, at, after in self._columns.protocols if name == protocol.name]
+        return protocol_view(protocol)(self._data, *(found[-1] if found else (-1, 0)), self._columns)
+
+    def __getattr__(self, name: str) -> Any:  # the headers are properties too, made from the table below
+        raise AttributeError(unknown_attribute("pkt", name, self._names()))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in VIEWS:
+            raise AttributeError(f"pkt.{name} cannot be written: write its fields, e.g. pkt.{name}.{_example(name)}")
+        if name in self._names():
+            raise AttributeError(f"pkt.{name} cannot be written")
+        raise AttributeError(unknown_attribute("pkt", name, self._names()))
+
+    def _names(self) -> tuple[str, ...]:
+        return _INNER_NAMES
+
+    def _headers(self) -> str:
+        return " ".join(h.name for h in HEADERS if self._columns.present & PRESENT[h.name]) or "no known header"
+
+
+class Inner(Level):
+    """`pkt.inner`: the innermost packet that tunnels carry; false where there is none, and all its headers then too."""
+
+    __slots__ = ("_here",)
+
+    _here: bool
+
+    def __init__(self, data: memoryview, columns: Parsed | None) -> None:
+        super().__init__(data, columns or _NOTHING)
+        object.__setattr__(self, "_here", columns is not None)
+
+    def __bool__(self) -> bool:
+        return self._here
+
+    def __repr__(self) -> str:
+        return f"<inner packet: {self._headers()}>" if self else "<no inner packet>"
+
+
+class Packet(Level):
+    """One packet: its outermost headers, what its tunnel carries, and the fields below. Only header fields can be
+    written.
+
+    `data` is the captured bytes, writable; `length` is in bytes, `time` in nanoseconds since the epoch; `levels` is
+    what the parser found in `data`.
+    """
+
+    __slots__ = ("_inner", "_key", "_length", "_port", "_time")
+
+    _inner: Inner
     _key: bytes
     _length: int
     _port: int
     _time: int
 
-    def __init__(self, data: memoryview | bytearray, length: int, time: int, port: int, columns: Parsed) -> None:
+    def __init__(
+        self, data: memoryview | bytearray, length: int, time: int, port: int, levels: Levels | Parsed
+    ) -> None:
+        outer, inner = levels if isinstance(levels, Levels) else (levels, None)
+        super().__init__(memoryview(data), outer)
         put = object.__setattr__
-        put(self, "_data", memoryview(data))
+        put(self, "_inner", Inner(self._data, inner))
         put(self, "_length", length)
         put(self, "_time", time)
         put(self, "_port", port)
-        put(self, "_columns", columns)
-        put(self, "_key", flow_key(self._data, columns))
+        put(self, "_key", flow_key(self._data, outer))
+
+    @property
+    def outer(self) -> Packet:
+        """The packet itself: what its outermost headers say."""
+        return self
+
+    @property
+    def inner(self) -> Inner:
+        """What its tunnel carries."""
+        return self._inner
 
     @property
     def length(self) -> int:
@@ -61,28 +153,6 @@ class Packet:
         """The number of the port or source that it came from."""
         return self._port
 
-    @property
-    def vlan_depth(self) -> int:
-        """How many VLAN tags it has."""
-        return self._columns.vlan_depth
-
-    @property
-    def payload(self) -> Bytes:
-        """The bytes after the last header that was understood, without Ethernet's padding."""
-        columns = self._columns
-        return Bytes(self._data[columns.payload : max(columns.payload, columns.end)])
-
-    @property
-    def proto(self) -> int:
-        """The IP protocol of what follows IP and its extension headers; 0 without IP."""
-        columns = self._columns
-        return columns.proto if columns.present & (PRESENT["ipv4"] | PRESENT["ipv6"]) else 0
-
-    @property
-    def is_fragment(self) -> bool:
-        """It is an IP fragment, the first one included."""
-        return self._columns.present & FRAGMENT != 0
-
     def fix_checksums(self) -> None:
         """Recompute the IPv4, TCP, UDP, ICMP and ICMPv6 checksums that are present.
 
@@ -91,23 +161,17 @@ class Packet:
         """
         fix_checksums(self._data, self._columns)
 
-    def __getattr__(self, name: str) -> Any:  # the headers are properties too, made from the table below
-        raise AttributeError(unknown_attribute("pkt", name, _NAMES))
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in VIEWS:
-            raise AttributeError(f"pkt.{name} cannot be written: write its fields, e.g. pkt.{name}.{_example(name)}")
-        if name in _NAMES:
-            raise AttributeError(f"pkt.{name} cannot be written")
-        raise AttributeError(unknown_attribute("pkt", name, _NAMES))
+    def _names(self) -> tuple[str, ...]:
+        return _NAMES
 
     def __repr__(self) -> str:
-        here = [h.name for h in HEADERS if self._columns.present & PRESENT[h.name]]
         size = f"{self.captured} bytes" if self.captured == self.length else f"{self.captured} of {self.length} bytes"
-        return f"<packet of {size}: {' '.join(here) or 'no known header'}>"
+        inside = f", in a tunnel {self._inner._headers()}" if self._inner else ""
+        return f"<packet of {size}: {self._headers()}{inside}>"
 
 
-_NAMES = tuple(dict.fromkeys((*VIEWS, *PACKET_FIELDS, "vlan_depth", *PACKET_METHODS)))
+_NAMES = tuple(dict.fromkeys((*VIEWS, *LEVELS, *PACKET_FIELDS, *PACKET_METHODS)))
+_INNER_NAMES = (*VIEWS, *OF_INNER)
 
 
 def _example(name: str) -> str:
@@ -124,28 +188,20 @@ def key_of(packet: Packet) -> bytes:
     return packet._key
 
 
-def columns_of(packet: Packet) -> Parsed:
-    """What the parser found."""
+def columns_of(packet: Level) -> Parsed:
+    """What the parser found of a packet, or of its inner one."""
     return packet._columns
 
 
-def _viewer(header: Header) -> Callable[[Packet], HeaderView]:
+def _viewer(header: Header) -> Callable[[Level], HeaderView]:
     name, bit, view = header.name, PRESENT[header.name], VIEWS[header.name]
 
-    def place(packet: Packet) -> int:
-        columns = packet._columns
-        if name in _FIXED:
-            return _FIXED[name]
-        if name in EXTENSION_PROTO:
-            return find_extension(packet._data, columns.l3, columns.end, EXTENSION_PROTO[name])
-        return columns.l3 if name in _L3 else columns.l4
-
-    def look(packet: Packet) -> HeaderView:
-        here = packet._columns.present & bit
-        return view(packet._data, place(packet) if here else -1, packet._columns)
+    def look(level: Level) -> HeaderView:
+        here = level._columns.present & bit
+        return view(level._data, place_of(name, level._data, level._columns) if here else -1, level._columns)
 
     return look
 
 
 for _header in HEADERS:
-    setattr(Packet, _header.name, property(_viewer(_header), doc=VIEWS[_header.name].__doc__))
+    setattr(Level, _header.name, property(_viewer(_header), doc=VIEWS[_header.name].__doc__))

@@ -6,6 +6,7 @@ that is too large for its field loses its upper bits.
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -16,7 +17,8 @@ from burstline.native.bytes_view import Bytes
 from burstline.packet.address import mac_text
 from burstline.packet.checksum import fix_ipv4, fix_l4
 from burstline.packet.fields import HEADER_METHODS, HEADERS, Field, Header
-from burstline.packet.parser import Parsed
+from burstline.packet.machine import Parsed
+from burstline.packet.protocol import Protocol
 
 _ZEROS = memoryview(bytes(64))
 _LENGTHS = {"ipv4": "ihl", "tcp": "data_offset"}  # the field that counts the header's 32-bit words
@@ -155,6 +157,35 @@ def _view_class(header: Header) -> type[HeaderView]:
     title = "".join(part.capitalize() for part in header.name.split("_"))
     doc = f"`pkt.{header.name}`: {header.source}."
     return type(f"{title}View", (HeaderView,), {"__slots__": (), "__doc__": doc, "header": header, **members})
+
+
+class ProtocolView(HeaderView):
+    """`hello[pkt]`: the header of a protocol of the user's own."""
+
+    __slots__ = ("_after",)
+
+    _after: int
+
+    def __init__(self, data: memoryview, at: int, after: int, columns: Parsed) -> None:
+        super().__init__(data, at, columns)
+        _set(self, "_after", after)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the header, fixed and variable part."""
+        return self._after - self._at if self._here else 0
+
+    @property
+    def options(self) -> Bytes:
+        """The bytes between the fixed part and the header's end."""
+        return Bytes(self._data[self._at + self.header.size : self._after] if self._here else _ZEROS[:0])
+
+
+@functools.cache
+def protocol_view(protocol: Protocol) -> Callable[..., ProtocolView]:
+    """The class of the views of a protocol."""
+    members: dict[str, Any] = {f.name: property(_reader(f)) for f in protocol.fields.fields}
+    return type(protocol.name, (ProtocolView,), {"__slots__": (), "header": protocol.fields, **members})
 
 
 VIEWS: dict[str, type[HeaderView]] = {header.name: _view_class(header) for header in HEADERS}

@@ -8,6 +8,7 @@ from types import FunctionType
 from typing import Any
 
 from burstline.native.cache import code_of
+from burstline.packet.protocol import Protocol
 from burstline.pipeline.pipeline import Chain, Pipeline, reachable
 from burstline.pipeline.references import references
 from burstline.pipeline.stage import Stage
@@ -24,19 +25,23 @@ def fingerprint(pipeline: Pipeline) -> Iterator[Any]:
     for chain in chains:
         yield tuple(stage.name for stage in chain.stages)
         for stage in chain.stages:
-            yield from stage_fingerprint(stage, numbers, chains)
+            yield from code_fingerprint(stage.function, numbers, chains)
+    for protocol in pipeline.protocols:
+        yield protocol.name, repr(protocol.fields), protocol.table, protocol.key
+        yield from code_fingerprint(protocol.function, numbers, chains)
     for each in state:
         yield type(each).__name__, each.signature()
 
 
-def stage_fingerprint(
-    stage: Stage, numbers: Mapping[int, int] | None = None, chains: Sequence[Chain] | None = None
+def code_fingerprint(
+    function: FunctionType, numbers: Mapping[int, int] | None = None, chains: Sequence[Chain] | None = None
 ) -> Iterator[Any]:
-    """The code of a stage's functions and every value that they name. State counts by its number in `numbers`, chains
-    by their places in `chains`; where these are not given, state by its kind and signature, chains by their names."""
-    for function in reachable(stage.function):
-        yield function.__qualname__, code_of(function.__code__), function.__defaults__
-        for name, value in references(function):
+    """The code of a function and of those that it calls, and every value that they name. State counts by its number in
+    `numbers`, chains by their places in `chains`; where these are not given, state by its kind and signature, chains by
+    their names."""
+    for each in reachable(function):
+        yield each.__qualname__, code_of(each.__code__), each.__defaults__
+        for name, value in references(each):
             yield name, _value(value, numbers, chains)
 
 
@@ -47,6 +52,8 @@ def _value(value: Any, numbers: Mapping[int, int] | None, chains: Sequence[Chain
         return "chain", chains.index(value) if chains else value.name
     if isinstance(value, _PLAIN):
         return type(value).__name__, value
+    if isinstance(value, Protocol):
+        return "protocol", value.name
     if isinstance(value, (FunctionType, Stage)):
         return "function", getattr(value, "__qualname__", "")
     return type(value).__name__, getattr(value, "__name__", "")

@@ -7,20 +7,32 @@ from dataclasses import dataclass
 from types import CodeType
 
 from burstline.packet.fields import HEADER
+from burstline.packet.place import columns_for
 from burstline.pipeline.pipeline import Pipeline, reachable
 from burstline.state.digest import Digest
 from burstline.state.flow_table import FlowTable
 
-_OF_IP = (set(HEADER) - {"eth"}) | {"payload", "proto", "is_fragment", "vlan_depth", "fix_checksums"}
-
-
+# The parser's columns behind what is no header.
+_COLUMNS = {
+    "payload": ("payload", "end"),
+    "options": ("end",),
+    "proto": ("proto", "present"),
+    "is_fragment": ("present",),
+    "vlan_depth": ("vlan_depth",),
+    "mpls_depth": ("mpls_depth",),
+    "fix_checksum": ("l3", "l4"),
+    "fix_checksums": ("present", "l3", "l4"),
+}
+_TUNNEL_HEADERS = {"vxlan", "geneve", "gtpu"}
 _FIELDS = {field.name for header in HEADER.values() for field in header.fields}
 
 
 @dataclass(frozen=True)
 class Needs:
-    full_parse: bool
+    columns: tuple[str, ...]  # of the parser's, those that stages read
     eth: bool
+    tunnels: bool  # what tunnels carry is parsed
+    inner: bool  # and read
     keys: bool  # flow keys and their hashes
     time: bool
     port: bool
@@ -28,6 +40,11 @@ class Needs:
     writes: bool  # stages change packets
     digests: bool  # stages hand records to Python, so that a ring may fill up
     shared: bool  # several workers share one source, and each packet has an owner
+
+    @property
+    def full_parse(self) -> bool:
+        """More than the Ethernet header is looked at."""
+        return bool(self.columns) or self.keys or self.tunnels
 
 
 def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
@@ -42,11 +59,15 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
             for function in reachable(stage.function):
                 names.update(function.__code__.co_names)
                 writes = writes or _writes(function.__code__)
-    keys = workers > 1 or any(isinstance(s, FlowTable) for s in pipeline.state)
+    inner = "inner" in names
+    columns = {column for name in names for column in _columns(name, inner)}
+    columns |= {"protocols"} if pipeline.protocols else set()
     return Needs(
-        full_parse=bool(names & _OF_IP),
+        columns=tuple(sorted(columns)),
         eth="eth" in names,
-        keys=keys,
+        tunnels=inner or bool(names & _TUNNEL_HEADERS),
+        inner=inner,
+        keys=workers > 1 or any(isinstance(s, FlowTable) for s in pipeline.state),
         time="time" in names,
         port="port" in names,
         captured="captured" in names,
@@ -54,6 +75,14 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
         digests=any(isinstance(s, Digest) for s in pipeline.state),
         shared=workers > 1,
     )
+
+
+def _columns(name: str, inner: bool) -> tuple[str, ...]:
+    if name == "eth" and not inner:  # a test of the packet's size tells
+        return ()
+    if name in HEADER:
+        return ("present", *columns_for(name))
+    return _COLUMNS.get(name, ())
 
 
 def _writes(code: CodeType) -> bool:

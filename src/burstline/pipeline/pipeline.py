@@ -7,6 +7,8 @@ from types import FunctionType
 from typing import Any
 
 from burstline.errors import UsageError, application_failed
+from burstline.packet.machine import MOST_PROTOCOLS
+from burstline.packet.protocol import Protocol
 from burstline.pipeline.references import references
 from burstline.pipeline.stage import Stage
 from burstline.pipeline.stage import stage as as_stage
@@ -87,6 +89,26 @@ class Pipeline(Chain):
         pipeline._at_end = list(self._at_end)
         return pipeline
 
+    @property
+    def protocols(self) -> tuple[Protocol, ...]:
+        """Every protocol of the user's own that the stages name, and those that it comes after."""
+        found: list[Protocol] = []
+
+        def add(protocol: Protocol) -> None:
+            if isinstance(protocol.after, Protocol):
+                add(protocol.after)
+            if protocol not in found:
+                found.append(protocol)
+
+        for chain in self.chains:
+            for stage in chain.stages:
+                for function in reachable(stage.function):
+                    for _, value in references(function):
+                        if isinstance(value, Protocol):
+                            add(value)
+        _refuse_clashes(found)
+        return tuple(found)
+
     def at_end(self, function: Callable[[Any], None]) -> Callable[[Any], None]:
         """Decorator: call `function(report)` when a run is over, with all state merged and readable."""
         self._at_end.append(function)
@@ -99,6 +121,24 @@ class Pipeline(Chain):
                 function(report)
             except Exception as error:
                 raise application_failed(f"`{function.__name__}`, called at the end,", function, error) from error
+
+
+def _refuse_clashes(protocols: list[Protocol]) -> None:
+    if len(protocols) > MOST_PROTOCOLS:
+        raise UsageError(f"{len(protocols)} protocols are more than {MOST_PROTOCOLS}", "use fewer in one pipeline")
+    for k, one in enumerate(protocols):
+        for other in protocols[:k]:
+            if one.name == other.name:
+                raise UsageError(f"two protocols are called {one.name!r}", "give each function a name of its own")
+            if one.table == other.table and one.key == other.key:
+                raise UsageError(
+                    f"{other.name} and {one.name} both come after {_name(one.after)} by {one.key}",
+                    "make one of the two",
+                )
+
+
+def _name(after: str | Protocol) -> str:
+    return after if isinstance(after, str) else after.name
 
 
 def reachable(function: FunctionType) -> list[FunctionType]:

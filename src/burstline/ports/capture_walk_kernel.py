@@ -11,11 +11,12 @@ from collections.abc import Callable
 from burstline.packet.burst import BurstColumns
 from burstline.ports.capture_file import CHUNK, Capture, Chunk
 from burstline.ports.capture_read_kernel import more, pull_in, read_chunk
-from burstline.ports.pcap_strands_kernel import check_strands, strand_filler, walk_strands
+from burstline.ports.link_layer import link_of
+from burstline.ports.pcap_strands_kernel import check_strands, interface_at, strand_filler, walk_strands
 from burstline.ports.pcap_walk_kernel import walk_pcap
 from burstline.ports.pcapng_walk_kernel import pcapng_walker
 
-Each = Callable[[BurstColumns, int, int, int], None]
+Parse = Callable[[BurstColumns, int, int, int], None]
 
 
 def walker(is_pcapng: bool, shared: bool) -> Callable[[Capture, Chunk, BurstColumns, int], None]:
@@ -56,15 +57,15 @@ def prepare(is_pcapng: bool, shared: bool) -> Callable[[Capture, Chunk, int], No
     return read
 
 
-def filler(is_pcapng: bool, each: Each, timed: bool) -> Callable[[Capture, Chunk, BurstColumns], None]:
-    """Parses a chunk's packets by `each(burst, packet, captured bytes, link layer)`, after its turn."""
-    fill_columns = strand_filler(each, timed)
+def filler(is_pcapng: bool, parse: Parse, timed: bool) -> Callable[[Capture, Chunk, BurstColumns], None]:
+    """Fills and parses a chunk's packets, after its turn, by `parse(burst, first packet, count, link layer)`."""
+    fill_columns = strand_filler(parse, timed)
 
-    def parse(capture: Capture, chunk: Chunk, burst: BurstColumns) -> None:
+    def fill(capture: Capture, chunk: Chunk, burst: BurstColumns) -> None:
         if not is_pcapng and chunk.guessed != 0:
             fill_columns(capture, chunk, burst)
         else:
-            for i in range(chunk.packets):
-                each(burst, i, burst.captured[i], burst.link[i])
+            link = link_of(interface_at(capture.interfaces).linktype)  # of pcap; in pcapng each packet has its own
+            parse(burst, 0, chunk.packets, link)
 
-    return parse
+    return fill

@@ -19,7 +19,7 @@ from burstline.ports.capture_read_kernel import fill
 from burstline.ports.link_layer import link_of
 
 interface_at = reference(Interface)
-Each = Callable[[BurstColumns, int, int, int], None]
+Parse = Callable[[BurstColumns, int, int, int], None]
 
 # One strand's place in memory: where it starts (-1: not found), where its walk stands, how many records it has, and
 # whether it came to its end. The offsets of its records follow behind all strands.
@@ -28,6 +28,7 @@ OFFSETS = STRANDS * SIZE
 YEAR = 366 * 86400  # seconds: records of one capture are not further apart, or nothing is guessed
 USUAL = 1 << 18  # captured bytes, at most, of a record that a guess may start with
 NEAR = 8  # packets to prefetch ahead from the second-level cache
+GROUP = 32  # packets that are parsed together, at least
 HEADERS = 72  # bytes from a record's start to the end of its packet's headers, as a rule
 
 
@@ -112,14 +113,14 @@ def check_strands(chunk: Chunk, at: int) -> int:
     return at
 
 
-def strand_filler(each: Each, timed: bool) -> Callable[[Capture, Chunk, BurstColumns], None]:
-    """Fills the burst's columns from a guess that held, `time` among them if `timed`, and calls `each(burst, packet,
-    captured bytes, link layer)`."""
+def strand_filler(parse: Parse, timed: bool) -> Callable[[Capture, Chunk, BurstColumns], None]:
+    """Fills the burst's columns from a guess that held, `time` among them if `timed`, and every so many packets, whose
+    first bytes are still at hand, calls `parse(burst, first packet, count, link layer)`."""
 
     def fill_columns(capture: Capture, chunk: Chunk, burst: BurstColumns) -> None:
         swapped, unit = capture.swapped, capture.unit
         link = link_of(interface_at(capture.interfaces).linktype)
-        n, seconds = 0, 0
+        n, parsed, seconds = 0, 0, 0
         for k in range(STRANDS):
             offsets = chunk.strands + OFFSETS + 4 * k * STRAND_PACKETS
             for i in range(load64(chunk.strands + k * SIZE + COUNT)):
@@ -129,14 +130,15 @@ def strand_filler(each: Each, timed: bool) -> Callable[[Capture, Chunk, BurstCol
                 record = chunk.buffer + load32(offsets + 4 * i)
                 seconds = read(record, swapped)
                 burst.data[n] = record + form.PCAP_RECORD
-                captured = read(record + 8, swapped)
-                burst.captured[n] = captured
+                burst.captured[n] = read(record + 8, swapped)
                 burst.length[n] = read(record + 12, swapped)
                 burst.port[n] = 0
                 if timed:
                     burst.time[n] = seconds * 1_000_000_000 + read(record + 4, swapped) * unit
-                each(burst, n, captured, link)
                 n += 1
+            if n - parsed >= GROUP or k == STRANDS - 1:
+                parse(burst, parsed, n - parsed, link)
+                parsed = n
         capture.seconds = seconds  # by any worker at any time: it is only what guesses go by
 
     return fill_columns

@@ -1,0 +1,1 @@
+"""The parser's states, one file per protocol."""
