@@ -15,13 +15,13 @@ from typing import Any
 import burstline as bl
 import scapy_frames
 from both_modes import stage_of
-from burstline.compiler.burst_type import burst_address, burst_reference
 from burstline.compiler.compile import Plan, compile_pipeline
 from burstline.engine.program import Instance, Program, name_state
 from burstline.engine.stages_kernel import burst_parser, enter
 from burstline.native.fieldtypes import i64
 from burstline.native.struct import Struct
 from burstline.packet.burst import Burst
+from burstline.packet.burst_type import burst_address, burst_reference
 from burstline.packet.fields import HEADER_METHODS, HEADERS
 from burstline.packet.machine import Machine
 from burstline.packet.parser import LINK_ETHERNET, LINK_NULL, LINK_RAW, LINK_SLL, LINK_SLL2, LINK_UNKNOWN

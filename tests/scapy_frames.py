@@ -71,7 +71,7 @@ SNAPPED = Dot3(**ETHER) / LLC(dsap=0xAA, ssap=0xAA, ctrl=3) / SNAP(OUI=0x00000C,
 LABELLED = Ether(**ETHER) / MPLS(label=0xABCDE, cos=5, s=0, ttl=9) / MPLS(label=16, cos=2, s=1, ttl=200) / IP(**V4)
 LABELLED = LABELLED / UDP(sport=7, dport=9) / Raw(b"mpls")
 SESSION = Ether(**ETHER) / PPPoE(sessionid=0x1234) / PPP(proto=0x0057) / IPv6(**V6) / TCP(sport=80) / Raw(b"p")
-PROTECTED = Ether(**ETHER) / IP(proto=51, **V4) / AH(nh=50, spi=0xA1B2C3D4, seq=0x01020304, icv=b"v" * 12)
+PROTECTED = Ether(**ETHER) / IP(proto=51, **V4) / AH(nh=50, payloadlen=4, spi=0xA1B2C3D4, seq=0x01020304, icv=b"v" * 12)
 PROTECTED = PROTECTED / ESP(spi=0xE1E2E3E4, seq=0x05060708, data=b"secret")
 STREAMS = Ether(**ETHER) / IP(**V4) / SCTP(sport=36412, dport=38412, tag=0xC0FFEE00, chksum=0x01ABCDEF) / Raw(b"chunk")
 GROUP = Ether(**ETHER) / IP(proto=2, **V4) / Raw(bytes.fromhex("16 0a be ef e0 00 00 fb"))

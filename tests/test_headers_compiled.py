@@ -16,6 +16,7 @@ from burstline.packet.fields import HEADER_METHODS, HEADERS, Field, Header
 from burstline.ports import capture_format as form
 from capture_files import pcap_header, record
 from every_field import Everything, reader
+from scapy_frames import ARP4, EXTENDED, ICMP6, TCP4
 from test_packet import FIXABLE
 from test_packet_views import EXPECTED
 
@@ -158,7 +159,8 @@ def look(pkt):
         return bl.drop("no IPv4")
 """
     seen: bl.Digest[Any] = bl.Digest(Ports)
-    outcome = run_both([stage_of(source, seen=seen)], FRAMES).equal()
+    frames = [bytes(f) for f in (TCP4, ICMP6, EXTENDED, ARP4)]
+    outcome = run_both([stage_of(source, seen=seen)], frames).equal()
     assert outcome.state["Digest 0"][0] == (443 << 16 | 51000, 62)
     assert outcome.counts["drops"]["no IPv4"][0] == 2
 

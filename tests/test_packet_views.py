@@ -14,16 +14,27 @@ from scapy.packet import Packet as Scapy
 from scapy.packet import Padding
 
 from burstline.packet.address import ip, mac
+from burstline.packet.extension import EXTENSION_PROTO
 from burstline.packet.fields import HEADER, HEADER_METHODS, HEADERS, Field, Header
 from burstline.packet.packet import Packet, columns_of, data_of
 from scapy_frames import (
     ARP4,
     ETHER,
     EXTENDED,
+    GROUP,
     ICMP4,
     ICMP6,
+    IN_GENEVE,
+    IN_GRE,
+    IN_GTPU,
+    IN_VXLAN,
+    LABELLED,
     OPTIONS4,
     OPTIONS_TCP,
+    PROTECTED,
+    SESSION,
+    SNAPPED,
+    STREAMS,
     TCP4,
     TCP_OPTIONS,
     UDP4,
@@ -85,6 +96,37 @@ EXPECTED: list[tuple[Scapy, str, dict[str, Any]]] = [
     (UDP4, "udp", {"sport": 53, "dport": 5353, "length": 11, "checksum": checksum(UDP4, UDP)}),
     (ICMP4, "icmp", echo(8, 3, checksum(ICMP4, ICMP))),
     (ICMP6, "icmpv6", echo(128, 0, checksum(ICMP6, ICMPv6EchoRequest))),
+    (SNAPPED, "llc", {"dsap": 0xAA, "ssap": 0xAA, "control": 3}),
+    (SNAPPED, "snap", {"oui": 0x00000C, "type": 0x2000}),
+    (LABELLED, "mpls", {"label": 0xABCDE, "tc": 5, "bottom": False, "ttl": 9}),
+    (LABELLED, "inner_mpls", {"label": 16, "tc": 2, "bottom": True, "ttl": 200}),
+    (
+        SESSION,
+        "pppoe",
+        {"version": 1, "type": 1, "code": 0, "session": 0x1234, "length": len(SESSION) - 20, "protocol": 0x0057},
+    ),
+    (PROTECTED, "ah", {"next_header": 50, "length": 4, "spi": 0xA1B2C3D4, "seq": 0x01020304}),
+    (PROTECTED, "esp", {"spi": 0xE1E2E3E4, "seq": 0x05060708}),
+    (STREAMS, "sctp", {"sport": 36412, "dport": 38412, "tag": 0xC0FFEE00, "checksum": 0x01ABCDEF}),
+    (GROUP, "igmp", {"type": 0x16, "max_resp": 10, "checksum": 0xBEEF, "group": IPv4Address("224.0.0.251")}),
+    (
+        IN_GRE,
+        "gre",
+        {"flag_checksum": True, "flag_routing": False, "flag_key": True, "flag_sequence": True, "flag_strict": False}
+        | {"recursion": 0, "version": 0, "protocol": 0x86DD},
+    ),
+    (IN_VXLAN, "vxlan", {"flags": 8, "vni": 0xFEDCBA}),
+    (
+        IN_GENEVE,
+        "geneve",
+        {"version": 0, "option_length": 2, "flag_oam": True, "flag_critical": True, "protocol": 0x6558, "vni": 0xABCD},
+    ),
+    (
+        IN_GTPU,
+        "gtpu",
+        {"version": 1, "flag_pt": True, "flag_extension": False, "flag_sequence": True, "flag_npdu": False}
+        | {"type": 255, "length": 0x24, "teid": 0xDEADBEEF},
+    ),
 ]
 FRAMES = {name: bytes(frame) for frame, name, _ in EXPECTED}
 NAMES = [h.name for h in HEADERS]
@@ -126,10 +168,14 @@ WRITABLE = [(h, f) for h in HEADERS for f in h.fields if f.writable]
 
 def place(packet: Packet, header: Header) -> int:
     """Where a header of the frames above lies, by what scapy put before it."""
-    fixed = {"eth": 0, "vlan": 14, "inner_vlan": 18, "ipv6_hopopts": 54, "ipv6_routing": 62, "ipv6_fragment": 86}
+    fixed = {
+        "eth": 0, "vlan": 14, "inner_vlan": 18, "ipv6_hopopts": 54, "ipv6_routing": 62, "ipv6_fragment": 86,
+        "ipv6_dstopts": 94, "llc": 14, "snap": 17, "mpls": 14, "inner_mpls": 18, "pppoe": 14, "ah": 34, "esp": 58,
+        "gre": 34, "vxlan": 42, "geneve": 62, "gtpu": 42,
+    }  # fmt: skip
     columns = columns_of(packet)
     l3 = header.name in ("arp", "ipv4", "ipv6")
-    return {**fixed, "ipv6_dstopts": 94}.get(header.name, columns.l3 if l3 else columns.l4)
+    return fixed.get(header.name, columns.l3 if l3 else columns.l4)
 
 
 def values(field: Field) -> st.SearchStrategy[Any]:
@@ -149,7 +195,7 @@ def test_a_write_changes_the_bits_of_its_field_and_no_others(data: st.DataObject
     packet = packet_of(FRAMES[header.name])
     start = place(packet, header)
     raw = data_of(packet)
-    if header.name not in ("ipv6_hopopts", "ipv6_routing", "ipv6_fragment", "ipv6_dstopts"):  # found by walking
+    if header.name not in EXTENSION_PROTO:  # found by walking
         raw[start : start + header.size] = noise
     bits = field.bits or 8 * field.width
     low = 8 * (header.size - field.offset - field.width) + field.shift

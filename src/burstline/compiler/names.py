@@ -23,7 +23,10 @@ MATH = (
     "log2", "nan", "pi", "pow", "radians", "sin", "sinh", "sqrt", "tan", "tanh", "tau", "trunc",
 )  # fmt: skip
 INTO_PYTHON = "a stage calls what its objects have, math and your own plain functions; hand data to Python in a Digest"
-USABLE = "numbers, addresses, bytes, tuples of them, IntEnum, FlowTable, Counter, Digest, PrefixMap, PrefixSet, chains, protocols"
+USABLE = (
+    "numbers, addresses, bytes, tuples of them, IntEnum, FlowTable, Counter, Digest, PrefixMap, PrefixSet, chains, "
+    "protocols"
+)
 
 Refusal = tuple[str, str]  # the rule, and what to write instead
 

@@ -14,11 +14,11 @@ from numba.core.imputils import lower_builtin, lower_getattr_generic, lower_seta
 from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr, infer_global, signature
 from numba.extending import models, register_model
 
-from burstline.compiler.burst_type import read
 from burstline.native.address_type import IPV4, IPV6
 from burstline.native.bytes_type import BYTES, make_bytes
 from burstline.native.memory import I64, load_big_endian, store_big_endian
 from burstline.packet.burst import INNER, Burst
+from burstline.packet.burst_type import read
 from burstline.packet.extension import EXTENSION_PROTO
 from burstline.packet.fields import FRAGMENT, HEADER, HEADER_METHODS, OF_INNER, PRESENT, Field, Header
 from burstline.packet.found_kernel import HERE
@@ -232,7 +232,7 @@ def _call(builder: Any, symbol: str, args: list[Any]) -> Any:
 @infer_global(operator.not_)
 class _HeaderTruth(AbstractTemplate):  # type: ignore[misc]
     def generic(self, args: Any, kws: Any) -> Any:
-        known = len(args) == 1 and (isinstance(args[0], HeaderType) or getattr(args[0], "level", ""))
+        known = len(args) == 1 and (isinstance(args[0], HeaderType) or getattr(args[0], "level", "") == INNER)
         return signature(types.boolean, *args) if known else None
 
 

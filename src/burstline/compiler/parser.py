@@ -6,7 +6,6 @@ import ast
 
 from numba.core import types
 
-from burstline.compiler.burst_type import BurstType
 from burstline.compiler.check import check_stage
 from burstline.compiler.errors import Source
 from burstline.compiler.parser_ir import INNER, OUTER, Bodies, Lowering, parser_ir
@@ -14,6 +13,7 @@ from burstline.compiler.translate import explained
 from burstline.native.build import Build, Compiled, wrapper_ir
 from burstline.native.bytes_type import BYTES
 from burstline.packet.burst import Burst
+from burstline.packet.burst_type import BurstType
 from burstline.packet.found_kernel import found_writer, inner_writer
 from burstline.packet.machine import Machine
 from burstline.packet.protocol import Protocol
@@ -62,7 +62,7 @@ class Parser:
         check_stage(protocol)
         with explained(protocol, self.pipeline):
             compiled = self.build.compile(protocol.function, (BYTES,))
-        pair = types.UniTuple(i64, 2)
+        pair = types.UniTuple(i64, 2)  # type: ignore[attr-defined]
         if compiled.returns not in (i64, pair):
             source = Source(protocol.function)
             raise source.error(

@@ -310,7 +310,7 @@ class _MachineIR:
         node.label("to.end")
         node.go(END, **changed)
 
-    def _enter(self, node: _Node, target: str, changed: Mapping[str, str], limit: str) -> None:
+    def _enter(self, node: _Node, target: str, changed: dict[str, str], limit: str) -> None:
         """What follows is an inner packet: write down the packet that it lies in, and begin anew."""
         self._write_found(node, node.registers | changed)
         if self.inner:

@@ -11,12 +11,12 @@ from numba.core.imputils import lower_builtin, lower_constant
 from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr, infer_global, signature
 from numba.extending import models, register_model, typeof_impl
 
-from burstline.compiler.burst_type import read
 from burstline.compiler.packet_type import PacketType
 from burstline.native.address_type import IPV4, AddressType
 from burstline.native.memory import I64, load, store
 from burstline.native.passes import takes
 from burstline.native.struct_type import StructRefType
+from burstline.packet.burst_type import read
 from burstline.state.counter import Counter
 from burstline.state.digest import Digest
 from burstline.state.flow_table import FlowTable

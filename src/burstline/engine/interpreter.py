@@ -15,7 +15,7 @@ from burstline.engine.report import Count, Report
 from burstline.engine.threads import process_age
 from burstline.engine.worker import SINK_FAILED
 from burstline.errors import BurstlineError
-from burstline.packet.machine import Machine, TunnelPorts
+from burstline.packet.machine import USUAL_PORTS, Machine, TunnelPorts
 from burstline.packet.packet import Packet
 from burstline.pipeline.pipeline import Chain, Pipeline
 from burstline.pipeline.verdict import CONSUMED, DROPPED, NEXT, SENT, Verdict
@@ -32,7 +32,7 @@ Progress = Callable[[int, "int | None", int], None]
 class Interpreter:
     """Runs stages over packets one by one and counts what becomes of them, exactly as compiled code does."""
 
-    def __init__(self, pipeline: Pipeline, source: str, tunnel_ports: TunnelPorts = TunnelPorts()) -> None:
+    def __init__(self, pipeline: Pipeline, source: str, tunnel_ports: TunnelPorts = USUAL_PORTS) -> None:
         self.pipeline = pipeline
         self._tunnel_ports = tunnel_ports
         self._machine = Machine(True, tunnel_ports, pipeline.protocols)

@@ -15,7 +15,7 @@ from burstline.engine.threads import Team, process_age
 from burstline.engine.versions import Versions, swap
 from burstline.engine.worker import DRAIN_DIGESTS, FINISHED, FileWorker
 from burstline.packet.burst import Burst
-from burstline.packet.machine import TunnelPorts
+from burstline.packet.machine import USUAL_PORTS, TunnelPorts
 from burstline.pipeline.pipeline import Pipeline
 from burstline.ports.capture_file import BUFFER, CHUNK_PACKETS, LIST, STRAND_MEMORY, VERDICTS, Chunk, OpenCapture
 from burstline.ports.capture_format import LINKTYPE_ETHERNET
@@ -42,7 +42,7 @@ class FileRun:
         workers: int = 1,
         cores: Sequence[int] = (),
         dispatch: str = "auto",
-        tunnel_ports: TunnelPorts = TunnelPorts(),
+        tunnel_ports: TunnelPorts = USUAL_PORTS,
         duration: float | None = None,
         progress: Progress | None = None,
     ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from burstline.compiler.burst_type import burst_address
 from burstline.engine.account_kernel import count_consumed, count_drop, count_out
 from burstline.engine.stages_kernel import FAR, NEAR, burst_parser, enter, prefetch_entries, prefetch_slots
 from burstline.engine.trampoline_kernel import CODE
@@ -24,6 +23,7 @@ from burstline.native.memory import (
 )
 from burstline.native.struct_type import reference, struct_address
 from burstline.packet.burst import BurstColumns
+from burstline.packet.burst_type import burst_address
 from burstline.packet.machine import Machine
 from burstline.packet.parser import LINK_ETHERNET
 from burstline.pipeline.needs import Needs

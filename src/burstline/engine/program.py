@@ -13,7 +13,7 @@ import llvmlite.binding as llvm
 from burstline.engine.worker import ENGINE_REASONS, TALLY, Entry, FileWorker, PortWorker
 from burstline.native import cache, host
 from burstline.packet.burst import Burst
-from burstline.packet.machine import Machine, TunnelPorts
+from burstline.packet.machine import USUAL_PORTS, Machine, TunnelPorts
 from burstline.pipeline.fingerprint import fingerprint
 from burstline.pipeline.needs import Needs, needs_of
 from burstline.pipeline.pipeline import Pipeline
@@ -80,7 +80,7 @@ def prepare(
     source: str = "pcap",
     sink: str = "",
     mbuf: Mapping[str, int] = {},
-    tunnel_ports: TunnelPorts = TunnelPorts(),
+    tunnel_ports: TunnelPorts = USUAL_PORTS,
 ) -> Program:
     """The program for a pipeline; compiles when the cache has none. Raises `CompileError`.
 
@@ -127,12 +127,12 @@ def name_state(pipeline: Pipeline) -> None:
 
 def plan_of(plan: Mapping[str, Any]) -> Plan:
     """The compiler's plan, with the loop for this kind of source. Imports the compiler."""
-    from burstline.compiler.burst_type import burst_reference
     from burstline.compiler.compile import Plan
+    from burstline.packet.burst_type import burst_reference
 
     burst = Burst(plan["capacity"])
     needs = Needs(**{name: plan[name] for name in Needs.__dataclass_fields__})
-    machine = Machine(needs.tunnels, plan.get("tunnel_ports", TunnelPorts()), plan.get("protocols", ()))
+    machine = Machine(needs.tunnels, plan.get("tunnel_ports", USUAL_PORTS), plan.get("protocols", ()))
     burst_at = burst_reference(burst)
     loop: Any
     if plan["mode"] == "file":

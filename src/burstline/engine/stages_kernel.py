@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from burstline.compiler.burst_type import burst_address
 from burstline.engine.account_kernel import count_verdict
 from burstline.engine.worker import FileWorker
 from burstline.native.memory import address_of, external, load16, load64, prefetch, store16, store32, store64
 from burstline.packet.burst import BurstColumns
+from burstline.packet.burst_type import burst_address
 from burstline.packet.fast_path_kernel import fast_path
 from burstline.packet.flow_key_kernel import owner_of
 from burstline.packet.machine import Machine

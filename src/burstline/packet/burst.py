@@ -22,7 +22,7 @@ class Column:
     signed: bool = False
 
 
-# What the parser finds. There is one set for the packet itself, and one for what its tunnel carries, called `inner_...`.
+# What the parser finds: one set for the packet itself, and one, called `inner_...`, for what its tunnel carries.
 LEVEL_COLUMNS = (
     Column("present", 4, "bit set of headers"),
     Column("l2", 4, "offset of the Ethernet header, of inner packets only"),

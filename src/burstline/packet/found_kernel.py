@@ -16,8 +16,8 @@ Found = Callable[[BurstColumns, int, int, int, int, int, int, int, int], int]
 
 
 def found_writer(columns: tuple[str, ...], keys: bool) -> Found:
-    """`(burst, packet, at, end, found, l3, l4, payload, proto)` for the outer packet; -1 is an offset not found, of what
-    lies where parsing ended, at `at`."""
+    """`(burst, packet, at, end, found, l3, l4, payload, proto)` for the outer packet. Parsing ended at `at`, where
+    what was not found lies: an offset of -1."""
     present, lower3, lower4, payloads, ends, protos, vlans, labels = (
         name in columns for name in ("present", "l3", "l4", "payload", "end", "proto", "vlan_depth", "mpls_depth")
     )

@@ -53,12 +53,15 @@ class TunnelPorts:
     gtpu: tuple[int, ...] = IN_UDP["gtpu"]
 
 
+USUAL_PORTS = TunnelPorts()
+
+
 @dataclass(frozen=True)
 class Machine:
     """States by name and the tables between them. `tunnels` says whether what tunnels carry is parsed, too."""
 
     tunnels: bool = True
-    ports: TunnelPorts = TunnelPorts()
+    ports: TunnelPorts = USUAL_PORTS
     protocols: tuple[Protocol, ...] = ()
 
     @cached_property
@@ -155,9 +158,7 @@ class _Registers:
         if layer in ("network", "extension"):
             self.present |= FRAGMENT if selector & FRAGMENTED else 0
             self.present |= OPAQUE if selector & OPAQUE_KEY and state.selects else 0
-        if layer in ("network", "extension") and state.selects:
-            self.proto = key
-        elif state.selects == "ethertype":
+        if (layer in ("network", "extension") and state.selects) or state.selects == "ethertype":
             self.proto = key
 
     def own(self, protocol: Protocol, data: Words, at: int, end: int) -> tuple[int, int, int]:

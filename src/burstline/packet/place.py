@@ -1,4 +1,4 @@
-"""Where each header lies, from what the parser found: for interpreted views here, for compiled ones by the same table."""
+"""Where each header lies, from what the parser found. Compiled views go by the same table."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Bits:
 
 
 class Header:
-    """A header's fixed part, in the packet's order and byte order: `class Hello(bl.Header): version: bl.bits[4] ...`."""
+    """The fixed part of a header, in the order of its bits: `class Hello(bl.Header): version: bl.bits[4] ...`."""
 
     fields: Fields
 

@@ -6,9 +6,9 @@ from burstline.native.words import Words, be8, be16, be32
 from burstline.packet.parser_state import ABSENT, OPAQUE, Step, parser_state
 
 
-@parser_state("gre", "transport", "tunnelled", "RFC 2784 section 2, RFC 2890 section 2, RFC 1701, RFC 2637 section 4.1")
+@parser_state("gre", "transport", "tunnelled", "RFC 2784 and 2890 section 2, RFC 1701, RFC 2637 section 4.1")
 def gre(data: Words, at: int, end: int) -> Step:
-    """Checksum and routing share a word of two halves (RFC 1701); version 1 has a key always, and an acknowledgement."""
+    """Checksum and routing share a word (RFC 1701); version 1 always has a key, and may acknowledge."""
     if at + 4 > end:
         return ABSENT, at, end
     flags = be16(data, at)
