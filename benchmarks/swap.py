@@ -1,10 +1,10 @@
 """Saving an application while it forwards: from the saved file to the new code running, s; packets lost on the way.
 
-Two ports forward to each other on one core at full rate, swapping the MAC addresses of 64-byte packets: two rings of
-packets in memory, and two `net_null`s. The application is replaced again and again, each time with another stage; a
-case's time is the median from the moment of the replacement (rename(2)) to that in which the worker was seen to run by
-the new code. Lost is what came in and was neither sent nor consumed, whatever the reason, and what the devices missed.
-There is no peer. The goals are 1 s and no packet.
+Two ports forward 64-byte packets to each other on one core at full rate: two rings of packets in memory, or two
+`net_null`s. One application swaps the MAC addresses, another looks addresses up and counts flows. It is replaced again
+and again, each time with another stage; a case's time is the median from the moment of the replacement (rename(2)) to
+that in which the worker was seen to run by the new code. Lost is what came in and was neither sent nor consumed,
+whatever the reason, and what the devices missed. There is no peer. The goals are 1 s and no packet.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from benchmarks.harness.process import measuring_core
 from burstline.cli.bench import Options, Row
 from burstline.errors import BurstlineError
 
-APP = """import burstline as bl
+MAC_SWAP = """import burstline as bl
 
 
 @bl.stage
@@ -39,18 +39,53 @@ def forward(pkt):
 
 pipeline = bl.Pipeline(forward)
 """
-DEVICES = {
-    "net_ring loops": ("dpdk:ring-loop,packets=256", "dpdk:ring-loop,packets=256,size=64"),
-    "net_null": ("dpdk:net_null0,size=64,copy=0", "dpdk:net_null1,size=64,copy=0"),
+FIREWALL = """import burstline as bl
+
+
+class Flow(bl.Record):
+    packets: bl.u64
+    bytes: bl.u64
+
+
+flows = bl.FlowTable(Flow, capacity=100_000)
+blocked = bl.PrefixSet(["192.0.2.0/24", "2001:db8::/32"])
+
+
+@bl.stage
+def block(pkt):
+    if pkt.ipv4.src in blocked or pkt.ipv6.src in blocked or pkt.udp.dport == {number}:
+        return bl.drop("blocked")
+
+
+@bl.stage
+def count(pkt):
+    flow = flows[pkt]
+    flow.packets += 1
+    flow.bytes += pkt.length
+
+
+@bl.stage
+def forward(pkt):
+    return bl.send(1 - pkt.port)
+
+
+pipeline = bl.Pipeline(block, count, forward)
+"""
+RING = ("dpdk:ring-loop,packets=256", "dpdk:ring-loop,packets=256,size=64")
+NULL = ("dpdk:net_null0,size=64,copy=0", "dpdk:net_null1,size=64,copy=0")
+CASES = {
+    "MAC swap, net_ring loops": (MAC_SWAP, RING),
+    "MAC swap, net_null": (MAC_SWAP, NULL),
+    "firewall with flows, net_ring loops": (FIREWALL, RING),
 }
 PATIENCE = 60.0  # seconds for a start, or a swap
 
 
 def run(options: Options) -> Iterator[Row]:
     swaps = options.runs(15)
-    for name, devices in DEVICES.items():
+    for name, (app, devices) in CASES.items():
         try:
-            seconds, report = forward_and_save(devices, swaps)
+            seconds, report = forward_and_save(app, devices, swaps)
         except BurstlineError as error:
             options.fails(name, error)
             continue
@@ -65,11 +100,11 @@ def lost(report: dict[str, Any]) -> int:
     return int(report["packets_in"] - report["packets_out"] - report["packets_consumed"] + missed)
 
 
-def forward_and_save(devices: tuple[str, ...], swaps: int) -> tuple[float, dict[str, Any]]:
+def forward_and_save(text: str, devices: tuple[str, ...], swaps: int) -> tuple[float, dict[str, Any]]:
     """The median time from a saved file to the new code, and the report of the whole run."""
     with tempfile.TemporaryDirectory(prefix="burstline-bench-") as directory:
         app = Path(directory) / "app.py"
-        save(app, 0)
+        save(app, text, 0)
         core = ["--workers", "1", "--cores", str(measuring_core()), "--idle", "poll", "--no-huge"]
         words = engine.command("run", app, *devices, "--watch", "--json", *core)
         environment = {**os.environ, "BURSTLINE_CACHE": str(Path(directory) / "cache")}
@@ -81,7 +116,7 @@ def forward_and_save(devices: tuple[str, ...], swaps: int) -> tuple[float, dict[
                 lines.wait_for("watching", 1)
                 saved = []
                 for number in range(1, swaps + 1):
-                    saved.append(save(app, number))
+                    saved.append(save(app, text, number))
                     lines.wait_for("swapped", number)
                 process.send_signal(signal.SIGINT)
                 assert process.stdout is not None
@@ -95,10 +130,10 @@ def forward_and_save(devices: tuple[str, ...], swaps: int) -> tuple[float, dict[
         return statistics.median(b - a for a, b in zip(saved, done, strict=True)), report
 
 
-def save(app: Path, number: int) -> float:
+def save(app: Path, text: str, number: int) -> float:
     """Replace the application as editors do; returns when."""
     new = app.with_suffix(".new")
-    new.write_text(APP.format(number=0x1000 + number))
+    new.write_text(text.format(number=0x1000 + number))
     now = time.time()
     os.replace(new, app)
     return now
