@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from types import CodeType, FunctionType
-from typing import Any
+from typing import Any, TypeVar
 
 import llvmlite.binding as llvm
 from numba.core import cgutils, types
@@ -26,6 +26,7 @@ from burstline.native.pipeline import lower
 # What the machine code may still refer to: the C library's memory functions, which LLVM itself calls.
 C_LIBRARY = frozenset({"memcpy", "memmove", "memset", "memcmp", "bcmp", "strlen", "read", "pread", "write"})
 # Numba's helpers for exceptions that never reach Python here; they are pure C and dead after optimisation.
+APART = "; not to be inlined\n"  # the first line of a function's IR
 FORBIDDEN = re.compile(r"^(NRT_|Py|_Py|numba_gil|numba_|_NRT)")
 
 
@@ -38,6 +39,16 @@ class Compiled:
     returns: types.Type
     arguments: tuple[types.Type, ...]
     descriptor: Any
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def apart(function: F) -> F:
+    """Decorator: not inlined where it is called. For what is large and called once a burst: LLVM would optimise it
+    again in every function that it becomes part of, and compiling takes half as long again."""
+    function.__dict__["apart"] = True
+    return function
 
 
 class WrongCall(Exception):
@@ -164,6 +175,8 @@ class Build:
             raise Failure(function, error) from error
         finally:
             self._within.pop()
+        if "apart" in function.__dict__:
+            own[descriptor.llvm_func_name] = APART + own[descriptor.llvm_func_name]
         texts.update(own)
         return Lowered(Compiled(descriptor.llvm_func_name, result, arguments, descriptor), texts)
 
@@ -191,17 +204,18 @@ class Build:
 
     def link(self, glue: str, exports: Iterable[str], inline: Iterable[str] = ()) -> llvm.ModuleRef:
         """One optimised module; only `exports` stay visible, and `inline` are inlined whatever their size."""
-        wanted = set(exports)
-        always = set(inline)
+        wanted, always = set(exports), set(inline)
+        apart = {symbol for symbol, text in self.modules.items() if text.startswith(APART)}
         module = llvm.parse_assembly(glue)
-        for symbol, text in self.modules.items():
-            part = llvm.parse_assembly(
-                re.sub(r"\bnoinline\b", "alwaysinline" if symbol in always else "nounwind", text)
-            )
-            module.link_in(part)
+        for text in self.modules.values():
+            module.link_in(llvm.parse_assembly(re.sub(r"\bnoinline\b", "nounwind", text)))
         for function in module.functions:
             if not function.is_declaration:
                 function.linkage = "external" if function.name in wanted else "internal"
+                if function.name in always:
+                    function.add_function_attribute("alwaysinline")
+                elif function.name in apart:
+                    function.add_function_attribute("noinline")
         for variable in module.global_variables:
             if not variable.is_declaration and variable.linkage not in (llvm.Linkage.private, llvm.Linkage.internal):
                 variable.linkage = "internal"
