@@ -10,6 +10,7 @@ from burstline.compiler.check import check_stage
 from burstline.compiler.errors import Source
 from burstline.compiler.parser_ir import INNER, OUTER, Bodies, Lowering, parser_ir
 from burstline.compiler.translate import explained
+from burstline.compiler.words import described
 from burstline.native.build import Build, Compiled, wrapper_ir
 from burstline.native.bytes_type import BYTES
 from burstline.packet.burst import Burst
@@ -62,10 +63,14 @@ class Parser:
         check_stage(protocol)
         with explained(protocol, self.pipeline):
             compiled = self.build.compile(protocol.function, (BYTES,))
-        pair = types.UniTuple(i64, 2)  # type: ignore[attr-defined]
-        if compiled.returns not in (i64, pair):
+        said = compiled.returns
+        parts = said.types if isinstance(said, types.BaseTuple) else (said,)  # type: ignore[attr-defined]
+        if len(parts) > 2 or any(types.unliteral(t) != i64 for t in parts):  # type: ignore[attr-defined]
             source = Source(protocol.function)
             raise source.error(
-                protocol.name, source.find(ast.Return, {""}), f"a protocol does not return {compiled.returns}", RETURNS
+                protocol.name,
+                source.find(ast.Return, {""}),
+                f"a protocol does not return {described(str(said))}",
+                RETURNS,
             )
         return compiled

@@ -44,7 +44,7 @@ class Header:
     options: bool = False  # has `.options`: the bytes between the fixed part and the header's end
 
     def field(self, name: str) -> Field | None:
-        return _BY_NAME[self.name].get(name)
+        return next((f for f in self.fields if f.name == name), None)
 
     @property
     def field_names(self) -> tuple[str, ...]:
@@ -315,7 +315,6 @@ HEADERS: tuple[Header, ...] = (
     ),
 )
 
-_BY_NAME = {h.name: {f.name: f for f in h.fields} for h in HEADERS}
 HEADER = {h.name: h for h in HEADERS}
 
 # The bit of each header in the burst's `present` column, in the order above. FRAGMENT marks any IP fragment, OPAQUE an

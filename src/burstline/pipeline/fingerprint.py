@@ -47,9 +47,11 @@ def code_fingerprint(
 
 def _value(value: Any, numbers: Mapping[int, int] | None, chains: Sequence[Chain] | None) -> Any:
     if isinstance(value, State):
-        return ("state", numbers[id(value)]) if numbers else (type(value).__name__, value.signature())
+        if numbers is None:
+            return type(value).__name__, value.signature()
+        return "state", numbers.get(id(value), -1)  # a protocol may name another, and is refused
     if isinstance(value, Chain):
-        return "chain", chains.index(value) if chains else value.name
+        return "chain", chains.index(value) if chains is not None else value.name
     if isinstance(value, _PLAIN):
         return type(value).__name__, value
     if isinstance(value, Protocol):
