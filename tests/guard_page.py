@@ -123,7 +123,6 @@ def main() -> None:
     burst, cage = Burst(64), Cage()
     pipeline = everything()
     instance = compiled(pipeline, burst)
-    once = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(instance.function)
     columns = Region(burst.size)
     context = Block(Context.layout)
     context.set(burst=columns.address)
@@ -136,7 +135,7 @@ def main() -> None:
             columns.write(burst.offsets["captured"], size)
             columns.write(burst.offsets["length"], size)
             columns.write(burst.offsets["link"], bytes([link]))
-            once(context.address)
+            instance.run(context)
             survived += 1
             head = digest._workers[0].head
             head.set(tail=head.get("pending"))

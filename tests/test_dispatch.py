@@ -16,7 +16,7 @@ import pytest
 
 import burstline as bl
 from both_modes import pcap_of, run_both, stage_of
-from burstline.compiler import compile as compiling
+from burstline.compiler import regions
 from burstline.compiler.compile import build_module
 from burstline.compiler.proof import refuse_forbidden
 from burstline.engine.program import name_state, plan_of
@@ -54,7 +54,7 @@ def branching() -> bl.Pipeline:
     return bl.Pipeline(short, lower, count)
 
 
-@pytest.mark.parametrize("dispatch", ["fused", "tail"])
+@pytest.mark.parametrize("dispatch", ["fused", "tail", "called"])
 def test_packets_go_the_same_way_fused_and_by_jumps(dispatch: str) -> None:
     both = run_both(branching(), FRAMES * 50, dispatch=dispatch)
     outcome = both.equal()
@@ -86,18 +86,20 @@ def body_of(assembly: str, function: str) -> str:
 
 @pytest.fixture(scope="module")
 def built() -> dict[str, tuple[Any, Any]]:
-    """The pipeline as it is, and as one that is too large to be fused."""
+    """The pipeline as it is, and where no two stages fit into one region."""
     fused = module_of(branching(), "auto")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compiling, "FUSE_UP_TO", sum(fused[1].stage_sizes.values()) - 1)
+        patch.setattr(regions, "FUSE_UP_TO", 1)
         return {"fused": fused, "tail": module_of(branching(), "auto")}
 
 
 def test_small_pipelines_are_fused_and_large_ones_jump_and_it_is_said_why(built: dict[str, tuple[Any, Any]]) -> None:
     assert built["fused"][1].dispatch == "fused"
-    assert "inlined" in built["fused"][1].dispatch_why
+    assert "1 function for 5 stages" in built["fused"][1].dispatch_why
+    assert all("at most 4000" in why for _, _, why in built["fused"][1].hops)
     assert built["tail"][1].dispatch == "tail"
-    assert "hops are jumps" in built["tail"][1].dispatch_why
+    assert "5 functions" in built["tail"][1].dispatch_why
+    assert [why.split(":")[0] for _, _, why in built["tail"][1].hops] == ["entered first", *["tail-called"] * 4]
 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="reads x86 assembly")
@@ -109,7 +111,8 @@ def test_by_jumps_every_hop_ends_in_a_jump_to_the_next_and_calls_nothing(built: 
         jumps = set(re.findall(r"^\s+j\w+\s+(hop_\d+_\d+)\s*$", body, re.MULTILINE))
         assert jumps == targets, hop
         assert not re.search(r"^\s+call", body, re.MULTILINE), hop
-        assert not re.search(r"^\s+push", body, re.MULTILINE), f"{hop} saves registers"
+        assert not re.search(r"^\s+(push|pop)", body, re.MULTILINE), f"{hop} saves registers"
+        assert "rsp" not in body, f"{hop} touches the stack"
     assert not re.search(r"^hop_\d", target_machine().emit_assembly(built["fused"][0]), re.MULTILINE)
 
 

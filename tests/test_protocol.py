@@ -1,4 +1,4 @@
-"""Protocols of users: found, read, written and chained the same compiled and interpreted; refused with what to write."""
+"""Protocols of users are found, read, written and chained the same in both modes, or refused with what to write."""
 
 from __future__ import annotations
 

@@ -249,6 +249,7 @@ def test_a_mapped_file_takes_a_pipeline_that_writes(tmp_path: Path) -> None:
     compiled_before(tmp_path, writing, out="before.pcap")
     run = FileRun(slow, str(source), str(out))
     with running(run) as finish:
+        until(lambda: run.report.first_packet_seconds)
         assert run.swap(writing).carried.kept == ()
         until(lambda: not run.is_running)
         report = finish()
@@ -330,7 +331,6 @@ def test_digests_go_to_the_handler_of_the_pipeline_that_runs(tmp_path: Path) -> 
     with running(run, stream) as finish:
         until(lambda: len(got["old"]) > 5000)
         run.swap(pipeline("new", Flow))
-        assert len(got["new"]) < 5000
         until(lambda: len(got["new"]) > 5000)
         run.swap(pipeline("other", Other))
         new = len(got["new"])

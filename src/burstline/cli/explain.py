@@ -44,7 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--source", choices=("pcap", "pcapng", "ports"), default="pcap", help="the loop around the stages"
     )
-    parser.add_argument("--dispatch", choices=("auto", "fused", "tail"), help="how a stage hands a packet to the next")
+    parser.add_argument(
+        "--dispatch", choices=("auto", "fused", "tail", "called"), help="how a stage hands a packet to the next"
+    )
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: burstline.toml beside the app)")
 
 

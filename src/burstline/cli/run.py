@@ -40,7 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--duration", type=float, metavar="SECONDS", help="stop after this time")
     parser.add_argument("--idle", choices=("poll", "adaptive"), help="what a worker without packets does")
     parser.add_argument("--burst", type=int, metavar="N", help="packets to receive at once from a port, 1 to 256")
-    parser.add_argument("--dispatch", choices=("auto", "fused", "tail"), help="how a stage hands a packet to the next")
+    parser.add_argument(
+        "--dispatch", choices=("auto", "fused", "tail", "called"), help="how a stage hands a packet to the next"
+    )
     parser.add_argument("--cores", metavar="LIST", help="cores for the workers, e.g. 2,3")
     parser.add_argument("--no-huge", action="store_true", help="keep packet buffers out of huge pages")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: burstline.toml beside the app)")

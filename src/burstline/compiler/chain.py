@@ -1,21 +1,23 @@
-"""The chain: stages as LLVM functions that hand a packet on by guaranteed tail calls, written as IR text.
+"""The graph of stages as LLVM functions, written as IR text: one for each region.
 
-Each hop calls its stage's body, which is always inlined into it, and looks at the verdict. `musttail` under
-`preserve_nonecc` makes the way on a jump with the packet in registers (LLVM Language Reference, "Calling
-Conventions"); fused, the next hop is inlined instead.
+A hop is the code around one stage: it calls the stage's body, which is inlined into it, and looks at the verdict. The
+way on is a branch within a region, and between regions `musttail` under `preserve_nonecc`, a jump with the packet in
+registers (LLVM Language Reference, "Calling Conventions"). *Called*, for comparison, it is a plain call in C's
+convention, and a return.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
 
+from burstline.compiler.regions import Node, Regions
 from burstline.native.build import Compiled
-from burstline.pipeline.verdict import CHAINED, DROPPED, KIND_BITS
+from burstline.pipeline.verdict import CHAINED, CONSUMED, DROPPED, KIND_BITS, SENT
 
-Dispatch = Literal["auto", "fused", "tail"]
 ENTER = "burstline_enter"
+EDGES = "burstline_edges"  # a worker's counters of edges, where they are counted
+PORTS = 64  # ports that are told apart when edges are counted
 
 
 @dataclass(frozen=True)
@@ -26,66 +28,141 @@ class Hop:
     body: Compiled
     drop: int  # number of the reason "dropped by this stage"
     error: int  # of the reason "this stage failed"
+    chains: tuple[int, ...] = ()  # the chains that it can hand packets to
+
+
+@dataclass
+class EdgeCounters:
+    """The ways out of each hop, as counters of 64 bits behind each other: (chain, place, kind, what it leads to)."""
+
+    chains: Sequence[str]
+    reasons: Sequence[str]
+    edges: list[tuple[int, int, str, str]] = field(default_factory=list)
+
+    def add(self, node: Node) -> dict[str, int]:
+        """Counters for all ways out of a hop: the number of the first one of each kind."""
+        ways = [("next", ""), ("error", ""), ("consume", "")]
+        first = {}
+        for kind, names in (
+            ("chain", self.chains),
+            ("drop", self.reasons),
+            ("send", [str(k) for k in range(PORTS)]),
+        ):
+            first[kind] = len(self.edges) + len(ways)
+            ways += [(kind, name) for name in names]
+        first |= {kind: len(self.edges) + k for k, (kind, _) in enumerate(ways[:3])}
+        self.edges += [(*node, kind, to) for kind, to in ways]
+        return first
 
 
 def hop_name(chain: int, place: int) -> str:
     return f"hop_{chain}_{place}"
 
 
-def chain_ir(chains: Sequence[Sequence[Hop]], dispatch: Literal["fused", "tail"]) -> str:
-    """The hops of all chains and the way in; chain 0 is entered first."""
-    parts = [_declaration(symbol) for symbol in sorted({h.body.symbol for chain in chains for h in chain})]
-    for number, chain in enumerate(chains):
-        for place, hop in enumerate(chain):
-            following = hop_name(number, place + 1) if place + 1 < len(chain) else None
-            parts.append(_hop(hop_name(number, place), hop, following, len(chains), dispatch))
+def chain_ir(chains: Sequence[Sequence[Hop]], regions: Regions, counters: EdgeCounters | None = None) -> str:
+    """All regions and the way in; chain 0 is entered first."""
+    parts = [
+        f'declare i32 @"{symbol}"(ptr, ptr, i64, i64)' for symbol in sorted({h.body.symbol for c in chains for h in c})
+    ]
+    if counters:
+        parts.append(f"@{EDGES} = external global i64")
+    made = _Graph(chains, regions, counters)
+    parts += [made.region(group) for group in regions.groups]
     parts.append(
         f"""
 define i64 @{ENTER}(i64 %burst, i64 %i) alwaysinline {{
-  %verdict = call preserve_nonecc i64 @{hop_name(0, 0)}(i64 %burst, i64 %i)
+  %verdict = call {made.convention} i64 @{hop_name(0, 0)}(i64 %burst, i64 %i)
   ret i64 %verdict
 }}"""
     )
     return "\n".join(parts)
 
 
-def _declaration(symbol: str) -> str:
-    return f'declare i32 @"{symbol}"(ptr, ptr, i64, i64)'
+class _Graph:
+    def __init__(self, chains: Sequence[Sequence[Hop]], regions: Regions, counters: EdgeCounters | None) -> None:
+        self.chains, self.regions, self.counters = chains, regions, counters
+        called = regions.dispatch == "called"
+        self.convention = "" if called else "preserve_nonecc"
+        self.how = "notail" if called else "musttail"
 
-
-def _go(target: str, label: str, dispatch: str) -> str:
-    tail = "musttail" if dispatch == "tail" else ""
-    return f"""
-{label}:
-  %{label}.verdict = {tail} call preserve_nonecc i64 @{target}(i64 %burst, i64 %i)
-  ret i64 %{label}.verdict"""
-
-
-def _hop(name: str, hop: Hop, following: str | None, chains: int, dispatch: str) -> str:
-    inline = "noinline" if dispatch == "tail" else "alwaysinline"
-    onward = _go(following, "next", dispatch) if following else "\nnext:\n  ret i64 0"
-    cases = "".join(f"\n    i64 {CHAINED | k << KIND_BITS}, label %chain{k}" for k in range(1, chains))
-    jumps = "".join(_go(hop_name(k, 0), f"chain{k}", dispatch) for k in range(1, chains))
-    return f"""
-define internal preserve_nonecc i64 @{name}(i64 %burst, i64 %i) {inline} {{
+    def region(self, nodes: Sequence[Node]) -> str:
+        """A function that is entered at its first node."""
+        inside = set(nodes)
+        inline = "alwaysinline" if len(self.regions.groups) == 1 else "noinline"
+        blocks = "\n".join(self._hop(node, inside) for node in nodes)
+        return f"""
+define internal {self.convention} i64 @{hop_name(*nodes[0])}(i64 %burst, i64 %i) {inline} {{
   %result = alloca i64
   %exception = alloca ptr
-  %status = call i32 @"{hop.body.symbol}"(ptr %result, ptr %exception, i64 %burst, i64 %i)
-  %failed = icmp ne i32 %status, 0
-  br i1 %failed, label %error, label %ended, !prof !{{!"branch_weights", i32 1, i32 1000}}
-ended:
-  %verdict = load i64, ptr %result
-  switch i64 %verdict, label %decided [
-    i64 0, label %next
-    i64 {DROPPED}, label %dropped{cases}
-  ]{onward}{jumps}
-dropped:
-  ret i64 {DROPPED | hop.drop << KIND_BITS}
-error:
-  ret i64 {DROPPED | hop.error << KIND_BITS}
-decided:
-  ret i64 %verdict
+  br label %{hop_name(*nodes[0])}
+{blocks}
 }}"""
+
+    def _hop(self, node: Node, inside: set[Node]) -> str:
+        """A stage's blocks. Its name is before those of all values, since others are in the same function."""
+        chain, place = node
+        hop, n = self.chains[chain][place], hop_name(*node)
+        first = self.counters.add(node) if self.counters else {}
+        following = (chain, place + 1) if place + 1 < len(self.chains[chain]) else None
+        onward = self._go(n, "next", following, inside, first.get("next")) if following else ""
+        if not following:
+            onward = f"\n{n}.next:{self._count(n, 'next', first.get('next'))}\n  ret i64 0"
+        cases = "".join(f"\n    i64 {CHAINED | k << KIND_BITS}, label %{n}.chain{k}" for k in hop.chains)
+        jumps = "".join(
+            self._go(n, f"chain{k}", (k, 0), inside, first["chain"] + k if first else None) for k in hop.chains
+        )
+        drop = first["drop"] + hop.drop if first else None
+        return f"""{n}:
+  %{n}.status = call i32 @"{hop.body.symbol}"(ptr %result, ptr %exception, i64 %burst, i64 %i)
+  %{n}.failed = icmp ne i32 %{n}.status, 0
+  br i1 %{n}.failed, label %{n}.error, label %{n}.ended, !prof !{{!"branch_weights", i32 1, i32 1000}}
+{n}.ended:
+  %{n}.verdict = load i64, ptr %result
+  switch i64 %{n}.verdict, label %{n}.decided [
+    i64 0, label %{n}.next
+    i64 {DROPPED}, label %{n}.dropped{cases}
+  ]{onward}{jumps}
+{n}.dropped:{self._count(n, "dropped", drop)}
+  ret i64 {DROPPED | hop.drop << KIND_BITS}
+{n}.error:{self._count(n, "error", first.get("error"))}
+  ret i64 {DROPPED | hop.error << KIND_BITS}
+{n}.decided:{self._count_verdict(n, first)}
+  ret i64 %{n}.verdict"""
+
+    def _go(self, n: str, way: str, target: Node, inside: set[Node], counter: int | None) -> str:
+        start = f"\n{n}.{way}:{self._count(n, way, counter)}"
+        if target in inside:
+            return f"{start}\n  br label %{hop_name(*target)}"
+        return f"""{start}
+  %{n}.{way}.verdict = {self.how} call {self.convention} i64 @{hop_name(*target)}(i64 %burst, i64 %i)
+  ret i64 %{n}.{way}.verdict"""
+
+    def _count(self, n: str, way: str, counter: int | str | None) -> str:
+        """One more packet took an edge, where that is counted."""
+        if counter is None:
+            return ""
+        v = f"%{n}.{way}"
+        return f"""
+  {v}.at = getelementptr i64, ptr @{EDGES}, i64 {counter}
+  {v}.old = load i64, ptr {v}.at
+  {v}.new = add i64 {v}.old, 1
+  store i64 {v}.new, ptr {v}.at"""
+
+    def _count_verdict(self, n: str, first: dict[str, int]) -> str:
+        """A verdict that the packet brought: consumed, sent to a port, dropped for a reason."""
+        if not first:
+            return ""
+        v = f"%{n}.decided"
+        return f"""
+  {v}.kind = and i64 %{n}.verdict, {(1 << KIND_BITS) - 1}
+  {v}.to = lshr i64 %{n}.verdict, {KIND_BITS}
+  {v}.port = call i64 @llvm.smin.i64(i64 {v}.to, i64 {PORTS - 1})
+  {v}.is_send = icmp eq i64 {v}.kind, {SENT}
+  {v}.is_end = icmp eq i64 {v}.kind, {CONSUMED}
+  {v}.send = add i64 {v}.port, {first["send"]}
+  {v}.drop = add i64 {v}.to, {first["drop"]}
+  {v}.sent = select i1 {v}.is_send, i64 {v}.send, i64 {v}.drop
+  {v}.edge = select i1 {v}.is_end, i64 {first["consume"]}, i64 {v}.sent{self._count(n, "decided", f"{v}.edge")}"""
 
 
 def each_ir(name: str, parameters: int, callee: str, calls: Sequence[Sequence[str | int]]) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import llvmlite.binding as llvm
 
-from burstline.compiler import packet_type, protocol_type, state_types  # noqa: F401  they teach Numba the types
-from burstline.compiler.chain import Dispatch, Hop, chain_ir
+from burstline.compiler import packet_type, protocol_type, regions, state_types  # noqa: F401  they teach Numba the types
+from burstline.compiler.chain import EdgeCounters, Hop, chain_ir
 from burstline.compiler.check import check_stage
 from burstline.compiler.content import content
 from burstline.compiler.kernels import kernel_ir
@@ -26,10 +26,8 @@ from burstline.native.struct_type import StructRefType
 from burstline.packet.burst import Burst
 from burstline.packet.machine import Machine
 from burstline.pipeline.needs import Needs
-from burstline.pipeline.pipeline import Pipeline
+from burstline.pipeline.pipeline import Pipeline, targets
 from burstline.pipeline.stage import Stage
-
-FUSE_UP_TO = 4000  # LLVM instructions of all stages together: beyond, hops are tail calls and stay in the L1 cache
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,8 @@ class Plan:
     reasons: tuple[str, ...]  # drop reasons of the engine's own; number 0 is the stage's that said DROP
     needs: Needs  # of each packet
     machine: Machine  # the parser
-    dispatch: Dispatch = "auto"
+    dispatch: regions.Dispatch = "auto"
+    edges: bool = False  # packets are counted on each way out of each stage
 
 
 @dataclass
@@ -56,6 +55,8 @@ class Code:
     dispatch: str
     dispatch_why: str
     stage_sizes: dict[str, int] = field(default_factory=dict)  # LLVM instructions before optimisation
+    hops: list[tuple[str, str, str]] = field(default_factory=list)  # chain, stage, how it is reached and why
+    edges: list[tuple[int, int, str, str]] = field(default_factory=list)  # chain.EdgeCounters, where they are counted
 
     def about(self) -> dict[str, Any]:
         """Everything but the object, for the cache."""
@@ -82,7 +83,6 @@ def lower_pipeline(pipeline: Pipeline, plan: Plan) -> Parts:
     packet = PacketType(plan.burst)
     hops: list[list[Hop]] = []
     sizes: dict[str, int] = {}
-    total = 0
     made: dict[Stage, set[str]] = {}
     for chain in pipeline.chains:
         hops.append([])
@@ -90,15 +90,20 @@ def lower_pipeline(pipeline: Pipeline, plan: Plan) -> Parts:
             hops[-1].append(_hop(build, stage, packet, pipeline))
             made[stage] = build.texts(stage.function, (packet,), VERDICT)
             sizes[stage.name] = build.modules[hops[-1][-1].body.symbol].count("\n  ")
-            total += sizes[stage.name]
-    bodies = [hop.body.symbol for chain in hops for hop in chain]
-    dispatch, why = _dispatch(plan.dispatch, total)
+    for text in build.modules.values():
+        with_numbers(text)  # from here on every drop reason has its number
+    divided = _divide(pipeline, hops, build, plan.dispatch)
+    counters = EdgeCounters([c.name for c in pipeline.chains], Numbers.reasons) if plan.edges else None
     loop = build.compile(plan.loop, [StructRefType(plan.context)])  # type: ignore[arg-type]
     parser = Parser(build, pipeline, plan.machine, plan.needs, plan.burst)
-    glue = chain_ir(hops, dispatch) + parser.ir(dispatch) + kernel_ir(build, pipeline.state)
+    glue = chain_ir(hops, divided, counters) + parser.ir(plan.dispatch) + kernel_ir(build, pipeline.state)
     glue += wrapper_ir(plan.entry, loop, inline=False)
     build.modules = {name: with_numbers(text) for name, text in build.modules.items()}
-    code = Code(b"", plan.entry, list(Numbers.reasons), dispatch, why, sizes)
+    bodies = [hop.body.symbol for chain in hops for hop in chain]
+    names = [(c.name, s.name, divided.why[k, p]) for k, c in enumerate(pipeline.chains) for p, s in enumerate(c.stages)]
+    why = f"{len(divided.groups)} function{'s' if len(divided.groups) > 1 else ''} for {len(names)} stages"
+    code = Code(b"", plan.entry, list(Numbers.reasons), divided.dispatch, why, sizes, names)
+    code.edges = counters.edges if counters else []
     return Parts(build, glue, [*bodies, *parser.bodies], made, code)
 
 
@@ -121,12 +126,29 @@ def _hop(build: Build, stage: Stage, packet: PacketType, pipeline: Pipeline) -> 
     check_stage(stage)
     with explained(stage, pipeline):
         body = build.compile(stage.function, (packet,), VERDICT)
-    return Hop(stage.name, body, Numbers.reason(stage.name), Numbers.reason(f"{stage.name}: error"))
+    to = tuple(sorted({pipeline.chains.index(chain) for chain in targets(stage)}))
+    return Hop(stage.name, body, Numbers.reason(stage.name), Numbers.reason(f"{stage.name}: error"), to)
 
 
-def _dispatch(wanted: Dispatch, size: int) -> tuple[Literal["fused", "tail"], str]:
-    if wanted != "auto":
-        return wanted, "as told"
-    if size <= FUSE_UP_TO:
-        return "fused", f"{size} instructions of stages, at most {FUSE_UP_TO}: inlined, a hop costs nothing"
-    return "tail", f"{size} instructions of stages, more than {FUSE_UP_TO}: each stage stays a function, hops are jumps"
+def _divide(pipeline: Pipeline, hops: list[list[Hop]], build: Build, dispatch: regions.Dispatch) -> regions.Regions:
+    """The regions of a pipeline, by the size of its stages and of the functions that they call."""
+    callers: dict[int, set[int]] = {}
+    for number, chain in enumerate(hops):
+        for hop in chain:
+            for target in hop.chains:
+                callers.setdefault(target, set()).add(number)
+    order = _callers_first(len(hops), callers)
+    sizes = [[build.modules[hop.body.symbol].count("\n  ") for hop in hops[k]] for k in order]
+    place = {chain: k for k, chain in enumerate(order)}
+    moved = {place[chain]: {place[c] for c in who} for chain, who in callers.items()}
+    found = regions.divide(sizes, moved, dispatch, regions.FUSE_UP_TO)
+    groups = [[(order[c], p) for c, p in group] for group in found.groups]
+    return regions.Regions(groups, {(order[c], p): why for (c, p), why in found.why.items()}, found.dispatch)
+
+
+def _callers_first(count: int, callers: Mapping[int, set[int]]) -> list[int]:
+    """Chains in an order in which none comes before one that leads to it; there are no circles."""
+    order: list[int] = []
+    while len(order) < count:
+        order += [k for k in range(count) if k not in order and callers.get(k, set()) <= set(order)]
+    return order

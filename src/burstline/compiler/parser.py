@@ -9,6 +9,7 @@ from numba.core import types
 from burstline.compiler.check import check_stage
 from burstline.compiler.errors import Source
 from burstline.compiler.parser_ir import INNER, OUTER, Bodies, Lowering, parser_ir
+from burstline.compiler.regions import Dispatch
 from burstline.compiler.translate import explained
 from burstline.compiler.words import described
 from burstline.native.build import Build, Compiled, wrapper_ir
@@ -42,8 +43,9 @@ class Parser:
         """Symbols that are inlined into the states."""
         return [b.symbol for b in (*self._bodies.states.values(), *self._bodies.protocols.values())]
 
-    def ir(self, lowering: Lowering) -> str:
-        """IR of the whole parser; nothing where nothing is parsed."""
+    def ir(self, dispatch: Dispatch) -> str:
+        """IR of the whole parser; nothing where nothing is parsed. Its states are fused unless told otherwise."""
+        lowering: Lowering = "fused" if dispatch == "auto" else dispatch
         needs = self.needs
         if not needs.full_parse:
             return ""

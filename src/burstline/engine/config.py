@@ -44,7 +44,7 @@ class Engine:
     workers: int = key(1, integer(1))
     burst: int = key(64, integer(1, MAX_BURST))
     idle: Literal["poll", "adaptive"] = key("adaptive", one_of("poll", "adaptive"))
-    dispatch: Literal["auto", "fused", "tail"] = key("auto", one_of("auto", "fused", "tail"))
+    dispatch: Literal["auto", "fused", "tail", "called"] = key("auto", one_of("auto", "fused", "tail", "called"))
     duration: float | None = key(None, seconds())
     cores: tuple[int, ...] = key(
         (), many(integer(0), "a list of different core numbers, such as [2, 3]", distinct=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import threading
 from collections.abc import Mapping
@@ -38,6 +39,8 @@ class Program:
         self.dispatch: str = about["dispatch"]
         self.dispatch_why: str = about["dispatch_why"]
         self.stage_sizes: dict[str, int] = about["stage_sizes"]
+        self.hops: list[tuple[str, str, str]] = about["hops"]
+        self.edges: list[tuple[int, int, str, str]] = about["edges"]
 
 
 class Instance:
@@ -58,6 +61,10 @@ class Instance:
         self.tallies = Region(len(program.reasons) * TALLY)
         self.entry = Block(Entry.layout)
         self.entry.set(function=self.function, tallies=self.tallies.address)
+
+    def run(self, context: Block) -> int:
+        """Call the loop itself, of a context that no other version is to work on. Releases the GIL."""
+        return int(ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(self.function)(context.address))
 
 
 _engine: list[Any] = []
@@ -144,4 +151,4 @@ def plan_of(plan: Mapping[str, Any]) -> Plan:
 
         loop, context = port_loop(needs, machine, burst_at, dict(plan["mbuf"]), plan["sink"]), PortWorker.layout
     entry = f"burstline_work_{plan['mode']}"
-    return Plan(burst, loop, context, entry, ENGINE_REASONS, needs, machine, plan["dispatch"])
+    return Plan(burst, loop, context, entry, ENGINE_REASONS, needs, machine, plan["dispatch"], plan.get("edges", False))

@@ -111,7 +111,7 @@ class Generator:
             stride=_stride(traffic.flows),
             time=START * 1_000_000_000,
         )
-        self._state.write(Generation.layout.offset("zipf"), struct.pack("<d", traffic.zipf))
+        self._state.set(zipf=struct.unpack("<q", struct.pack("<d", traffic.zipf))[0])  # the bits of a fraction
         _prepare(self._state.address)
 
     def _kinds(self) -> bytes:
