@@ -4,7 +4,6 @@ Chains of 1, 4, 16 and 64 stages that each add to a counter what depends on the 
 not repeat, on one core: tail-called and called beside fused, and what a hop costs over a fused one. Goals: a
 tail-called hop at most 0.5 ns, a called one at least twice that. Then 1,000 stages beside 100: the time to compile
 and to run, a stage, and the largest stack frame that any packet goes through.
-
 """
 
 from __future__ import annotations

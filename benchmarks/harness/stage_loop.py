@@ -39,7 +39,8 @@ def little_stages(count: int) -> bl.Pipeline:
     out, and none knows what another did."""
     source = "import burstline as bl\n"
     for k in range(count):
-        source += f"c{k} = bl.Counter('{k}')\n@bl.stage\ndef s{k}(pkt):\n    c{k}.add(pkt.length * {2 * k + 3} ^ {k * 7919})\n"
+        source += f"c{k} = bl.Counter('{k}')\n@bl.stage\ndef s{k}(pkt):\n"
+        source += f"    c{k}.add(pkt.length * {2 * k + 3} ^ {k * 7919})\n"
     space: dict[str, Any] = {"__name__": "stages"}
     exec(compile(source, "<stages>", "exec"), space)
     return bl.Pipeline(*(space[f"s{k}"] for k in range(count)))

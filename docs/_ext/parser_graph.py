@@ -20,38 +20,43 @@ COLOURS: dict[Layer, str] = {
 }  # fmt: skip
 
 
-def edges(machine: Machine) -> Iterator[tuple[str, str, str, bool]]:
-    """From, to, the keys that lead there, and whether what follows is an inner packet."""
-    for state in machine.states.values():
-        found: dict[str, list[int]] = {}
-        for key, target in sorted(machine.tables.get(state.selects, {}).items()):
-            found.setdefault(target, []).append(key)
-        for target, keys in found.items():
-            text = ", ".join(spelled(state.selects, k) for k in keys)
-            yield state.name, target, text, enters_tunnel(state.selects, target)
+def ways(machine: Machine, table: str) -> Iterator[tuple[str, str, bool]]:
+    """Of a table: each state that it leads to, the keys that do, and whether what follows is an inner packet."""
+    found: dict[str, list[int]] = {}
+    for key, target in sorted(machine.tables[table].items()):
+        found.setdefault(target, []).append(key)
+    for target, keys in found.items():
+        yield target, ", ".join(spelled(table, k) for k in keys), enters_tunnel(table, target)
 
 
 def spelled(table: str, key: int) -> str:
     if table == "label":
-        return "another label" if key == 16 else f"version {key}"
+        return "another" if key == 16 else f"version {key}"
     if table == "ethertype" and key == 0:
         return "a length"
     return f"{key:#06x}" if table in ("ethertype", "tunnelled", "sap", "ppp") else str(key)
 
 
 def dot(machine: Machine) -> str:
-    """The state machine in Graphviz's language; a dashed arrow leads into a tunnel."""
-    lines = ["digraph parser {", "  rankdir=LR; nodesep=0.18; ranksep=0.9;"]
+    """The state machine in Graphviz's language: states, and the tables that their keys are looked up in."""
+    lines = ["digraph parser {", "  rankdir=LR; nodesep=0.16; ranksep=0.75; concentrate=false;"]
     lines += [
-        '  node [shape=box, style="rounded,filled", fontname="Helvetica", fontsize=11];',
-        '  edge [fontname="Helvetica", fontsize=8, color="#606060"];',
+        '  node [shape=box, style="rounded,filled", fontname="Helvetica", fontsize=12];',
+        '  edge [fontname="Helvetica", fontsize=9, color="#707070", arrowsize=0.7];',
         '  packet [shape=plaintext, style="", label="a packet"];',
     ]
     for state in machine.states.values():
         lines.append(f'  {state.name} [fillcolor="{COLOURS[state.layer]}", tooltip="{state.source}"];')
+    tables = [t for t in machine.tables if any(s.selects == t for s in machine.states.values())]
+    for table in tables:
+        lines.append(f'  "{table}" [shape=ellipse, style="", fontsize=10, fontcolor="#404040"];')
     lines += [f"  packet -> {name};" for name in LINKS.values()]
-    for source, target, keys, inner in edges(machine):
-        lines.append(f'  {source} -> {target} [label="{keys}"{", style=dashed" if inner else ""}];')
+    for state in machine.states.values():
+        if state.selects in tables:
+            lines.append(f'  {state.name} -> "{state.selects}" [arrowhead=none];')
+    for table in tables:
+        for target, keys, inner in ways(machine, table):
+            lines.append(f'  "{table}" -> {target} [label="{keys}"{", style=dashed" if inner else ""}];')
     return "\n".join([*lines, "}", ""])
 
 
