@@ -20,8 +20,6 @@ def work(address: int) -> int:
     """Run the worker at `address`; returns why it came back, which is never SWAPPED. Called again it goes on by the
     same code, which may be in the middle of a chunk."""
     worker = worker_at(address)
-    if worker.running == 0:
-        store_release(address + RUNNING, load_acquire(address + CODE))
     while True:
         entry = entry_at(worker.running)
         worker.tallies = entry.tallies

@@ -66,7 +66,8 @@ class Versions:
         _work.load()
         _publish.load()
         for context, instance in zip(self._contexts, self._instances, strict=True):
-            context.set(code=instance.entry.address)
+            # Already now: a worker that is late to begin must not begin by other code than the rest, over a file.
+            context.set(code=instance.entry.address, running=instance.entry.address)
         self.is_running = True
 
     def _linked(self, program: Program) -> list[Instance]:
