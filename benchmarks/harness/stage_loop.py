@@ -14,6 +14,7 @@ from burstline.compiler.compile import Plan, build_module
 from burstline.compiler.regions import Dispatch
 from burstline.engine.program import Instance, Program, name_state
 from burstline.engine.stages_kernel import enter
+from burstline.native.build import forget
 from burstline.native.fieldtypes import i64
 from burstline.native.host import target_machine
 from burstline.native.memory import load32
@@ -80,6 +81,7 @@ def build(count: int, dispatch: Dispatch) -> Built:
                 total += enter(burst_address(packets), i)
         return total
 
+    forget()
     start = time.perf_counter()
     module, code = build_module(
         pipeline, Plan(burst, loop, Context.layout, "stages_loop", ("",), needs, machine, dispatch)

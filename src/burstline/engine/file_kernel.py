@@ -49,10 +49,8 @@ def is_over(worker: FileWorker, number: int) -> bool:
     Which chunk is the first of these is decided by the worker whose turn it is to read, before it reads it. So every
     chunk is parsed, and run by all workers, by the same code.
     """
-    return (
-        number >= load_acquire(worker.capture + SWITCH)
-        and load_acquire(struct_address(worker) + CODE) != worker.running
-    )
+    newest = load_acquire(struct_address(worker) + CODE)  # first: who sees new code also sees that no chunk is set yet
+    return newest != worker.running and number >= load_acquire(worker.capture + SWITCH)
 
 
 def chunk_writer(sink: str, shared: bool) -> Callable[[FileWorker, Chunk, BurstColumns], None]:

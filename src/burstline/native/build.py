@@ -120,6 +120,11 @@ KEPT = 2048  # functions that the process remembers: a pipeline has some fifty
 _remembered: dict[Any, Lowered] = {}
 
 
+def forget() -> None:
+    """Compile as a new process does: for measurements."""
+    _remembered.clear()
+
+
 @dataclass
 class Build:
     """Everything that goes into one object.
