@@ -20,7 +20,7 @@ from burstline.compiler.rules import REFUSED
 from burstline.engine.config import Config
 from burstline.engine.schema import keys, spelled
 from burstline.native.struct import FIELD_TYPES
-from burstline.packet.fields import HEADER_METHODS, HEADERS, PACKET_FIELDS, PACKET_METHODS, Field
+from burstline.packet.fields import HEADER_METHODS, HEADERS, LEVELS, PACKET_FIELDS, PACKET_METHODS, Field
 from burstline.ports.traffic import PARAMETERS
 
 MARK = re.compile(r"^<!-- table: (\w+) -->$", re.MULTILINE)
@@ -97,8 +97,7 @@ def value(field: Field) -> str:
 def packet() -> str:
     """What `pkt` has besides headers."""
     rows = [(f"`pkt.{name}`", meaning) for name, meaning in PACKET_FIELDS.items()]
-    if "vlan_depth" not in PACKET_FIELDS:
-        rows.append(("`pkt.vlan_depth`", "how many VLAN tags it has"))
+    rows += [(f"`pkt.{name}`", meaning) for name, meaning in LEVELS.items()]
     rows += [(f"`pkt.{name}()`", meaning) for name, meaning in PACKET_METHODS.items()]
     return table(("", "meaning"), rows)
 
