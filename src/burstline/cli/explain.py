@@ -10,7 +10,7 @@ from typing import Any
 
 from burstline.compiler.stage_facts import Outcome, StageFacts, facts_of
 from burstline.engine.app import load_app
-from burstline.engine.config import load
+from burstline.engine.config import DISPATCH, load
 from burstline.engine.preview import preview
 from burstline.engine.program import Program, plan_of
 from burstline.engine.worker import ENGINE_REASONS
@@ -44,9 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--source", choices=("pcap", "pcapng", "ports"), default="pcap", help="the loop around the stages"
     )
-    parser.add_argument(
-        "--dispatch", choices=("auto", "fused", "tail", "called"), help="how a stage hands a packet to the next"
-    )
+    parser.add_argument("--dispatch", choices=DISPATCH, help="how a stage hands a packet to the next")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: burstline.toml beside the app)")
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 from burstline.cli.progress import ProgressLine
 from burstline.engine.app import Application
 from burstline.engine.carry import Swap
-from burstline.engine.config import Config, load
+from burstline.engine.config import DISPATCH, Config, load
 from burstline.engine.report import Report
 from burstline.errors import BurstlineError, UsageError
 from burstline.pipeline.pipeline import Pipeline
@@ -40,9 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--duration", type=float, metavar="SECONDS", help="stop after this time")
     parser.add_argument("--idle", choices=("poll", "adaptive"), help="what a worker without packets does")
     parser.add_argument("--burst", type=int, metavar="N", help="packets to receive at once from a port, 1 to 256")
-    parser.add_argument(
-        "--dispatch", choices=("auto", "fused", "tail", "called"), help="how a stage hands a packet to the next"
-    )
+    parser.add_argument("--dispatch", choices=DISPATCH, help="how a stage hands a packet to the next")
     parser.add_argument("--cores", metavar="LIST", help="cores for the workers, e.g. 2,3")
     parser.add_argument("--no-huge", action="store_true", help="keep packet buffers out of huge pages")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: burstline.toml beside the app)")

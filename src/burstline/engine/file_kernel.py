@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from burstline.engine.stages_kernel import burst_parser, share_out, stage_runner
+from burstline.engine.stages_kernel import Buckets, burst_parser, share_out, stage_runner
 from burstline.engine.trampoline_kernel import CODE
 from burstline.engine.worker import DRAIN_DIGESTS, FINISHED, PAUSED, SWAPPED, FileWorker
 from burstline.native.memory import external, fetch_add, load32, load_acquire, store_release
@@ -74,14 +74,16 @@ def chunk_writer(sink: str, shared: bool) -> Callable[[FileWorker, Chunk, BurstC
     return write_chunk if sink else write_nothing
 
 
-def file_loop(needs: Needs, machine: Machine, burst_at: Any, source: str, sink: str) -> Callable[[FileWorker], int]:
+def file_loop(
+    needs: Needs, machine: Machine, burst_at: Any, source: str, sink: str, buckets: Buckets = None
+) -> Callable[[FileWorker], int]:
     """The loop for a source of one format (pcap or pcapng) and a sink of one (or none, the empty string)."""
     shared = needs.shared
     is_pcapng = source == "pcapng"
     read, walk = prepare(is_pcapng, shared), walker(is_pcapng, shared)
     parse, run_stages = (
         filler(is_pcapng, burst_parser(needs, machine, linked=is_pcapng), needs.time or sink != ""),
-        stage_runner(needs, sink != ""),
+        stage_runner(needs, sink != "", buckets),
     )
     write_chunk = chunk_writer(sink, shared)
 

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import llvmlite.binding as llvm
 
 from burstline.engine.worker import ENGINE_REASONS, TALLY, Entry, FileWorker, PortWorker
+from burstline.errors import UsageError
 from burstline.native import cache, host
 from burstline.packet.burst import Burst
 from burstline.packet.machine import USUAL_PORTS, Machine, TunnelPorts
+from burstline.pipeline.bucketing import against_bucketing, callers_first, worth_bucketing
 from burstline.pipeline.fingerprint import fingerprint
 from burstline.pipeline.needs import Needs, needs_of
 from burstline.pipeline.pipeline import Pipeline
@@ -98,12 +100,13 @@ def prepare(
     plan = {
         "mode": mode,
         "capacity": capacity,
-        "dispatch": dispatch,
+        "dispatch": _bucketed(pipeline, workers, dispatch) if dispatch in ("auto", "bucketed") else dispatch,
         "source": source,
         "sink": sink,
         "mbuf": tuple(sorted(mbuf.items())),
         "tunnel_ports": tunnel_ports,
         "protocols": pipeline.protocols,
+        "chains": callers_first(pipeline.chains),
         **asdict(needs_of(pipeline, workers)),
     }
     key = cache.key_of([*sorted(plan.items()), *fingerprint(pipeline)])
@@ -126,6 +129,14 @@ def rehearse(program: Program) -> None:
         lower_pipeline(program.pipeline, plan_of(program.plan))
 
 
+def _bucketed(pipeline: Pipeline, workers: int, dispatch: str) -> str:
+    """`bucketed` where that is told, or better and possible; else `auto`."""
+    against = against_bucketing(pipeline, workers)
+    if dispatch == "bucketed" and against:
+        raise UsageError(f"the stages cannot be run in buckets: {against}", "use --dispatch auto")
+    return "bucketed" if dispatch == "bucketed" or (worth_bucketing(pipeline) and not against) else "auto"
+
+
 def name_state(pipeline: Pipeline) -> None:
     """State objects become symbols by their place in the pipeline."""
     for number, state in enumerate(pipeline.state):
@@ -142,13 +153,21 @@ def plan_of(plan: Mapping[str, Any]) -> Plan:
     machine = Machine(needs.tunnels, plan.get("tunnel_ports", USUAL_PORTS), plan.get("protocols", ()))
     burst_at = burst_reference(burst)
     loop: Any
+    buckets = None
+    if plan["dispatch"] == "bucketed":
+        from burstline.engine.bucket_kernel import bucket_runner
+
+        buckets = bucket_runner(plan["chains"], burst.capacity, needs.keys)
     if plan["mode"] == "file":
         from burstline.engine.file_kernel import file_loop
 
-        loop, context = file_loop(needs, machine, burst_at, plan["source"], plan["sink"]), FileWorker.layout
+        loop, context = file_loop(needs, machine, burst_at, plan["source"], plan["sink"], buckets), FileWorker.layout
     else:
         from burstline.engine.port_kernel import port_loop
 
-        loop, context = port_loop(needs, machine, burst_at, dict(plan["mbuf"]), plan["sink"]), PortWorker.layout
+        loop, context = (
+            port_loop(needs, machine, burst_at, dict(plan["mbuf"]), plan["sink"], buckets),
+            PortWorker.layout,
+        )
     entry = f"burstline_work_{plan['mode']}"
     return Plan(burst, loop, context, entry, ENGINE_REASONS, needs, machine, plan["dispatch"], plan.get("edges", False))

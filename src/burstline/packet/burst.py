@@ -46,6 +46,7 @@ COLUMNS = (
     *LEVEL_COLUMNS,
     Column("slow", 2, "packets that the parser's fast path leaves to its states: a list of their numbers"),
     Column("verdict", 4, "what the stages said, on ports: kind in the low 8 bits, argument above"),
+    Column("buckets", 32, "packets that wait for each of up to 16 chains: lists of numbers of 16 bits, one per chain"),
     Column("hash", 8, "of the flow key"),
     Column("key", 40, "flow key: protocol, IP version, ports, addresses (state/flow_key.py)"),
     Column("mbuf", 8, "DPDK's handle of the packet"),
@@ -100,6 +101,7 @@ class BurstColumns:
     protocols: MutableSequence[int]  # addresses
     slow: MutableSequence[int]
     verdict: MutableSequence[int]
+    buckets: MutableSequence[int]  # addresses
     hash: MutableSequence[int]
     key: MutableSequence[int]  # addresses
     mbuf: MutableSequence[int]
