@@ -121,20 +121,20 @@ def prepare(
     return Program(pipeline, plan, *found)
 
 
-def _bucketed(pipeline: Pipeline, workers: int, dispatch: str) -> str:
-    """`bucketed` where that is told, or better and possible; else `auto`."""
-    against = against_bucketing(pipeline, workers)
-    if dispatch == "bucketed" and against:
-        raise UsageError(f"the stages cannot be run in buckets: {against}", "use --dispatch auto")
-    return "bucketed" if dispatch == "bucketed" or (worth_bucketing(pipeline) and not against) else "auto"
-
-
 def rehearse(program: Program) -> None:
     """Lower the program's functions though it came from the cache, so that a change of one finds the others done."""
     with _compiling:
         from burstline.compiler.compile import lower_pipeline
 
         lower_pipeline(program.pipeline, plan_of(program.plan))
+
+
+def _bucketed(pipeline: Pipeline, workers: int, dispatch: str) -> str:
+    """`bucketed` where that is told, or better and possible; else `auto`."""
+    against = against_bucketing(pipeline, workers)
+    if dispatch == "bucketed" and against:
+        raise UsageError(f"the stages cannot be run in buckets: {against}", "use --dispatch auto")
+    return "bucketed" if dispatch == "bucketed" or (worth_bucketing(pipeline) and not against) else "auto"
 
 
 def name_state(pipeline: Pipeline) -> None:
