@@ -15,6 +15,7 @@ from burstline.compiler.regions import Dispatch
 from burstline.engine.bucket_kernel import bucket_runner, enter
 from burstline.engine.program import Instance, Program, name_state
 from burstline.engine.stages_kernel import no_buckets
+from burstline.native.build import forget
 from burstline.native.fieldtypes import i64
 from burstline.native.host import target_machine
 from burstline.native.memory import load32
@@ -110,6 +111,7 @@ def compiled(pipeline: bl.Pipeline, dispatch: Dispatch) -> Built:
                 total += packets.verdict[i] if bucketed else enter(burst_address(packets), i)
         return total
 
+    forget()
     start = time.perf_counter()
     module, code = build_module(
         pipeline, Plan(burst, loop, Context.layout, "stages_loop", ("",), needs, machine, dispatch)

@@ -8,14 +8,18 @@ import json
 import signal
 import sys
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 from burstline.cli.progress import ProgressLine
-from burstline.engine.app import load_app
+from burstline.engine.app import Application
+from burstline.engine.carry import Swap
 from burstline.engine.config import DISPATCH, Config, load
 from burstline.engine.report import Report
 from burstline.errors import BurstlineError, UsageError
 from burstline.pipeline.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from burstline.engine.watch import Watch
 
 EPILOG = """sources and sinks:
   capture.pcap, x.pcapng.zst   a capture file, plain or compressed by gzip or zstd;  - is standard input
@@ -40,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cores", metavar="LIST", help="cores for the workers, e.g. 2,3")
     parser.add_argument("--no-huge", action="store_true", help="keep packet buffers out of huge pages")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: burstline.toml beside the app)")
+    parser.add_argument("--watch", action="store_true", help="when APP is saved, swap the pipeline while it runs")
     parser.add_argument("--json", action="store_true", help="print the report as JSON; the app prints to stderr")
 
 
@@ -57,19 +62,21 @@ def run(args: argparse.Namespace) -> int:
     )
     out = contextlib.redirect_stdout(sys.stderr) if args.json or args.out == "-" else contextlib.nullcontext()
     with out:
-        pipeline = load_app(args.app)
+        app = Application(args.app)
+        pipeline = app.load()
         progress = ProgressLine()
         runner = _runner(pipeline, args, config, progress)
         failure: BurstlineError | None = None
         try:
-            runner.run()
+            with _watch(app, runner, progress, args.debug) if args.watch else contextlib.nullcontext():
+                runner.run()
         except BurstlineError as error:
             failure = error
         progress.clear()
         report: Report = runner.report
         if failure is None or report.received.packets:
             try:
-                pipeline.finish(report)
+                runner.pipeline.finish(report)
             except BurstlineError as error:
                 failure = failure or error
     if failure is None or report.received.packets:
@@ -77,6 +84,26 @@ def run(args: argparse.Namespace) -> int:
     if failure:
         raise failure
     return 0
+
+
+def _watch(app: Application, runner: _Runner, progress: ProgressLine, debug: bool) -> Watch:
+    from burstline.cli.main import internal
+    from burstline.cli.main import report as show
+    from burstline.engine.watch import Watch
+
+    def said(line: str) -> None:
+        progress.clear()
+        print(f"burstline: {line}", file=sys.stderr, flush=True)
+
+    def failed(error: Exception) -> None:
+        progress.clear()
+        if isinstance(error, BurstlineError):
+            show(error.message, error.hint, error.exit_code, debug)
+        else:
+            internal(error, debug)
+        print("burstline: the pipeline runs on as it was", file=sys.stderr, flush=True)
+
+    return Watch(app, runner, said, failed, getattr(runner, "rehearse", lambda: None))
 
 
 def _cores(text: str | None) -> tuple[int, ...] | None:
@@ -131,7 +158,15 @@ class _Runner(Protocol):
 
     report: Report
 
+    @property
+    def pipeline(self) -> Pipeline: ...
+
+    @property
+    def is_running(self) -> bool: ...
+
     def run(self) -> Report: ...
+
+    def swap(self, pipeline: Pipeline) -> Swap: ...
 
 
 class _FileInterpreter:
@@ -144,5 +179,16 @@ class _FileInterpreter:
         self.report = self._interpreter.report
         self._arguments = (path, out, config.engine.duration, progress)
 
+    @property
+    def pipeline(self) -> Pipeline:
+        return self._interpreter.pipeline
+
+    @property
+    def is_running(self) -> bool:
+        return self._interpreter.is_running
+
     def run(self) -> Report:
         return self._interpreter.run_file(*self._arguments)
+
+    def swap(self, pipeline: Pipeline) -> Swap:
+        return self._interpreter.swap(pipeline)

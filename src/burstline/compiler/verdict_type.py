@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar
 
+from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.imputils import lower_builtin, lower_cast, lower_constant
 from numba.core.typeconv import Conversion
@@ -26,6 +28,28 @@ class Numbers:
         if name not in cls.reasons:
             cls.reasons.append(name)
         return cls.reasons.index(name)
+
+
+_REASON = re.compile(r'ptrtoint \((?:ptr|i8\*) @"?burstline\.reason\.([0-9a-f]*)"? to i64\)')
+
+
+def _dropped(builder: Any, reason: str) -> Any:
+    """The verdict, with a name where its reason's number will be: a stage's code does not depend on other stages'."""
+    name = f"burstline.reason.{reason.encode().hex()}"
+    symbol = builder.module.globals.get(name)
+    if symbol is None:
+        symbol = ir.GlobalVariable(builder.module, ir.IntType(8), name)
+        symbol.linkage = "external"
+    return symbol.ptrtoint(I64)
+
+
+def with_numbers(text: str) -> str:
+    """LLVM IR with the numbers of drop reasons; those that are new get theirs."""
+
+    def number(found: re.Match[str]) -> str:
+        return str(DROPPED | Numbers.reason(bytes.fromhex(found[1]).decode()) << KIND_BITS)
+
+    return _REASON.sub(number, text)
 
 
 class VerdictType(types.Type):
@@ -53,8 +77,9 @@ typeof_impl.register(Chain)(lambda value, context: VERDICT)
 def _constant(context: Any, builder: Any, kind: Any, value: Any) -> Any:
     if isinstance(value, Chain):
         return I64(CHAINED | Numbers.chains.index(value) << KIND_BITS)
-    argument = Numbers.reason(value.argument) if isinstance(value.argument, str) else value.argument
-    return I64(value.kind | argument << KIND_BITS)
+    if isinstance(value.argument, str):
+        return _dropped(builder, value.argument)
+    return I64(value.kind | value.argument << KIND_BITS)
 
 
 @lower_cast(types.none, VerdictType)
@@ -94,7 +119,7 @@ LOWERED.update((drop, send))
 
 @lower_builtin(drop, types.StringLiteral)  # type: ignore[attr-defined]
 def _lower_drop(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    return I64(DROPPED | Numbers.reason(sig.args[0].literal_value) << KIND_BITS)
+    return _dropped(builder, sig.args[0].literal_value)
 
 
 @lower_builtin(send, types.Integer)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 import traceback
 from bdb import BdbQuit
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
+from burstline.engine.carry import NotRunning, Swap, carry_over
 from burstline.engine.report import Count, Report
 from burstline.engine.threads import process_age
 from burstline.engine.worker import SINK_FAILED
@@ -32,8 +34,12 @@ class Interpreter:
 
     def __init__(self, pipeline: Pipeline, source: str, tunnel_ports: TunnelPorts = USUAL_PORTS) -> None:
         self.pipeline = pipeline
+        self._tunnel_ports = tunnel_ports
         self._machine = Machine(True, tunnel_ports, pipeline.protocols)
         self.report = Report(source, "interpreted")
+        self._turn = threading.RLock()  # held while packets are processed
+        self._waiting = False  # a swap, for its turn
+        self.is_running = False
         self._digests = [s for s in pipeline.state if isinstance(s, Digest)]
         self._failed: set[str] = set()
 
@@ -87,11 +93,45 @@ class Interpreter:
         report.sent += one
         return True
 
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Around the processing of a packet, or a burst: the pipeline stays what it is meanwhile."""
+        while self._waiting:
+            time.sleep(0.0005)
+        with self._turn:
+            yield
+
     def drain(self) -> None:
-        for digest in self._digests:
-            digest.drain()
+        with self._turn:
+            for digest in self._digests:
+                digest.drain()
+
+    def swap(self, pipeline: Pipeline) -> Swap:
+        """Go on with another pipeline from the next packet (live: burst) on. Any thread may call it."""
+        waiting = time.perf_counter()
+        self._waiting = True
+        with self._turn:
+            self._waiting = False
+            if not self.is_running:
+                raise NotRunning()
+            self.drain()
+            machine = Machine(True, self._tunnel_ports, pipeline.protocols)
+            carried = carry_over(self.pipeline, pipeline)
+            self.pipeline, self._machine = pipeline, machine
+            self._digests = [s for s in pipeline.state if isinstance(s, Digest)]
+            self._failed.clear()
+            self.report.swaps.append(time.time())
+        return Swap(carried, 0.0, time.perf_counter() - waiting)
+
+    def begin(self) -> None:
+        """Before the first packet."""
+        for state in self.pipeline.state:
+            state.reset()
+        self.is_running = True
 
     def finish(self, started: float) -> None:
+        with self._turn:
+            self.is_running = False
         self.report.seconds = time.perf_counter() - started
         self.drain()
         self.report.warnings += [w for s in self.pipeline.state for w in s.warnings()]
@@ -101,8 +141,7 @@ class Interpreter:
         from burstline.ports.source import open_stream
 
         check_output(out, path)
-        for state in self.pipeline.state:
-            state.reset()
+        self.begin()
         started = time.perf_counter()
         deadline = started + duration if duration is not None else None
         with ExitStack() as stack:
@@ -112,14 +151,8 @@ class Interpreter:
                 stack.callback(output.close)
             try:
                 for captured in read_capture(stream, "standard input" if path == "-" else path):
-                    data, length, moment, interface, linktype = captured
-                    verdict = self.verdict(self.packet(data, length, moment, interface, link_of(linktype)))
-                    if output and verdict.kind not in (DROPPED, CONSUMED):
-                        output.write(captured, verdict)
-                    else:
-                        self.count(verdict, captured.length, has_sink=False)
-                    if self.report.first_packet_seconds is None:
-                        self.report.first_packet_seconds = process_age()
+                    with self.turn():
+                        self._packet(captured, output)
                     if self.report.received.packets % DRAIN_EVERY == 0:
                         self.drain()
                         if progress:
@@ -132,6 +165,16 @@ class Interpreter:
             finally:
                 self.finish(started)
         return self.report
+
+    def _packet(self, captured: CapturedPacket, output: _Output | None) -> None:
+        data, length, moment, interface, linktype = captured
+        verdict = self.verdict(self.packet(data, length, moment, interface, link_of(linktype)))
+        if output and verdict.kind not in (DROPPED, CONSUMED):
+            output.write(captured, verdict)
+        else:
+            self.count(verdict, captured.length, has_sink=False)
+        if self.report.first_packet_seconds is None:
+            self.report.first_packet_seconds = process_age()
 
 
 class _Output:

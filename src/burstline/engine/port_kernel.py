@@ -9,7 +9,8 @@ from burstline.engine.account_kernel import count_consumed, count_drop, count_ou
 from burstline.engine.bucket_kernel import enter
 from burstline.engine.flow_prefetch import FAR, NEAR, prefetch_entries, prefetch_slots
 from burstline.engine.stages_kernel import Buckets, burst_parser, no_buckets
-from burstline.engine.worker import FINISHED, NO_SUCH_PORT, PAUSED, SEND_FAILED, PortQueue, PortWorker
+from burstline.engine.trampoline_kernel import CODE
+from burstline.engine.worker import FINISHED, NO_SUCH_PORT, PAUSED, SEND_FAILED, SWAPPED, PortQueue, PortWorker
 from burstline.native.memory import (
     cycles,
     external,
@@ -22,7 +23,7 @@ from burstline.native.memory import (
     store64,
     store_release,
 )
-from burstline.native.struct_type import reference
+from burstline.native.struct_type import reference, struct_address
 from burstline.packet.burst import BurstColumns
 from burstline.packet.burst_type import burst_address
 from burstline.packet.machine import Machine
@@ -212,7 +213,10 @@ def port_loop(
         burst = burst_at(worker.burst)
         if worker.clock_start == 0:
             worker.clock_start = cycles()
+        code = struct_address(worker) + CODE
         while load_acquire(worker.stop) == 0:
+            if load_acquire(code) != worker.running:
+                return SWAPPED
             found = 0
             for number in range(worker.ports):
                 queue = queue_at(worker.queues + number * QUEUE_SIZE)

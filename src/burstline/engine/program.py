@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import llvmlite.binding as llvm
 
-from burstline.engine.worker import ENGINE_REASONS, FileWorker, PortWorker
+from burstline.engine.worker import ENGINE_REASONS, TALLY, Entry, FileWorker, PortWorker
 from burstline.errors import UsageError
 from burstline.native import cache, host
 from burstline.packet.burst import Burst
@@ -19,12 +20,13 @@ from burstline.pipeline.bucketing import against_bucketing, callers_first, worth
 from burstline.pipeline.fingerprint import fingerprint
 from burstline.pipeline.needs import Needs, needs_of
 from burstline.pipeline.pipeline import Pipeline
-from burstline.state.region import Block
+from burstline.state.region import Block, Region
 
 if TYPE_CHECKING:
     from burstline.compiler.compile import Plan
 
 _numbers = itertools.count()
+_compiling = threading.Lock()  # Numba is not made for two threads at a time
 
 
 class Program:
@@ -44,22 +46,27 @@ class Program:
 
 
 class Instance:
-    """The program linked for one worker: `run(context)` is its loop, which returns why it came back."""
+    """The program linked for one worker, with that worker's copy of all state: `entry` is its way in.
 
-    def __init__(self, program: Program, extra: Mapping[str, int] = {}) -> None:
+    The machine code is there for as long as this object is.
+    """
+
+    def __init__(self, program: Program, worker: int = 0, extra: Mapping[str, int] = {}) -> None:
         jit = _jit()
         builder = llvm.JITLibraryBuilder().add_object_img(program.code).export_symbol(program.entry)
         for state in program.pipeline.state:
-            builder.import_symbol(state.symbol, state.attach())
+            builder.import_symbol(state.symbol, state.address(worker))
         for name, address in extra.items():
             builder.import_symbol(name, address)
         self._library = builder.add_current_process().link(jit, f"worker{next(_numbers)}")
-        address = self._library[program.entry]
-        self._function: Callable[[int], int] = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(address)
+        self.function: int = self._library[program.entry]
+        self.tallies = Region(len(program.reasons) * TALLY)
+        self.entry = Block(Entry.layout)
+        self.entry.set(function=self.function, tallies=self.tallies.address)
 
     def run(self, context: Block) -> int:
-        """Releases the GIL until the loop comes back."""
-        return self._function(context.address)
+        """Call the loop itself, of a context that no other version is to work on. Releases the GIL."""
+        return int(ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(self.function)(context.address))
 
 
 _engine: list[Any] = []
@@ -105,12 +112,21 @@ def prepare(
     key = cache.key_of([*sorted(plan.items()), *fingerprint(pipeline)])
     found = cache.load(key)
     if found is None:
-        from burstline.compiler.compile import compile_pipeline
+        with _compiling:
+            from burstline.compiler.compile import compile_pipeline
 
-        code = compile_pipeline(pipeline, plan_of(plan))
+            code = compile_pipeline(pipeline, plan_of(plan))
         found = code.object, code.about()
         cache.save(key, *found)
     return Program(pipeline, plan, *found)
+
+
+def rehearse(program: Program) -> None:
+    """Lower the program's functions though it came from the cache, so that a change of one finds the others done."""
+    with _compiling:
+        from burstline.compiler.compile import lower_pipeline
+
+        lower_pipeline(program.pipeline, plan_of(program.plan))
 
 
 def _bucketed(pipeline: Pipeline, workers: int, dispatch: str) -> str:

@@ -8,6 +8,7 @@ from burstline.engine.account_kernel import count_verdict
 from burstline.engine.bucket_kernel import enter
 from burstline.engine.flow_prefetch import FAR, NEAR, prefetch_entries, prefetch_slots
 from burstline.engine.worker import FileWorker
+from burstline.native.build import apart
 from burstline.native.memory import address_of, external, load16, load64, prefetch, store16, store32, store64
 from burstline.packet.burst import BurstColumns
 from burstline.packet.burst_type import burst_address
@@ -38,6 +39,7 @@ def burst_parser(
     columns = tuple(sorted({*needs.columns, "present"})) if needs.eth else needs.columns
     plain = fast_path(columns, keys=needs.keys, inner=needs.inner, linked=linked, machine=machine)
 
+    @apart
     def parse_headers(burst: BurstColumns, first: int, count: int, link: int) -> None:
         if fast and (linked or link == LINK_ETHERNET):
             slow = plain(burst, first, count, zeros())

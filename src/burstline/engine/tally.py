@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from burstline.engine.report import Count, Report
 from burstline.engine.worker import SINK_FAILED, TALLY
@@ -12,16 +12,21 @@ from burstline.ports.capture_sink import CaptureSink
 from burstline.state.region import Block, Region
 
 
-def add_up(report: Report, workers: Iterable[tuple[Block, Region]], reasons: Sequence[str]) -> None:
-    """Fill the report's counts from all workers' contexts and drop tallies."""
-    for worker, tallies in workers:
+def add_up(report: Report, workers: Iterable[Block], drops: Mapping[str, Count]) -> None:
+    """Fill the report's counts from all workers' contexts, and what was dropped by reason."""
+    for worker in workers:
         report.received += Count(worker.get("packets_in"), worker.get("bytes_in"))
         report.sent += Count(worker.get("packets_out"), worker.get("bytes_out"))
         report.consumed += Count(worker.get("consumed"), worker.get("bytes_consumed"))
-        for number, reason in enumerate(reasons):
-            count = Count(tallies.i64(number * TALLY), tallies.i64(number * TALLY + 8))
-            if count.packets:
-                report.drops[reason] = report.drops.get(reason, Count()) + count
+    report.drops.update(drops)
+
+
+def add_drops(drops: dict[str, Count], tallies: Region, reasons: Sequence[str]) -> None:
+    """Add a worker's tallies, one for each of `reasons`, to what was dropped by name."""
+    for number, reason in enumerate(reasons):
+        count = Count(tallies.i64(number * TALLY), tallies.i64(number * TALLY + 8))
+        if count.packets:
+            drops[reason] = drops.get(reason, Count()) + count
 
 
 def close_sink(report: Report, sink: CaptureSink, linktype: int = LINKTYPE_ETHERNET) -> None:

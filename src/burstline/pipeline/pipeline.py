@@ -11,6 +11,7 @@ from burstline.packet.machine import MOST_PROTOCOLS
 from burstline.packet.protocol import Protocol
 from burstline.pipeline.references import references
 from burstline.pipeline.stage import Stage
+from burstline.pipeline.stage import stage as as_stage
 from burstline.state.base import State
 
 
@@ -69,6 +70,24 @@ class Pipeline(Chain):
                         if isinstance(value, State) and not any(value is s for s in found):
                             found.append(value)
         return tuple(found)
+
+    def replace(self, old: Stage | str, new: Stage | Callable[[Any], Any]) -> Pipeline:
+        """A pipeline with `new` in the place of the stage `old`, or of that name; all else is shared with this one.
+
+        Raises UsageError for a stage that this chain does not have. Stages of other chains cannot be replaced by
+        themselves, since it is the code of stages that names those chains.
+        """
+        known = [s for s in self.stages if s is old or s.name == old]
+        if not known:
+            name = old if isinstance(old, str) else old.name
+            raise UsageError(
+                f"pipeline {self.name} has no stage {name!r} to replace",
+                f"its own stages are {', '.join(s.name for s in self.stages)}; to change another chain, swap all",
+            )
+        made = new if isinstance(new, Stage) else as_stage(new)
+        pipeline = Pipeline(*(made if s in known else s for s in self.stages), name=self.name)
+        pipeline._at_end = list(self._at_end)
+        return pipeline
 
     @property
     def protocols(self) -> tuple[Protocol, ...]:
