@@ -95,6 +95,19 @@ def test_what_depends_on_the_order_between_chains_is_not_bucketed_and_it_is_said
         dispatch_of(leading(choose, a=a, b=b), "bucketed")
 
 
+def test_chains_of_one_name_are_told_apart() -> None:
+    """A chain without a name is called like its first stage, so that two may have the same."""
+    flows = bl.FlowTable(Flow, capacity=10)
+    source = "def c(pkt):\n    f = flows[pkt]\n    f.order = f.order * 31 + pkt.length"
+    a, b = (bl.Chain(stage_of(source, flows=flows)) for _ in range(2))
+    assert a.name == b.name
+    choose = "def choose(pkt):\n    if pkt.length % 3 == 0:\n        return a\n    return b"
+    assert "share a flow table" in (against_bucketing(leading(choose, a=a, b=b), 1) or "")
+    e = bl.Chain(stage_of("def e(pkt):\n    return bl.CONSUME"))
+    c, d = (bl.Chain(stage_of("def f(pkt):\n    return e", e=e)) for _ in range(2))
+    assert "from several chains" in (against_bucketing(leading(choose, a=c, b=d), 1) or "")
+
+
 def test_chains_come_after_those_that_lead_to_them() -> None:
     pipeline = tree(3, 3)
     order = callers_first(pipeline.chains)

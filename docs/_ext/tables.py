@@ -31,7 +31,8 @@ SETTINGS = {
     "engine.idle": "What a worker without packets does: `adaptive` sleeps for 20 to 100 µs at a time once 512 polls in "
     "a row found nothing, `poll` never sleeps; `--idle`.",
     "engine.dispatch": "How a stage hands a packet to the next: `fused` makes one function of all, `tail` jumps from "
-    "stage to stage, `auto` chooses by size; `--dispatch`.",
+    "stage to stage, `called` calls and returns, for comparison, `bucketed` runs a burst chain by chain, `auto` "
+    "chooses; `--dispatch`.",
     "engine.duration": "Seconds after which a run stops; `--duration`.",
     "engine.cores": "Cores for the workers, one each; without it, those that the process may use, in order; `--cores`.",
     "dpdk.eal_args": "Options of DPDK's environment abstraction layer, which override burstline's own.",

@@ -76,6 +76,7 @@ def described(pipeline: Pipeline, program: Program) -> dict[str, Any]:
             known = names.setdefault(id(state), [])
             if name not in known:
                 known.append(name)
+    reached = (why for _, _, why in program.hops)
     dropped = {o.to for each in facts.values() for o in each.outcomes if o.kind == "drop"}
     return {
         "pipeline": pipeline.name,
@@ -83,7 +84,10 @@ def described(pipeline: Pipeline, program: Program) -> dict[str, Any]:
         "dispatch_why": program.dispatch_why,
         "needs": {name: bool(program.plan[name]) for name in NEEDS},
         "chains": [
-            {"name": chain.name, "stages": [_stage(facts[id(s)], program.stage_sizes) for s in chain.stages]}
+            {
+                "name": chain.name,
+                "stages": [_stage(facts[id(s)], program.stage_sizes, next(reached)) for s in chain.stages],
+            }
             for chain in pipeline.chains
         ],
         "state": [_state(state, names.get(id(state), [])) for state in pipeline.state],
@@ -95,7 +99,7 @@ def described(pipeline: Pipeline, program: Program) -> dict[str, Any]:
     }
 
 
-def _stage(facts: StageFacts, sizes: Mapping[str, int]) -> dict[str, Any]:
+def _stage(facts: StageFacts, sizes: Mapping[str, int], hop: str) -> dict[str, Any]:
     file, line = facts.place
     return {
         "name": facts.stage.name,
@@ -106,6 +110,7 @@ def _stage(facts: StageFacts, sizes: Mapping[str, int]) -> dict[str, Any]:
         "state": list(facts.state),
         "verdicts": [outcome._asdict() for outcome in facts.outcomes],
         "instructions": sizes.get(facts.stage.name, 0),
+        "hop": hop,
     }
 
 
@@ -178,6 +183,7 @@ def _stage_lines(stage: Mapping[str, Any], place: int, count: int) -> Iterator[s
     ):
         if words:
             yield f"       {title:9} {', '.join(words)}"
+    yield f"       {'hop':9} {stage['hop']}"
     yield f"       {'size':9} {stage['instructions']} LLVM instructions, before they are optimised"
 
 

@@ -32,23 +32,22 @@ def against_bucketing(pipeline: Pipeline, workers: int) -> str | None:
         return f"there are more than {MOST_CHAINS} chains"
     if workers > 1:
         return "several workers share the packets of a chunk"
-    users: dict[int, set[str]] = {}
-    callers: dict[int, set[str]] = {}
-    for chain in pipeline.chains:
+    users: dict[int, set[int]] = {}  # by number: several chains may have one name
+    callers: dict[int, set[int]] = {}
+    for number, chain in enumerate(pipeline.chains):
         for stage in chain.stages:
             for target in targets(stage):
-                callers.setdefault(id(target), set()).add(chain.name)
+                callers.setdefault(id(target), set()).add(number)
             for function in reachable(stage.function):
                 for _, value in references(function):
                     if isinstance(value, FlowTable):
-                        users.setdefault(id(value), set()).add(chain.name)
+                        users.setdefault(id(value), set()).add(number)
                     elif isinstance(value, Digest):
                         return "digests are in the order of packets"
-    for names in users.values():
-        if len(names) > 1:
-            return (
-                f"chains {' and '.join(sorted(names))} share a flow table, which has its flows in the order of packets"
-            )
+    for numbers in users.values():
+        if len(numbers) > 1:
+            names = sorted(pipeline.chains[number].name for number in numbers)
+            return f"chains {' and '.join(names)} share a flow table, which has its flows in the order of packets"
     for chain in pipeline.chains[1:]:
         if len(callers[id(chain)]) > 1:
             return f"packets come to chain {chain.name} from several chains"
