@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 Layer = Callable[[bytes, int], bytes]  # (what it carries, a byte to fill random fields with) -> with its header
+Kinds = Sequence[tuple[float, Sequence[Layer]]]  # the share of each, and its headers
 SIZES = 64  # payloads of 0 to 63 bytes more than the least
 
 
@@ -91,7 +92,7 @@ def gtpu(body: bytes, r: int) -> bytes:
 
 ICMP, SCTP = raw(bytes(8)), raw(bytes(12))
 ARP = raw(bytes.fromhex("0001080006040001") + bytes(20))
-PLAIN: list[tuple[float, Sequence[Layer]]] = [
+PLAIN: Kinds = [
     (0.45, (eth(0x0800), ipv4(6), tcp())),
     (0.10, (eth(0x0800), ipv4(6), tcp(3))),
     (0.25, (eth(0x0800), ipv4(17), udp())),
@@ -157,7 +158,7 @@ def build(layers: Sequence[Layer], payload: int, fill: int) -> bytes:
     return body
 
 
-def make(kinds: Sequence[tuple[float, Sequence[Layer]]], packets: int, seed: int, memory: Callable[[int], Any]) -> Arena:
+def make(kinds: Kinds, packets: int, seed: int, memory: Callable[[int], Any]) -> Arena:
     """Packets of these kinds in random order; `memory(size)` gives an array of so many bytes."""
     dice = np.random.default_rng(seed)
     shares = np.array([share for share, _ in kinds])

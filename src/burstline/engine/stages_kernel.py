@@ -25,6 +25,7 @@ zeros = address_of("burstline_zeros")
 digest_room = external("burstline_digest_room", 0)  # 0 when a digest's ring is more than half full
 
 
+UNUSUAL = 31  # groups that go through the states at once after one in which more than three in eight were not plain
 Buckets = Callable[[BurstColumns, int], None] | None
 
 
@@ -41,9 +42,13 @@ def burst_parser(
 
     @apart
     def parse_headers(burst: BurstColumns, first: int, count: int, link: int) -> None:
-        if fast and (linked or link == LINK_ETHERNET):
+        if fast and burst.unusual[0] == 0 and (linked or link == LINK_ETHERNET):
             slow = plain(burst, first, count, zeros())
+            if slow * 8 > count * 3:
+                burst.unusual[0] = UNUSUAL
         else:
+            if fast and burst.unusual[0] > 0:
+                burst.unusual[0] -= 1
             slow = count
             for k in range(count):
                 burst.slow[k] = first + k
