@@ -26,7 +26,9 @@ from burstline.native.fieldtypes import (
 from burstline.packet.address import ip, mac, mac_text
 from burstline.packet.protocol import Bits as bits
 from burstline.packet.protocol import Header, Protocol, protocol
-from burstline.pipeline.pipeline import Chain, Pipeline
+from burstline.pipeline.branch import Branch
+from burstline.pipeline.chain import Chain
+from burstline.pipeline.pipeline import Pipeline
 from burstline.pipeline.stage import Stage, stage
 from burstline.pipeline.verdict import CONSUME, DROP, PASS, Verdict, drop, send
 from burstline.state.counter import Counter
@@ -39,6 +41,7 @@ __all__ = [
     "CONSUME",
     "DROP",
     "PASS",
+    "Branch",
     "BurstlineError",
     "Chain",
     "Counter",

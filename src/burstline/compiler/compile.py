@@ -8,7 +8,7 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
-from burstline.compiler import packet_type, protocol_type, regions, state_types  # noqa: F401  they teach Numba the types
+from burstline.compiler import branch_type, packet_type, protocol_type, regions, state_types  # noqa: F401  they teach Numba the types
 from burstline.compiler.chain import EdgeCounters, Hop, chain_ir
 from burstline.compiler.check import check_stage
 from burstline.compiler.content import content

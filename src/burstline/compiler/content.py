@@ -10,6 +10,7 @@ from typing import Any
 from burstline.native.cache import code_of
 from burstline.native.memory import LOWERED
 from burstline.packet.protocol import Protocol
+from burstline.pipeline.branch import Branch
 from burstline.pipeline.pipeline import Chain, Pipeline
 from burstline.pipeline.references import references
 from burstline.pipeline.verdict import Verdict
@@ -58,6 +59,10 @@ def content(function: FunctionType, pipeline: Pipeline) -> tuple[str, tuple[Same
             add(("state", type(value).__name__, value.symbol, value.signature()))
         elif isinstance(value, Chain) and value in pipeline.chains:
             add(("chain", pipeline.chains.index(value)))
+        elif isinstance(value, Branch):
+            add(("branch", tuple(value.ways)))
+            for way in (*value.ways.values(), value.default):
+                value_of(way)
         elif isinstance(value, Protocol) and value in pipeline.protocols:
             add(("protocol", pipeline.protocols.index(value), value.name, value.fields))
         elif type(value) is tuple:

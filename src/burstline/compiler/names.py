@@ -11,6 +11,7 @@ from typing import Any
 from burstline.compiler.rules import ALLOCATES, INTEGERS, TOO_LARGE
 from burstline.native.memory import LOWERED
 from burstline.packet.protocol import Protocol
+from burstline.pipeline.branch import Branch
 from burstline.pipeline.pipeline import Chain
 from burstline.pipeline.stage import Stage
 from burstline.pipeline.verdict import Verdict
@@ -25,7 +26,7 @@ MATH = (
 INTO_PYTHON = "a stage calls what its objects have, math and your own plain functions; hand data to Python in a Digest"
 USABLE = (
     "numbers, addresses, bytes, tuples of them, IntEnum, FlowTable, Counter, Digest, PrefixMap, PrefixSet, chains, "
-    "protocols"
+    "branches, protocols"
 )
 
 Refusal = tuple[str, str]  # the rule, and what to write instead
@@ -33,7 +34,7 @@ Refusal = tuple[str, str]  # the rule, and what to write instead
 
 def value_refused(name: str, value: Any) -> Refusal | None:
     """Why a stage cannot name this value, which is a global, a free variable or an attribute of a module."""
-    if isinstance(value, (State, Chain, Stage, Protocol, ModuleType)) or is_constant(value):
+    if isinstance(value, (State, Branch, Chain, Stage, Protocol, ModuleType)) or is_constant(value):
         return None
     if isinstance(value, (FunctionType, BuiltinFunctionType)):
         return function_refused(name, value)
@@ -77,6 +78,8 @@ def function_refused(name: str, value: Any) -> Refusal | None:
         return f"`{name}` is a stage; a stage is not called by another", f"put {short} into the pipeline"
     if isinstance(value, Chain):
         return f"`{name}` is a chain; it is not called", f"hand the packet over: `return {name}`"
+    if isinstance(value, Branch):
+        return f"`{name}` is a branch; it is not called", f"write `return {name}[...]`"
     if isinstance(value, Protocol):
         return f"`{name}` is a protocol; it is not called", f"write `{name}[pkt]` for its header"
     if isinstance(value, State):

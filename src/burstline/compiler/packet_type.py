@@ -132,6 +132,12 @@ class _Columns:
         return self.builder.icmp_unsigned("!=", found, I64(0))
 
 
+def has_headers(context: Any, builder: Any, kind: PacketType, value: Any, bits: int) -> Any:
+    """Whether a packet has one of the headers in `bits`."""
+    packet = cgutils.create_struct_proxy(kind)(context, builder, value)
+    return _Columns(builder, kind, packet.burst, packet.index).has(bits)
+
+
 @lower_getattr_generic(PacketType)
 def _packet_get(context: Any, builder: Any, kind: PacketType, value: Any, name: str) -> Any:
     if name in ("outer", "inner"):

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from burstline.compiler.errors import Source
 from burstline.packet.fields import HEADER, Header
+from burstline.pipeline.branch import Branch
 from burstline.pipeline.pipeline import Chain, reachable
 from burstline.pipeline.references import references
 from burstline.pipeline.stage import Stage
@@ -115,6 +116,9 @@ def _value(
     elif isinstance(node, ast.Name) and (values := _assigned(tree, node.id)):
         if node.id not in followed:
             yield from parts(values, followed | {node.id})
+    elif isinstance(node, ast.Subscript) and isinstance(branch := names.get(ast.unparse(node.value)), Branch):
+        for way in (*branch.ways.values(), branch.default):
+            yield _constant(way, stage, ast.unparse(node))
     elif isinstance(node, ast.Call) and (called := names.get(ast.unparse(node.func))) is not None:
         if called is drop and node.args:
             yield Outcome("drop", str(_literal(node.args[0], names)))

@@ -75,6 +75,11 @@ typeof_impl.register(Chain)(lambda value, context: VERDICT)
 
 @lower_constant(VerdictType)
 def _constant(context: Any, builder: Any, kind: Any, value: Any) -> Any:
+    return verdict_constant(builder, value)
+
+
+def verdict_constant(builder: Any, value: Chain | Verdict) -> Any:
+    """The number of a verdict, or of a chain to go to."""
     if isinstance(value, Chain):
         return I64(CHAINED | Numbers.chains.index(value) << KIND_BITS)
     if isinstance(value.argument, str):

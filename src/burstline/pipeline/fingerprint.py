@@ -9,6 +9,7 @@ from typing import Any
 
 from burstline.native.cache import code_of
 from burstline.packet.protocol import Protocol
+from burstline.pipeline.branch import Branch
 from burstline.pipeline.pipeline import Chain, Pipeline, reachable
 from burstline.pipeline.references import references
 from burstline.pipeline.stage import Stage
@@ -54,6 +55,9 @@ def _value(value: Any, numbers: Mapping[int, int] | None, chains: Sequence[Chain
         return "chain", chains.index(value) if chains is not None else value.name
     if isinstance(value, _PLAIN):
         return type(value).__name__, value
+    if isinstance(value, Branch):
+        ways = (*value.ways.items(), ("default", value.default))
+        return "branch", tuple((key, _value(way, numbers, chains)) for key, way in ways)
     if isinstance(value, Protocol):
         return "protocol", value.name
     if isinstance(value, (FunctionType, Stage)):

@@ -60,12 +60,14 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
                 names.update(function.__code__.co_names)
                 writes = writes or _writes(function.__code__)
     inner = "inner" in names
-    columns = {column for name in names for column in _columns(name, inner)}
+    by_header = {name for branch in pipeline.branches for name in branch.headers}
+    columns = {"present"} if by_header - {"eth"} or (by_header and inner) else set()
+    columns |= {column for name in names for column in _columns(name, inner)}
     columns |= {"protocols"} if pipeline.protocols else set()
     return Needs(
         columns=tuple(sorted(columns)),
-        eth="eth" in names,
-        tunnels=inner or bool(names & _TUNNEL_HEADERS),
+        eth="eth" in names or "eth" in by_header,
+        tunnels=inner or bool((names | by_header) & _TUNNEL_HEADERS),
         inner=inner,
         keys=workers > 1 or any(isinstance(s, FlowTable) for s in pipeline.state),
         time="time" in names,

@@ -9,28 +9,12 @@ from typing import Any
 from burstline.errors import UsageError, application_failed
 from burstline.packet.machine import MOST_PROTOCOLS
 from burstline.packet.protocol import Protocol
+from burstline.pipeline.branch import Branch
+from burstline.pipeline.chain import Chain as Chain
 from burstline.pipeline.references import references
 from burstline.pipeline.stage import Stage
 from burstline.pipeline.stage import stage as as_stage
 from burstline.state.base import State
-
-
-class Chain:
-    """Stages in a row. A stage hands a packet to another chain by returning it: `return dns`."""
-
-    def __init__(self, *stages: Stage, name: str | None = None) -> None:
-        for stage in stages:
-            if not isinstance(stage, Stage):
-                raise UsageError(
-                    f"{stage!r} is not a stage", "put @bl.stage above the function and pass the function itself"
-                )
-        if not stages:
-            raise UsageError("a chain needs at least one stage", "bl.Chain(first, second)")
-        self.stages = stages
-        self.name = name or stages[0].name
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(s.name for s in self.stages)})"
 
 
 class Pipeline(Chain):
@@ -88,6 +72,16 @@ class Pipeline(Chain):
         pipeline = Pipeline(*(made if s in known else s for s in self.stages), name=self.name)
         pipeline._at_end = list(self._at_end)
         return pipeline
+
+    @property
+    def branches(self) -> tuple[Branch, ...]:
+        """Every branch that the stages name."""
+        found: list[Branch] = []
+        for chain in self.chains:
+            for stage in chain.stages:
+                for function in reachable(stage.function):
+                    found += [v for _, v in references(function) if isinstance(v, Branch) and v not in found]
+        return tuple(found)
 
     @property
     def protocols(self) -> tuple[Protocol, ...]:
@@ -157,8 +151,10 @@ def reachable(function: FunctionType) -> list[FunctionType]:
 
 
 def targets(stage: Stage) -> list[Chain]:
-    """The chains that a stage names."""
+    """The chains that a stage names, and those that its branches lead to."""
     found: list[Chain] = []
     for function in reachable(stage.function):
-        found += [v for _, v in references(function) if isinstance(v, Chain) and v not in found]
+        for _, value in references(function):
+            chains = [value] if isinstance(value, Chain) else value.chains if isinstance(value, Branch) else []
+            found += [chain for chain in chains if chain not in found]
     return found
