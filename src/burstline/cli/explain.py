@@ -8,12 +8,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from burstline.cli.graph import check_suffix, graph_of, text, write
 from burstline.compiler.stage_facts import Outcome, StageFacts, facts_of
 from burstline.engine.app import load_app
-from burstline.engine.config import DISPATCH, load
+from burstline.engine.config import DISPATCH, Config, load
 from burstline.engine.preview import preview
 from burstline.engine.program import Program, plan_of
 from burstline.engine.worker import ENGINE_REASONS
+from burstline.errors import UsageError
 from burstline.native.struct import Layout
 from burstline.packet.flow_key import KEY_SIZE
 from burstline.pipeline.pipeline import Pipeline
@@ -45,12 +47,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--source", choices=("pcap", "pcapng", "ports"), default="pcap", help="the loop around the stages"
     )
     parser.add_argument("--dispatch", choices=DISPATCH, help="how a stage hands a packet to the next")
+    parser.add_argument("--run", metavar="SOURCE", help="run it over a capture or gen:..., and show packets by edge")
+    parser.add_argument("--graph", type=Path, metavar="FILE", help="draw the graph: .svg .dot .txt .json")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: burstline.toml beside the app)")
 
 
 def run(args: argparse.Namespace) -> int:
     config = load(args.config, Path(args.app.partition(":")[0])).with_overrides(dispatch=args.dispatch)
     pipeline = load_app(args.app)
+    check_suffix(args.graph)
+    if args.run or args.graph:
+        return _graph(pipeline, args, config)
     program = preview(pipeline, args.source, config)
     if args.ir or args.asm:
         from burstline.compiler.compile import build_module
@@ -64,6 +71,27 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(about, indent=2))
     else:
         print("\n".join(lines(about)))
+    return 0
+
+
+def _graph(pipeline: Pipeline, args: argparse.Namespace, config: Config) -> int:
+    """The graph alone, with the packets of a run where there is one."""
+    counts = None
+    if args.run:
+        from burstline.engine.offline import FileRun
+
+        if args.run.startswith("dpdk:"):
+            raise UsageError("explain runs over captures and generated traffic", "use `burstline run ... --graph FILE`")
+        run = FileRun(
+            pipeline, args.run, None, dispatch=config.engine.dispatch, tunnel_ports=config.parser.tunnel_ports
+        )
+        run.count_edges = True
+        counts = run.run().edges
+    graph = graph_of(pipeline, counts)
+    if args.graph:
+        write(graph, args.graph)
+    else:
+        print(text(graph))
     return 0
 
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from burstline.cli.graph import check_suffix, graph_of, write
 from burstline.cli.progress import ProgressLine
 from burstline.engine.app import Application
 from burstline.engine.carry import Swap
@@ -45,11 +46,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-huge", action="store_true", help="keep packet buffers out of huge pages")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: burstline.toml beside the app)")
     parser.add_argument("--watch", action="store_true", help="when APP is saved, swap the pipeline while it runs")
+    parser.add_argument(
+        "--graph", type=Path, metavar="FILE", help="draw the graph with its packets: .svg .dot .txt .json"
+    )
     parser.add_argument("--json", action="store_true", help="print the report as JSON; the app prints to stderr")
 
 
 def run(args: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: stop, flush, report
+    check_suffix(args.graph)
     config = load(args.config, Path(args.app.partition(":")[0]))
     config = config.with_overrides(
         workers=args.workers,
@@ -66,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
         pipeline = app.load()
         progress = ProgressLine()
         runner = _runner(pipeline, args, config, progress)
+        runner.count_edges = args.graph is not None
         failure: BurstlineError | None = None
         try:
             with _watch(app, runner, progress, args.debug) if args.watch else contextlib.nullcontext():
@@ -79,6 +85,8 @@ def run(args: argparse.Namespace) -> int:
                 runner.pipeline.finish(report)
             except BurstlineError as error:
                 failure = failure or error
+    if args.graph and (failure is None or report.received.packets):
+        write(graph_of(runner.pipeline, report.edges), args.graph)
     if failure is None or report.received.packets:
         _show(report, args.json, failure, sys.stderr if args.out == "-" else sys.stdout)
     if failure:
@@ -157,6 +165,7 @@ class _Runner(Protocol):
     """What all kinds of runs have: a report that is filled in whatever happens."""
 
     report: Report
+    count_edges: bool
 
     @property
     def pipeline(self) -> Pipeline: ...
@@ -170,6 +179,8 @@ class _Runner(Protocol):
 
 
 class _FileInterpreter:
+    count_edges = True
+
     def __init__(
         self, pipeline: Pipeline, path: str, out: str | None, config: Config, progress: ProgressLine | None
     ) -> None:

@@ -35,7 +35,7 @@ class Hop:
 class EdgeCounters:
     """The ways out of each hop, as counters of 64 bits behind each other: (chain, place, kind, what it leads to)."""
 
-    chains: Sequence[str]
+    chains: int
     reasons: Sequence[str]
     edges: list[tuple[int, int, str, str]] = field(default_factory=list)
 
@@ -44,7 +44,7 @@ class EdgeCounters:
         ways = [("next", ""), ("error", ""), ("consume", "")]
         first = {}
         for kind, names in (
-            ("chain", self.chains),
+            ("chain", [str(k) for k in range(self.chains)]),
             ("drop", self.reasons),
             ("send", [str(k) for k in range(PORTS)]),
         ):

@@ -93,7 +93,7 @@ def lower_pipeline(pipeline: Pipeline, plan: Plan) -> Parts:
     for text in build.modules.values():
         with_numbers(text)  # from here on every drop reason has its number
     divided = _divide(pipeline, hops, build, plan.dispatch)
-    counters = EdgeCounters([c.name for c in pipeline.chains], Numbers.reasons) if plan.edges else None
+    counters = EdgeCounters(len(pipeline.chains), Numbers.reasons) if plan.edges else None
     loop = build.compile(plan.loop, [StructRefType(plan.context)])  # type: ignore[arg-type]
     parser = Parser(build, pipeline, plan.machine, plan.needs, plan.burst)
     glue = chain_ir(hops, divided, counters) + parser.ir(plan.dispatch) + kernel_ir(build, pipeline.state)

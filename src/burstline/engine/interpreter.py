@@ -26,6 +26,7 @@ from burstline.ports.output import check_output
 from burstline.state.digest import Digest
 
 DRAIN_EVERY = 256  # packets
+EDGE_PORTS = 64  # ports that edges tell apart, as in compiler/chain.py
 Progress = Callable[[int, "int | None", int], None]
 
 
@@ -49,10 +50,10 @@ class Interpreter:
 
     def verdict(self, packet: Packet) -> Verdict:
         """Where a packet goes: `NEXT` when it came through to the end of its chain."""
-        chain: Chain = self.pipeline
+        number = 0
         while True:
-            following = None
-            for stage in chain.stages:
+            following = -1
+            for place, stage in enumerate(self.pipeline.chains[number].stages):
                 try:
                     said = stage.function(packet)
                     if not (said is None or isinstance(said, (Chain, Verdict))):
@@ -61,16 +62,34 @@ class Interpreter:
                     raise KeyboardInterrupt from None  # `q` in pdb ends the run, as Ctrl-C does
                 except Exception as error:
                     self._explain(stage.name, error)
+                    self._count_edge(number, place, "error")
                     return Verdict(DROPPED, f"{stage.name}: error")
                 if isinstance(said, Chain):
-                    following = said
+                    following = self.pipeline.chains.index(said)
+                    self._count_edge(number, place, "chain", str(following))
                     break
                 if said is None or said.kind == NEXT:
+                    self._count_edge(number, place, "next")
                     continue
-                return Verdict(DROPPED, stage.name) if said == Verdict(DROPPED) else said
-            if following is None:
+                if said == Verdict(DROPPED):
+                    said = Verdict(DROPPED, stage.name)
+                self._count_verdict(number, place, said)
+                return said
+            if following < 0:
                 return Verdict(NEXT)
-            chain = following
+            number = following
+
+    def _count_verdict(self, chain: int, place: int, said: Verdict) -> None:
+        if said.kind == SENT:
+            self._count_edge(chain, place, "send", str(min(int(said.argument) & 0xFFFF, EDGE_PORTS - 1)))
+        elif said.kind == CONSUMED:
+            self._count_edge(chain, place, "consume")
+        else:
+            self._count_edge(chain, place, "drop", str(said.argument))
+
+    def _count_edge(self, chain: int, place: int, kind: str, to: str = "") -> None:
+        edge = (chain, place, kind, to)
+        self.report.edges[edge] = self.report.edges.get(edge, 0) + 1
 
     def _explain(self, stage: str, error: Exception) -> None:
         """Once per stage: what went wrong, where."""
@@ -118,6 +137,7 @@ class Interpreter:
             machine = Machine(True, self._tunnel_ports, pipeline.protocols)
             carried = carry_over(self.pipeline, pipeline)
             self.pipeline, self._machine = pipeline, machine
+            self.report.edges.clear()
             self._digests = [s for s in pipeline.state if isinstance(s, Digest)]
             self._failed.clear()
             self.report.swaps.append(time.time())

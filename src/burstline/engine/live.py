@@ -51,6 +51,7 @@ class LiveRun:
         if self.ports.out_file and self.workers > 1:
             raise UsageError("several workers cannot write one file live", "use --workers 1")
         self.report = Report(" ".join(f"dpdk:{d}" for d in sources), "compiled", self.workers)
+        self.count_edges = False  # packets on each way out of each stage, for the report
         self._stop = Region(64)
         self._versions: Versions | None = None
 
@@ -73,6 +74,7 @@ class LiveRun:
             sink=format_for(out_file) if out_file else "",
             mbuf=native.MBUF,
             tunnel_ports=self.config.parser.tunnel_ports,
+            edges=self.count_edges,
         )
         versions = Versions(self.pipeline, compile, self.report, self.stop)
         self.report.dispatch = versions.program.dispatch

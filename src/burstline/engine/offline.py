@@ -50,6 +50,7 @@ class FileRun:
         self.workers, self.cores, self.duration, self.progress = workers, cores, duration, progress
         self.dispatch, self.tunnel_ports = dispatch, tunnel_ports
         self.report = Report(path, "compiled", workers)
+        self.count_edges = False  # packets on each way out of each stage, for the report
         self._stop = Region(64)
         self._versions: Versions | None = None
 
@@ -70,6 +71,7 @@ class FileRun:
                 source="pcapng" if capture.block.get("is_pcapng") else "pcap",
                 sink=format_for(self.out) if self.out else "",
                 tunnel_ports=self.tunnel_ports,
+                edges=self.count_edges,
             )
             versions = Versions(
                 self.pipeline, compile, self.report, self.stop, capture.swap_announced, capture.swap_settled

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from burstline.compiler.compile import Plan
 
 _numbers = itertools.count()
+EDGES = "burstline_edges"  # as compiler/chain.py calls the counters of edges
 _compiling = threading.Lock()  # Numba is not made for two threads at a time
 
 
@@ -56,6 +57,9 @@ class Instance:
         builder = llvm.JITLibraryBuilder().add_object_img(program.code).export_symbol(program.entry)
         for state in program.pipeline.state:
             builder.import_symbol(state.symbol, state.address(worker))
+        self.edges = Region(8 * len(program.edges)) if program.edges else None
+        if self.edges:
+            builder.import_symbol(EDGES, self.edges.address)
         for name, address in extra.items():
             builder.import_symbol(name, address)
         self._library = builder.add_current_process().link(jit, f"worker{next(_numbers)}")
@@ -90,11 +94,12 @@ def prepare(
     sink: str = "",
     mbuf: Mapping[str, int] = {},
     tunnel_ports: TunnelPorts = USUAL_PORTS,
+    edges: bool = False,
 ) -> Program:
     """The program for a pipeline; compiles when the cache has none. Raises `CompileError`.
 
     `mode` is file or ports. `source` and `sink` are formats of capture files, `sink` empty when none is written.
-    `mbuf` says where DPDK keeps what of a packet.
+    `mbuf` says where DPDK keeps what of a packet. With `edges`, packets are counted on each way out of each stage.
     """
     name_state(pipeline)
     plan = {
@@ -106,6 +111,7 @@ def prepare(
         "mbuf": tuple(sorted(mbuf.items())),
         "tunnel_ports": tunnel_ports,
         "protocols": pipeline.protocols,
+        "edges": edges,
         "chains": callers_first(pipeline.chains),
         **asdict(needs_of(pipeline, workers)),
     }

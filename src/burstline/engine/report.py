@@ -15,6 +15,10 @@ class Count:
         return Count(self.packets + other.packets, self.bytes + other.bytes)
 
 
+# A way out of a stage: chain and place, the kind (next, error, consume, chain, drop, send), and what it leads to.
+Edge = tuple[int, int, str, str]
+
+
 @dataclass
 class Report:
     """The result of a run. `received = sent + consumed + dropped`, in packets and in bytes on the wire."""
@@ -29,6 +33,7 @@ class Report:
     seconds: float = 0.0  # of packet processing
     first_packet_seconds: float | None = None  # from the start of the process to the first packet processed
     dispatch: str = ""  # of the last pipeline
+    edges: dict[Edge, int] = field(default_factory=dict)  # packets of the last pipeline by edge, where they are counted
     swaps: list[float] = field(default_factory=list)  # when all workers ran by a new pipeline: seconds since the epoch
     stopped: bool = False  # before the source came to its end
     warnings: list[str] = field(default_factory=list)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from burstline.engine.report import Count, Report
+from burstline.engine.report import Count, Edge, Report
 from burstline.engine.worker import SINK_FAILED, TALLY
 from burstline.errors import BurstlineError
 from burstline.ports.capture_format import LINKTYPE_ETHERNET
@@ -27,6 +27,16 @@ def add_drops(drops: dict[str, Count], tallies: Region, reasons: Sequence[str]) 
         count = Count(tallies.i64(number * TALLY), tallies.i64(number * TALLY + 8))
         if count.packets:
             drops[reason] = drops.get(reason, Count()) + count
+
+
+def add_edges(found: dict[Edge, int], counters: Region | None, edges: Sequence[Edge]) -> None:
+    """Add a worker's counters of edges to those of the others."""
+    for number, edge in enumerate(edges if counters else ()):
+        assert counters is not None
+        packets = counters.i64(8 * number)
+        if packets:
+            key: Edge = (edge[0], edge[1], edge[2], edge[3])  # the cache has lists
+            found[key] = found.get(key, 0) + packets
 
 
 def close_sink(report: Report, sink: CaptureSink, linktype: int = LINKTYPE_ETHERNET) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from burstline.engine.carry import Carried, NotRunning, Swap, carry_over
 from burstline.engine.program import Instance, Program, rehearse
 from burstline.engine.report import Count, Report
-from burstline.engine.tally import add_drops
+from burstline.engine.tally import add_drops, add_edges
 from burstline.engine.threads import keep_off
 from burstline.engine.worker import ENDED, Worker
 from burstline.errors import UsageError
@@ -173,6 +173,8 @@ class Versions:
             self.is_running = False
         self.drain()
         self._count(self._drops)
+        for instance in self._instances:
+            add_edges(self._report.edges, instance.edges, self.program.edges)
         self._report.warnings += [w for s in self.pipeline.state for w in s.warnings()]
         return self._drops
 
