@@ -3,7 +3,9 @@
 Chains of 1, 4, 16 and 64 stages that each add to a counter what depends on the packet, over a million lengths that do
 not repeat, on one core: tail-called and called beside fused, and what a hop costs over a fused one. Goals: a
 tail-called hop at most 0.5 ns, a called one at least twice that. Then 1,000 stages beside 100: the time to compile
-and to run, a stage, and the largest stack frame that any packet goes through.
+and to run, a stage, and the largest stack frame that any packet goes through. Last, a stage that hands packets to one
+of 2, 4 or 8 chains of four stages: in buckets beside jumps, where nothing predicts the way, and where it is always the
+same.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ MANY, FEW = 1000, 100
 
 
 def run(options: Options) -> Iterator[Row]:
-    from benchmarks.harness.stage_loop import Built, build  # imports Numba
+    from benchmarks.harness.stage_loop import Built, branching_stages, build, compiled  # imports Numba
 
     usable = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {measuring_core()})
@@ -50,5 +52,10 @@ def run(options: Options) -> Iterator[Row]:
                 yield Row("stages", case, f"{FEW} stages", 1e3 * many.seconds / MANY, 1e3 * few.seconds / FEW, "ms", 1)
                 case = f"{MANY} stages ({many.dispatch}), the largest stack frame of a hop"
                 yield Row("stages", case, None, max(many.stack, few.stack), None, "bytes", 1)
+        for ways in (4,) if options.quick else (2, 4, 8):
+            for predictable, how in ((False, "unpredictable"), (True, "predictable")):
+                pipelines = [branching_stages(ways, 4, predictable) for _ in range(2)]
+                a, b = medians(compiled(pipelines[0], "bucketed"), compiled(pipelines[1], "fused"))
+                yield Row("stages", f"{ways} chains, {how}, bucketed", "jumps", a, b, "ns/packet", runs)
     finally:
         os.sched_setaffinity(0, usable)

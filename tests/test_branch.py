@@ -1,198 +1,122 @@
-"""Branches lead packets the same way compiled and interpreted, by number and by protocol, or are refused."""
+"""Branches lead where their keys say, the same in both modes; they are part of the graph, and refused where wrong."""
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from scapy.layers.inet import ICMP, IP, TCP, UDP
-from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment
-from scapy.layers.l2 import ARP, Dot1Q, Ether
-from scapy.layers.vxlan import VXLAN
-from scapy.packet import Raw
 
 import burstline as bl
+import scapy_frames
 from both_modes import run_both, stage_of
 from burstline.compiler.errors import CompileError
 from burstline.compiler.stage_facts import facts_of
 from burstline.engine.program import prepare
-from burstline.packet.fields import HEADER
-from burstline.pipeline.fingerprint import fingerprint
-from scapy_frames import ETHER, EXTENDED, TCP4, UDP4, V4, V6
+from scapy_frames import Scapy, packet_of
 
-FEW = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
-FRAMES = [
-    bytes(frame)
-    for frame in (
-        TCP4,
-        UDP4,
-        EXTENDED,
-        Ether(**ETHER) / ARP(),
-        Ether(**ETHER) / IP(**V4) / ICMP(),
-        Ether(**ETHER) / IPv6(**V6) / IPv6ExtHdrFragment(id=7) / UDP(sport=1, dport=2),
-        Ether(**ETHER) / Dot1Q(vlan=5) / IP(**V4) / UDP(sport=3, dport=53),
-        Ether(**ETHER) / IP(**V4) / UDP(dport=4789) / VXLAN(vni=9) / Ether() / IP(**V4) / TCP(dport=80),
-        Ether(**ETHER) / IP(**V4) / UDP(dport=4789) / VXLAN(vni=9) / Ether() / ARP(),
-        Ether(**ETHER) / Raw(b"nothing that is known"),
-        Raw(b"short"),
-    )
-]
+FRAMES = [bytes(f) for f in vars(scapy_frames).values() if isinstance(f, Scapy)]
 
 
-@bl.stage
-def count_dns(pkt: Any) -> Any:
-    return bl.drop("dns") if pkt.udp.sport & 1 else None
+def marking(name: str) -> bl.Chain:
+    """A chain that drops what comes to it, by its own name."""
+    return bl.Chain(stage_of(f"def to_{name}(pkt):\n    return bl.drop('{name}')"), name=name)
 
 
-@bl.stage
-def count_web(pkt: Any) -> Any:
-    return bl.CONSUME
+A, B, C = (marking(name) for name in "abc")
 
 
-dns, web = bl.Chain(count_dns, name="dns"), bl.Chain(count_web, name="web")
-WAYS: list[Any] = [dns, web, None, bl.PASS, bl.DROP, bl.CONSUME, bl.drop("other"), bl.drop("another"), bl.send(1)]
-ways = st.sampled_from(WAYS)
-ports = st.integers(0, 8) | st.sampled_from([53, 80, 65535])
+def by_number() -> bl.Pipeline:
+    branch = bl.Branch({0: A, 1: B, 2: bl.DROP, 3: bl.drop("three"), 4: bl.CONSUME, -5: bl.send(0), 6: None}, default=C)
+    source = "def choose(pkt):\n    k = pkt.length % 12\n    return branch[k if k < 8 else k - 14]"
+    return bl.Pipeline(stage_of(source, branch=branch))
 
 
-def udp_to(port: int) -> bytes:
-    return bytes(Ether(**ETHER) / IP(**V4) / UDP(sport=port ^ 5, dport=port))
+def test_a_branch_by_number_leads_where_its_keys_say() -> None:
+    frames = [frame + bytes(k) for frame in FRAMES for k in range(13)]
+    outcome = run_both(by_number(), frames).equal()
+    numbers = [len(f) % 12 for f in frames]
+    numbers = [k if k < 8 else k - 14 for k in numbers]
+    drops = {name: count for name, (count, _) in outcome.counts["drops"].items()}
+    assert drops == {
+        "a": numbers.count(0), "b": numbers.count(1), "choose": numbers.count(2), "three": numbers.count(3),
+        "c": sum(k not in (0, 1, 2, 3, 4, -5, 6) for k in numbers),
+    }  # fmt: skip
+    assert outcome.counts["consumed"][0] == numbers.count(4)
+    assert outcome.counts["sent"][0] == numbers.count(-5) + numbers.count(6)
 
 
-@FEW
-@given(st.dictionaries(ports, ways, min_size=1), ways, st.lists(ports, max_size=40))
-def test_by_number_packets_go_the_same_way_in_both_modes(table: dict[int, Any], default: Any, sent: list[int]) -> None:
-    branch = bl.Branch(table, default=default)
-
-    @bl.stage
-    def sort_out(pkt: Any) -> Any:
-        return branch[pkt.udp.dport]
-
-    done = run_both([sort_out, count_dns], [udp_to(p) for p in sent]).equal()
-    assert done.report.received.packets == len(sent)
-    lost = sum(table.get(p, default) in (bl.DROP,) for p in sent)
-    assert done.counts["drops"].get("sort_out", (0, 0))[0] == lost
-
-
-@FEW
-@given(st.dictionaries(st.sampled_from(sorted(HEADER)), ways, min_size=1), ways, st.booleans())
-def test_by_protocol_packets_go_the_same_way_in_both_modes(table: dict[str, Any], default: Any, inner: bool) -> None:
-    branch = bl.Branch(table, default=default)
-
-    @bl.stage
-    def outer_way(pkt: Any) -> Any:
-        return branch[pkt]
-
-    @bl.stage
-    def inner_way(pkt: Any) -> Any:
-        return branch[pkt.inner]
-
-    run_both([inner_way if inner else outer_way, count_dns], FRAMES).equal()
+@pytest.mark.parametrize("inner", [False, True])
+def test_a_branch_by_header_takes_the_first_that_is_there(inner: bool) -> None:
+    ways = {"vxlan": A, "tcp": B, "ipv6": C, "arp": bl.drop("arp"), "udp": bl.CONSUME}
+    branch = bl.Branch(ways, default=bl.drop("none"))
+    stage = stage_of(f"def choose(pkt):\n    return branch[pkt{'.inner' if inner else ''}]", branch=branch)
+    chance = random.Random(4)
+    frames = [chance.choice(FRAMES) for _ in range(200)]
+    outcome = run_both(bl.Pipeline(stage), frames).equal()
+    wanted: dict[str, int] = {}
+    for frame in frames:
+        packet = packet_of(frame)
+        level = packet.inner if inner else packet
+        name = next((n for n in ways if getattr(level, n)), "none")
+        wanted[name] = wanted.get(name, 0) + 1
+    drops = {name: count for name, (count, _) in outcome.counts["drops"].items()}
+    shown = {"vxlan": "a", "tcp": "b", "ipv6": "c"}
+    assert drops == {shown.get(n, n): count for n, count in wanted.items() if n != "udp"}
+    assert outcome.counts["consumed"][0] == wanted.get("udp", 0)
 
 
-def test_the_first_header_of_the_branch_that_is_there_decides() -> None:
-    one = bl.Branch({"vlan": bl.drop("vlan"), "udp": bl.drop("udp"), "ipv4": bl.drop("ipv4")}, default=bl.drop("none"))
-    two = bl.Branch({"ipv4": bl.drop("ipv4"), "udp": bl.drop("udp"), "vlan": bl.drop("vlan")}, default=bl.drop("none"))
-    both = [stage_of("def sort_out(pkt):\n return way[pkt]\n", way=way) for way in (one, two)]
-    frames = [FRAMES[6], FRAMES[4], FRAMES[5], FRAMES[3]]
-    counts = [run_both([stage], frames).equal().counts["drops"] for stage in both]
-    assert [{name: n for name, (n, _) in c.items()} for c in counts] == [
-        {"vlan": 1, "ipv4": 1, "udp": 1, "none": 1},
-        {"ipv4": 2, "udp": 1, "none": 1},
-    ]
+def test_a_table_of_prefixes_and_a_branch_lead_by_address() -> None:
+    nets = bl.PrefixMap({"192.0.2.0/24": 1, "10.0.0.0/8": 2})
+    stage = stage_of(
+        "def route(pkt):\n    return ways[nets.get(pkt.ipv4.src, 0)]",
+        nets=nets, ways=bl.Branch({1: A, 2: B}, default=bl.drop("no route")),
+    )  # fmt: skip
+    drops = run_both(bl.Pipeline(stage), FRAMES).equal().counts["drops"]
+    with_ip = sum(bool(packet_of(f).ipv4) for f in FRAMES)
+    assert drops["a"][0] == with_ip
+    assert drops["no route"][0] == len(FRAMES) - with_ip
 
 
-def test_a_prefix_map_makes_it_a_branch_by_table() -> None:
-    prefixes = bl.PrefixMap({"10.0.0.0/8": 1, "10.1.0.0/16": 2})
-    routes = bl.Branch({1: web, 2: bl.drop("two")}, default=bl.drop("no route"))
-    route = stage_of(
-        "def route(pkt):\n return routes[prefixes.get(pkt.ipv4.dst, 0)]\n", routes=routes, prefixes=prefixes
-    )
-    frames = [bytes(Ether() / IP(dst=to)) for to in ("10.2.0.1", "10.1.0.1", "11.0.0.1", "10.9.9.9")]
-    counts = run_both([route], frames).equal().counts
-    assert counts["consumed"][0] == 2
-    assert {name: n for name, (n, _) in counts["drops"].items()} == {"two": 1, "no route": 1}
+def test_a_branch_is_part_of_the_graph() -> None:
+    pipeline = by_number()
+    assert {chain.name for chain in pipeline.chains} == {"main", "a", "b", "c"}
+    outcomes = {str(outcome) for outcome in facts_of(pipeline.stages[0]).outcomes}
+    assert {"to chain a", "to chain c", 'drop "three"', 'drop "choose"', "consumed", "goes on"} <= outcomes
+    first = bl.Chain(stage_of("def one(pkt):\n    return None"), name="first")
+    branch = bl.Branch({1: first})
+    back = stage_of("def two(pkt):\n    return branch[pkt.length]", branch=branch)
+    first.stages = (back,)
+    with pytest.raises(bl.UsageError, match="circle: first -> first"):
+        bl.Pipeline(stage_of("def start(pkt):\n    return first", first=first))
 
 
-@pytest.mark.parametrize("dispatch", ["fused", "tail", "called"])
-def test_a_branch_works_however_stages_are_reached(dispatch: str) -> None:
-    branch = bl.Branch({1: dns, 2: web}, default=bl.DROP)
-    stage = stage_of("def sort_out(pkt):\n way = branch[pkt.udp.dport]\n return way\n", branch=branch)
-    counts = run_both([stage], [udp_to(p) for p in (1, 2, 3)], dispatch=dispatch).equal().counts
-    assert (counts["sent"][0], counts["consumed"][0], counts["drops"]["sort_out"][0]) == (1, 1, 1)
+def test_what_makes_no_sense_is_refused_with_what_to_write() -> None:
+    def refused(text: str, hint: str, *args: Any, **kwargs: Any) -> None:
+        with pytest.raises(bl.UsageError) as caught:
+            bl.Branch(*args, **kwargs)
+        assert text in caught.value.message and hint in (caught.value.hint or "")
 
-
-def test_what_a_branch_leads_to_is_part_of_the_pipeline() -> None:
-    branch = bl.Branch({"tcp": web, "udp": dns}, default=bl.drop("x"))
-    stage = stage_of("def sort_out(pkt):\n return branch[pkt]\n", branch=branch)
-    assert [c.name for c in bl.Pipeline(stage).chains] == ["main", "web", "dns"]
-    facts = facts_of(stage)
-    assert [tuple(o) for o in facts.outcomes] == [("chain", "dns"), ("chain", "web"), ("drop", "x")]
-    assert facts.reads == ["tcp", "udp"]
-
-
-def test_another_table_is_another_program() -> None:
-    def key(table: dict[int, Any], default: Any) -> list[Any]:
-        stage = stage_of("def s(pkt):\n return branch[pkt.length]\n", branch=bl.Branch(table, default=default))
-        return list(map(repr, fingerprint(bl.Pipeline(stage))))
-
-    base = key({1: web, 2: dns}, None)
-    assert key({1: web, 2: dns}, bl.PASS) == base
-    for other in (key({1: web, 3: dns}, None), key({1: web, 2: dns}, bl.DROP), key({1: web, 2: bl.send(0)}, None)):
-        assert other != base
-
-
-def test_a_circle_through_a_branch_is_refused_with_its_path() -> None:
-    space: dict[str, Any] = {}
-    back = stage_of("def back(pkt):\n return space_branch[pkt]\n", **space)
-    first = bl.Chain(back, name="first")
-    second = bl.Chain(stage_of("def on(pkt):\n return ways[pkt.length]\n", ways=bl.Branch({1: first})), name="second")
-    back.function.__globals__["space_branch"] = bl.Branch({"tcp": second})
-    start = stage_of("def start(pkt):\n return first\n", first=first)
-    with pytest.raises(bl.UsageError, match="chains lead in a circle: first -> second -> first"):
-        bl.Pipeline(start)
+    refused("at least one way", "default", {})
+    refused("no such header", "did you mean 'tcp'?", {"tpc": A})
+    refused("not by both", "one of each", {1: A, "tcp": B})
+    refused("no key of a branch", "whole numbers", {True: A})
+    refused("no key of a branch", "whole numbers", {1 << 63: A})
+    refused("nowhere to go", "a chain or a verdict", {1: 5})
+    refused("nowhere to go", "a chain or a verdict", {1: A}, default="a")
 
 
 @pytest.mark.parametrize(
-    ("table", "default", "said", "hint"),
+    ("source", "said"),
     [
-        ({}, None, "dict with entries", "bl.Branch"),
-        ([dns], None, "dict with entries", "bl.Branch"),
-        ({"tpc": dns}, None, "no header 'tpc'", "did you mean 'tcp'"),
-        ({"xyzzy": dns}, None, "no header 'xyzzy'", "there are: eth"),
-        ({53: dns, "tcp": web}, None, "either by number or by protocol", "two branches"),
-        ({1.5: dns}, None, "1.5 is no key", "PrefixMap"),
-        ({True: dns}, None, "True is no key", "PrefixMap"),
-        ({bl.ip("10.0.0.1"): dns}, None, "is no key", "PrefixMap"),
-        ({1 << 63: dns}, None, "more than 64 bits", "64 bits with a sign"),
-        ({53: 1}, None, "the way of 53", "bl.Chain"),
-        ({53: count_dns}, None, "no chain and no verdict", "bl.Chain"),
-        ({53: dns}, "drop", "the default", "bl.Chain"),
+        ("return numbers[pkt]", "is not asked by a packet"),
+        ("return headers[pkt.length]", "is not asked by a number"),
+        ("return numbers(pkt.length)", "is a branch; it is not called"),
+        ("return numbers[pkt.ipv4.src]", "is not asked by an IPv4 address"),
     ],
 )
-def test_what_makes_no_branch_is_refused(table: Any, default: Any, said: str, hint: str) -> None:
-    with pytest.raises(bl.UsageError) as refused:
-        bl.Branch(table, default=default)
-    assert said in refused.value.message
-    assert hint in str(refused.value.hint)
-
-
-@pytest.mark.parametrize(
-    ("body", "said", "hint"),
-    [
-        ("return by_port[pkt]", "a branch by number looks at an integer, not at a packet", "by_port[pkt.udp.dport]"),
-        ("return by_port[pkt.udp]", "looks at an integer, not at the udp header", "by_port"),
-        ("return by_port[pkt.ipv4.src]", "looks at an integer, not at an IPv4 address", "by_port"),
-        ("return by_name[pkt.udp.dport]", "by protocol looks at a packet, not at a number", "by_protocol[pkt]"),
-        ("return by_port", "a stage returns a verdict, not a branch", "bl.PASS"),
-        ("return by_port(pkt)", "`by_port` is a branch; it is not called", "by_port[pkt.udp.dport]"),
-    ],
-)
-def test_a_branch_used_wrongly_is_refused_with_its_place(body: str, said: str, hint: str) -> None:
-    stage = stage_of(f"def s(pkt):\n {body}\n", by_port=bl.Branch({1: dns}), by_name=bl.Branch({"tcp": dns}))
-    with pytest.raises(CompileError) as refused:
+def test_a_branch_that_is_asked_wrongly_is_refused_at_its_place(source: str, said: str) -> None:
+    names = {"numbers": bl.Branch({1: A}), "headers": bl.Branch({"tcp": A})}
+    stage = stage_of(f"def choose(pkt):\n    {source}", **names)
+    with pytest.raises(CompileError, match=said):
         prepare(bl.Pipeline(stage), mode="file", capacity=64, workers=1, dispatch="auto")
-    assert said in refused.value.message
-    assert hint in str(refused.value.hint)

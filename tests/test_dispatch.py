@@ -293,7 +293,7 @@ def test_a_warm_start_needs_neither_numba_nor_the_compiler(tmp_path: Path) -> No
     source.write_bytes(pcap_of(FRAMES))
     cold = run(app, source, place)
     assert cold[-1] == "loaded: numba burstline.compiler.compile"
-    (entry,) = place.glob("*.o")
+    entry = max(place.glob("*.o"), key=lambda file: file.stat().st_size)
     warm = run(app, source, place)
     assert warm[-1] == "loaded:"
     assert counts(warm) == counts(cold)

@@ -122,7 +122,7 @@ def test_reads_and_writes_are_followed_through_names_and_helpers(graph: dict[str
     assert last["reads"] == ["flow key", "ipv4.ttl", "tcp.flag_syn", "port"]
     assert last["writes"] == ["ipv4.ttl", "checksums"]
     assert graph["needs"] == {
-        "full_parse": True, "eth": True, "keys": True, "time": True, "port": True, "writes": True,
+        "columns": True, "inner": False, "eth": True, "keys": True, "time": True, "port": True, "writes": True,
         "digests": True,
     }  # fmt: skip
 
@@ -160,10 +160,20 @@ def test_the_text_says_the_same(app: str, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_the_dispatch_asked_for_is_explained_and_seen_in_the_ir(app: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "dispatch: tail (as told)" in explained(capsys, app, "--dispatch", "tail")
+    text = explained(capsys, app, "--dispatch", "tail")
+    assert "dispatch: tail (3 functions for 3 stages)" in text
+    assert text.count("hop       as told") == 3
     ir = explained(capsys, app, "--dispatch", "tail", "--ir")
     assert "musttail call" in ir
     assert "define internal preserve_nonecc" in ir
+
+
+def test_of_each_stage_it_is_said_how_it_is_reached_and_why(app: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = explained(capsys, app)
+    about = json.loads(explained(capsys, app, "--json"))
+    reached = [stage["hop"] for chain in about["chains"] for stage in chain["stages"]]
+    assert len(reached) == 3
+    assert all("at most 4000" in why and f"hop       {why}" in text for why in reached)
 
 
 def test_the_machine_code_jumps_from_stage_to_stage(app: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,3 +30,11 @@ def test_a_byte_outside_of_the_cage_would_be_noticed(offset: str) -> None:
     script = "import ctypes, guard_page as g; packet = b'abc'; "
     script += f"at = g.Cage().put(packet, {offset != '-1'}); ctypes.string_at(at + {offset}, 1)"
     assert run(["-c", script]).returncode < 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs mprotect")
+def test_the_parser_finds_the_same_in_mutated_packets_and_reads_nothing_outside() -> None:
+    """A little of what `make fuzz` does."""
+    done = run([str(PROGRAM.with_name("fuzz_parser.py")), "--packets", "20000", "--processes", "1", "--seed", "5"])
+    assert done.returncode == 0, done.stderr
+    assert "no difference, no access outside" in done.stdout

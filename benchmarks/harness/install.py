@@ -53,3 +53,15 @@ def yardstick(name: str, cache: Path) -> Path | None:
         cache.mkdir(parents=True, exist_ok=True)
         output([compiler, *C_FLAGS, *sources, "-o", binary])
     return binary
+
+
+def shared_library(name: str, cache: Path) -> Path | None:
+    """`c/NAME.c` as a shared library, compiled for this machine when older than its source; None without clang."""
+    compiler = program("clang")
+    if compiler is None:
+        return None
+    source, library = BENCHMARKS / "c" / f"{name}.c", cache / f"{name}.so"
+    if not library.exists() or library.stat().st_mtime < source.stat().st_mtime:
+        cache.mkdir(parents=True, exist_ok=True)
+        output([compiler, *C_FLAGS, "-shared", "-fPIC", source, "-o", library])
+    return library

@@ -12,8 +12,10 @@ import numpy as np
 import burstline as bl
 from burstline.compiler.compile import Plan, build_module
 from burstline.compiler.regions import Dispatch
+from burstline.engine.bucket_kernel import bucket_runner, enter
 from burstline.engine.program import Instance, Program, name_state
-from burstline.engine.stages_kernel import enter
+from burstline.engine.stages_kernel import no_buckets
+from burstline.native.build import forget
 from burstline.native.fieldtypes import i64
 from burstline.native.host import target_machine
 from burstline.native.memory import load32
@@ -21,6 +23,7 @@ from burstline.native.struct import Struct
 from burstline.packet.burst import Burst
 from burstline.packet.burst_type import burst_address, burst_reference
 from burstline.packet.machine import Machine
+from burstline.pipeline.bucketing import callers_first
 from burstline.pipeline.needs import needs_of
 from burstline.state.region import Block, Region
 
@@ -46,6 +49,25 @@ def little_stages(count: int) -> bl.Pipeline:
     return bl.Pipeline(*(space[f"s{k}"] for k in range(count)))
 
 
+def branching_stages(ways: int, depth: int, predictable: bool) -> bl.Pipeline:
+    """A stage that hands packets to one of several chains of little stages: always the same one, or by a hash of what
+    does not repeat."""
+    source = "import burstline as bl\n"
+    for way in range(ways):
+        names = [f"s{way}_{k}" for k in range(depth)]
+        for k, name in enumerate(names):
+            source += f"c{name} = bl.Counter('{name}')\n@bl.stage\ndef {name}(pkt):\n"
+            source += f"    c{name}.add(pkt.length * {2 * k + 3} ^ {way * 7919})\n"
+        source += f"chain{way} = bl.Chain({', '.join(names)}, name='{way}')\n"
+    source += "@bl.stage\ndef pick(pkt):\n"
+    source += f"    way = {'pkt.length >> 20' if predictable else f'(pkt.length * 2654435761 >> 13) % {ways}'}\n"
+    for way in range(ways):
+        source += f"    {'el' if way else ''}if way == {way}:\n        return chain{way}\n"
+    space: dict[str, Any] = {"__name__": "stages"}
+    exec(compile(source, "<stages>", "exec"), space)
+    return bl.Pipeline(space["pick"])
+
+
 @dataclass
 class Built:
     """A chain ready to run, and what it took."""
@@ -65,10 +87,17 @@ class Built:
 
 def build(count: int, dispatch: Dispatch) -> Built:
     """Compile a chain of `count` stages."""
-    pipeline = little_stages(count)
+    return compiled(little_stages(count), dispatch)
+
+
+def compiled(pipeline: bl.Pipeline, dispatch: Dispatch) -> Built:
+    """Compile a pipeline and its loop."""
+    count = sum(len(chain.stages) for chain in pipeline.chains)
     name_state(pipeline)
     burst, needs, machine = Burst(BURST), needs_of(pipeline), Machine(tunnels=False)
     burst_at: Any = burst_reference(burst)
+    bucketed = dispatch == "bucketed"
+    run_buckets: Any = bucket_runner(callers_first(pipeline.chains), BURST, False) if bucketed else no_buckets
 
     def loop(context: Context) -> int:
         packets = burst_at(context.burst)
@@ -76,10 +105,13 @@ def build(count: int, dispatch: Dispatch) -> Built:
         for first in range(0, context.packets, BURST):
             for i in range(BURST):
                 packets.length[i] = load32(context.lengths + 4 * (first + i))
+            if bucketed:
+                run_buckets(packets, BURST)
             for i in range(BURST):
-                total += enter(burst_address(packets), i)
+                total += packets.verdict[i] if bucketed else enter(burst_address(packets), i)
         return total
 
+    forget()
     start = time.perf_counter()
     module, code = build_module(
         pipeline, Plan(burst, loop, Context.layout, "stages_loop", ("",), needs, machine, dispatch)

@@ -20,7 +20,7 @@ from burstline.compiler.rules import REFUSED
 from burstline.engine.config import Config
 from burstline.engine.schema import keys, spelled
 from burstline.native.struct import FIELD_TYPES
-from burstline.packet.fields import HEADER_METHODS, HEADERS, PACKET_FIELDS, PACKET_METHODS, Field
+from burstline.packet.fields import HEADER_METHODS, HEADERS, LEVELS, PACKET_FIELDS, PACKET_METHODS, Field
 from burstline.ports.traffic import PARAMETERS
 
 MARK = re.compile(r"^<!-- table: (\w+) -->$", re.MULTILINE)
@@ -31,7 +31,8 @@ SETTINGS = {
     "engine.idle": "What a worker without packets does: `adaptive` sleeps for 20 to 100 µs at a time once 512 polls in "
     "a row found nothing, `poll` never sleeps; `--idle`.",
     "engine.dispatch": "How a stage hands a packet to the next: `fused` makes one function of all, `tail` jumps from "
-    "stage to stage, `auto` chooses by size; `--dispatch`.",
+    "stage to stage, `called` calls and returns, for comparison, `bucketed` runs a burst chain by chain, `auto` "
+    "chooses; `--dispatch`.",
     "engine.duration": "Seconds after which a run stops; `--duration`.",
     "engine.cores": "Cores for the workers, one each; without it, those that the process may use, in order; `--cores`.",
     "dpdk.eal_args": "Options of DPDK's environment abstraction layer, which override burstline's own.",
@@ -43,6 +44,9 @@ SETTINGS = {
     "ports.tx_descriptors": "Size of a transmit ring; 1024 when it is not given.",
     "ports.mtu": "The largest packet after the Ethernet header, in bytes; left as the device has it when not given.",
     "offloads.checksum": "Who makes checksums for `fix_checksums`.",
+    "parser.vxlan": "UDP ports that [VXLAN](parser.md) is found at, as destination or source.",
+    "parser.geneve": "UDP ports that Geneve is found at.",
+    "parser.gtpu": "UDP ports that GTP-U is found at.",
     "pools.buffers": "Packet buffers (mbufs) in all; without it, as many as rings, bursts and caches can hold.",
     "pools.buffer_size": "Bytes of a buffer, 128 bytes of headroom included. Of a packet that a device puts into "
     "several buffers, stages see the first.",
@@ -97,8 +101,7 @@ def value(field: Field) -> str:
 def packet() -> str:
     """What `pkt` has besides headers."""
     rows = [(f"`pkt.{name}`", meaning) for name, meaning in PACKET_FIELDS.items()]
-    if "vlan_depth" not in PACKET_FIELDS:
-        rows.append(("`pkt.vlan_depth`", "how many VLAN tags it has"))
+    rows += [(f"`pkt.{name}`", meaning) for name, meaning in LEVELS.items()]
     rows += [(f"`pkt.{name}()`", meaning) for name, meaning in PACKET_METHODS.items()]
     return table(("", "meaning"), rows)
 

@@ -8,12 +8,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from burstline.cli.graph import check_suffix, graph_of, text, write
 from burstline.compiler.stage_facts import Outcome, StageFacts, facts_of
 from burstline.engine.app import load_app
-from burstline.engine.config import load
+from burstline.engine.config import DISPATCH, Config, load
 from burstline.engine.preview import preview
 from burstline.engine.program import Program, plan_of
 from burstline.engine.worker import ENGINE_REASONS
+from burstline.errors import UsageError
 from burstline.native.struct import Layout
 from burstline.packet.flow_key import KEY_SIZE
 from burstline.pipeline.pipeline import Pipeline
@@ -44,15 +46,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--source", choices=("pcap", "pcapng", "ports"), default="pcap", help="the loop around the stages"
     )
-    parser.add_argument(
-        "--dispatch", choices=("auto", "fused", "tail", "called"), help="how a stage hands a packet to the next"
-    )
+    parser.add_argument("--dispatch", choices=DISPATCH, help="how a stage hands a packet to the next")
+    parser.add_argument("--run", metavar="SOURCE", help="run it over a capture or gen:..., and show packets by edge")
+    parser.add_argument("--graph", type=Path, metavar="FILE", help="draw the graph: .svg .dot .txt .json")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: burstline.toml beside the app)")
 
 
 def run(args: argparse.Namespace) -> int:
     config = load(args.config, Path(args.app.partition(":")[0])).with_overrides(dispatch=args.dispatch)
     pipeline = load_app(args.app)
+    check_suffix(args.graph)
+    if args.run or args.graph:
+        return _graph(pipeline, args, config)
     program = preview(pipeline, args.source, config)
     if args.ir or args.asm:
         from burstline.compiler.compile import build_module
@@ -69,6 +74,27 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _graph(pipeline: Pipeline, args: argparse.Namespace, config: Config) -> int:
+    """The graph alone, with the packets of a run where there is one."""
+    counts = None
+    if args.run:
+        from burstline.engine.offline import FileRun
+
+        if args.run.startswith("dpdk:"):
+            raise UsageError("explain runs over captures and generated traffic", "use `burstline run ... --graph FILE`")
+        run = FileRun(
+            pipeline, args.run, None, dispatch=config.engine.dispatch, tunnel_ports=config.parser.tunnel_ports
+        )
+        run.count_edges = True
+        counts = run.run().edges
+    graph = graph_of(pipeline, counts)
+    if args.graph:
+        write(graph, args.graph)
+    else:
+        print(text(graph))
+    return 0
+
+
 def described(pipeline: Pipeline, program: Program) -> dict[str, Any]:
     """What `--json` prints."""
     facts = {id(stage): facts_of(stage) for chain in pipeline.chains for stage in chain.stages}
@@ -78,6 +104,7 @@ def described(pipeline: Pipeline, program: Program) -> dict[str, Any]:
             known = names.setdefault(id(state), [])
             if name not in known:
                 known.append(name)
+    reached = (why for _, _, why in program.hops)
     dropped = {o.to for each in facts.values() for o in each.outcomes if o.kind == "drop"}
     return {
         "pipeline": pipeline.name,
@@ -85,7 +112,10 @@ def described(pipeline: Pipeline, program: Program) -> dict[str, Any]:
         "dispatch_why": program.dispatch_why,
         "needs": {name: bool(program.plan[name]) for name in NEEDS},
         "chains": [
-            {"name": chain.name, "stages": [_stage(facts[id(s)], program.stage_sizes) for s in chain.stages]}
+            {
+                "name": chain.name,
+                "stages": [_stage(facts[id(s)], program.stage_sizes, next(reached)) for s in chain.stages],
+            }
             for chain in pipeline.chains
         ],
         "state": [_state(state, names.get(id(state), [])) for state in pipeline.state],
@@ -97,7 +127,7 @@ def described(pipeline: Pipeline, program: Program) -> dict[str, Any]:
     }
 
 
-def _stage(facts: StageFacts, sizes: Mapping[str, int]) -> dict[str, Any]:
+def _stage(facts: StageFacts, sizes: Mapping[str, int], hop: str) -> dict[str, Any]:
     file, line = facts.place
     return {
         "name": facts.stage.name,
@@ -108,6 +138,7 @@ def _stage(facts: StageFacts, sizes: Mapping[str, int]) -> dict[str, Any]:
         "state": list(facts.state),
         "verdicts": [outcome._asdict() for outcome in facts.outcomes],
         "instructions": sizes.get(facts.stage.name, 0),
+        "hop": hop,
     }
 
 
@@ -180,6 +211,7 @@ def _stage_lines(stage: Mapping[str, Any], place: int, count: int) -> Iterator[s
     ):
         if words:
             yield f"       {title:9} {', '.join(words)}"
+    yield f"       {'hop':9} {stage['hop']}"
     yield f"       {'size':9} {stage['instructions']} LLVM instructions, before they are optimised"
 
 

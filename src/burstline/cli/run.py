@@ -8,14 +8,19 @@ import json
 import signal
 import sys
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
+from burstline.cli.graph import check_suffix, graph_of, write
 from burstline.cli.progress import ProgressLine
-from burstline.engine.app import load_app
-from burstline.engine.config import Config, load
+from burstline.engine.app import Application
+from burstline.engine.carry import Swap
+from burstline.engine.config import DISPATCH, Config, load
 from burstline.engine.report import Report
 from burstline.errors import BurstlineError, UsageError
 from burstline.pipeline.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from burstline.engine.watch import Watch
 
 EPILOG = """sources and sinks:
   capture.pcap, x.pcapng.zst   a capture file, plain or compressed by gzip or zstd;  - is standard input
@@ -36,17 +41,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--duration", type=float, metavar="SECONDS", help="stop after this time")
     parser.add_argument("--idle", choices=("poll", "adaptive"), help="what a worker without packets does")
     parser.add_argument("--burst", type=int, metavar="N", help="packets to receive at once from a port, 1 to 256")
-    parser.add_argument(
-        "--dispatch", choices=("auto", "fused", "tail", "called"), help="how a stage hands a packet to the next"
-    )
+    parser.add_argument("--dispatch", choices=DISPATCH, help="how a stage hands a packet to the next")
     parser.add_argument("--cores", metavar="LIST", help="cores for the workers, e.g. 2,3")
     parser.add_argument("--no-huge", action="store_true", help="keep packet buffers out of huge pages")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: burstline.toml beside the app)")
+    parser.add_argument("--watch", action="store_true", help="when APP is saved, swap the pipeline while it runs")
+    parser.add_argument(
+        "--graph", type=Path, metavar="FILE", help="draw the graph with its packets: .svg .dot .txt .json"
+    )
     parser.add_argument("--json", action="store_true", help="print the report as JSON; the app prints to stderr")
 
 
 def run(args: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: stop, flush, report
+    check_suffix(args.graph)
     config = load(args.config, Path(args.app.partition(":")[0]))
     config = config.with_overrides(
         workers=args.workers,
@@ -59,26 +67,51 @@ def run(args: argparse.Namespace) -> int:
     )
     out = contextlib.redirect_stdout(sys.stderr) if args.json or args.out == "-" else contextlib.nullcontext()
     with out:
-        pipeline = load_app(args.app)
+        app = Application(args.app)
+        pipeline = app.load()
         progress = ProgressLine()
         runner = _runner(pipeline, args, config, progress)
+        runner.count_edges = args.graph is not None
         failure: BurstlineError | None = None
         try:
-            runner.run()
+            with _watch(app, runner, progress, args.debug) if args.watch else contextlib.nullcontext():
+                runner.run()
         except BurstlineError as error:
             failure = error
         progress.clear()
         report: Report = runner.report
         if failure is None or report.received.packets:
             try:
-                pipeline.finish(report)
+                runner.pipeline.finish(report)
             except BurstlineError as error:
                 failure = failure or error
+    if args.graph and (failure is None or report.received.packets):
+        write(graph_of(runner.pipeline, report.edges), args.graph)
     if failure is None or report.received.packets:
         _show(report, args.json, failure, sys.stderr if args.out == "-" else sys.stdout)
     if failure:
         raise failure
     return 0
+
+
+def _watch(app: Application, runner: _Runner, progress: ProgressLine, debug: bool) -> Watch:
+    from burstline.cli.main import internal
+    from burstline.cli.main import report as show
+    from burstline.engine.watch import Watch
+
+    def said(line: str) -> None:
+        progress.clear()
+        print(f"burstline: {line}", file=sys.stderr, flush=True)
+
+    def failed(error: Exception) -> None:
+        progress.clear()
+        if isinstance(error, BurstlineError):
+            show(error.message, error.hint, error.exit_code, debug)
+        else:
+            internal(error, debug)
+        print("burstline: the pipeline runs on as it was", file=sys.stderr, flush=True)
+
+    return Watch(app, runner, said, failed, getattr(runner, "rehearse", lambda: None))
 
 
 def _cores(text: str | None) -> tuple[int, ...] | None:
@@ -132,11 +165,22 @@ class _Runner(Protocol):
     """What all kinds of runs have: a report that is filled in whatever happens."""
 
     report: Report
+    count_edges: bool
+
+    @property
+    def pipeline(self) -> Pipeline: ...
+
+    @property
+    def is_running(self) -> bool: ...
 
     def run(self) -> Report: ...
 
+    def swap(self, pipeline: Pipeline) -> Swap: ...
+
 
 class _FileInterpreter:
+    count_edges = True
+
     def __init__(
         self, pipeline: Pipeline, path: str, out: str | None, config: Config, progress: ProgressLine | None
     ) -> None:
@@ -146,5 +190,16 @@ class _FileInterpreter:
         self.report = self._interpreter.report
         self._arguments = (path, out, config.engine.duration, progress)
 
+    @property
+    def pipeline(self) -> Pipeline:
+        return self._interpreter.pipeline
+
+    @property
+    def is_running(self) -> bool:
+        return self._interpreter.is_running
+
     def run(self) -> Report:
         return self._interpreter.run_file(*self._arguments)
+
+    def swap(self, pipeline: Pipeline) -> Swap:
+        return self._interpreter.swap(pipeline)

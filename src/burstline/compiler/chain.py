@@ -15,7 +15,7 @@ from burstline.compiler.regions import Node, Regions
 from burstline.native.build import Compiled
 from burstline.pipeline.verdict import CHAINED, CONSUMED, DROPPED, KIND_BITS, SENT
 
-ENTER = "burstline_enter"
+ENTER, ENTER_CHAIN = "burstline_enter", "burstline_enter_chain"
 EDGES = "burstline_edges"  # a worker's counters of edges, where they are counted
 PORTS = 64  # ports that are told apart when edges are counted
 
@@ -35,7 +35,7 @@ class Hop:
 class EdgeCounters:
     """The ways out of each hop, as counters of 64 bits behind each other: (chain, place, kind, what it leads to)."""
 
-    chains: Sequence[str]
+    chains: int
     reasons: Sequence[str]
     edges: list[tuple[int, int, str, str]] = field(default_factory=list)
 
@@ -44,7 +44,7 @@ class EdgeCounters:
         ways = [("next", ""), ("error", ""), ("consume", "")]
         first = {}
         for kind, names in (
-            ("chain", self.chains),
+            ("chain", [str(k) for k in range(self.chains)]),
             ("drop", self.reasons),
             ("send", [str(k) for k in range(PORTS)]),
         ):
@@ -60,7 +60,8 @@ def hop_name(chain: int, place: int) -> str:
 
 
 def chain_ir(chains: Sequence[Sequence[Hop]], regions: Regions, counters: EdgeCounters | None = None) -> str:
-    """All regions and the way in; chain 0 is entered first."""
+    """All regions and the ways in; chain 0 is entered first. Bucketed, a packet for another chain comes back with it as
+    its verdict, and `ENTER_CHAIN` takes it on."""
     parts = [
         f'declare i32 @"{symbol}"(ptr, ptr, i64, i64)' for symbol in sorted({h.body.symbol for c in chains for h in c})
     ]
@@ -75,7 +76,26 @@ define i64 @{ENTER}(i64 %burst, i64 %i) alwaysinline {{
   ret i64 %verdict
 }}"""
     )
+    if regions.dispatch == "bucketed":
+        parts.append(_enter_chain(len(chains)))
     return "\n".join(parts)
+
+
+def _enter_chain(count: int) -> str:
+    cases = " ".join(f"i64 {k}, label %chain{k}" for k in range(1, count))
+    blocks = "".join(
+        f"""
+chain{k}:
+  %verdict{k} = call preserve_nonecc i64 @{hop_name(k, 0)}(i64 %burst, i64 %i)
+  ret i64 %verdict{k}"""
+        for k in range(1, count)
+    )
+    return f"""
+define i64 @{ENTER_CHAIN}(i64 %burst, i64 %i, i64 %chain) alwaysinline {{
+  switch i64 %chain, label %none [ {cases} ]{blocks}
+none:
+  unreachable
+}}"""
 
 
 class _Graph:
@@ -88,7 +108,8 @@ class _Graph:
     def region(self, nodes: Sequence[Node]) -> str:
         """A function that is entered at its first node."""
         inside = set(nodes)
-        inline = "alwaysinline" if len(self.regions.groups) == 1 else "noinline"
+        alone = len(self.regions.groups) == 1 or self.regions.dispatch == "bucketed"
+        inline = "alwaysinline" if alone else "noinline"
         blocks = "\n".join(self._hop(node, inside) for node in nodes)
         return f"""
 define internal {self.convention} i64 @{hop_name(*nodes[0])}(i64 %burst, i64 %i) {inline} {{
@@ -131,6 +152,8 @@ define internal {self.convention} i64 @{hop_name(*nodes[0])}(i64 %burst, i64 %i)
 
     def _go(self, n: str, way: str, target: Node, inside: set[Node], counter: int | None) -> str:
         start = f"\n{n}.{way}:{self._count(n, way, counter)}"
+        if target[1] == 0 and self.regions.dispatch == "bucketed":
+            return f"{start}\n  ret i64 {CHAINED | target[0] << KIND_BITS}"
         if target in inside:
             return f"{start}\n  br label %{hop_name(*target)}"
         return f"""{start}

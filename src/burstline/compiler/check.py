@@ -14,8 +14,7 @@ from burstline.compiler.rules import INTEGERS, TOO_LARGE, parameters_refused, re
 from burstline.packet.fields import HEADER, HEADER_METHODS, LEVELS, OF_INNER, PACKET_FIELDS, PACKET_METHODS, Header
 from burstline.packet.protocol import Protocol
 from burstline.pipeline.branch import Branch
-from burstline.pipeline.chain import Chain
-from burstline.pipeline.pipeline import reachable
+from burstline.pipeline.pipeline import Chain, reachable
 from burstline.pipeline.references import constants, references
 from burstline.pipeline.stage import Stage
 from burstline.state.base import State
@@ -67,7 +66,7 @@ class _Checker:
     def check(self) -> None:
         tree = self.source.tree
         for name, value in self.space.items():
-            if isinstance(self.stage, Protocol) and isinstance(value, (State, Chain, Branch, Protocol)):
+            if isinstance(self.stage, Protocol) and isinstance(value, (State, Branch, Chain, Protocol)):
                 where = self.source.find(ast.Attribute if "." in name else ast.Name, {name})
                 self.fail(where, f"a protocol looks at its bytes alone, not at `{name}`", "use it in a stage")
             elif said := value_refused(name, value):

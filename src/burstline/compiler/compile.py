@@ -8,22 +8,17 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
-from burstline.compiler import (  # noqa: F401  they teach Numba the types
-    branch_type,
-    packet_type,
-    protocol_type,
-    regions,
-    state_types,
-)
+from burstline.compiler import branch_type, packet_type, protocol_type, regions, state_types  # noqa: F401  they teach Numba the types
 from burstline.compiler.chain import EdgeCounters, Hop, chain_ir
 from burstline.compiler.check import check_stage
+from burstline.compiler.content import content
 from burstline.compiler.kernels import kernel_ir
 from burstline.compiler.packet_type import PacketType
 from burstline.compiler.parser import Parser
 from burstline.compiler.proof import refuse_forbidden
 from burstline.compiler.protocol_type import ProtocolNumbers
 from burstline.compiler.translate import explained
-from burstline.compiler.verdict_type import VERDICT, Numbers
+from burstline.compiler.verdict_type import VERDICT, Numbers, with_numbers
 from burstline.native.build import Build, undefined, wrapper_ir
 from burstline.native.host import target_machine
 from burstline.native.struct import Layout
@@ -68,12 +63,22 @@ class Code:
         return {k: v for k, v in asdict(self).items() if k != "object"}
 
 
-def build_module(pipeline: Pipeline, plan: Plan) -> tuple[llvm.ModuleRef, Code]:
-    """The optimised LLVM module of a pipeline. Raises `CompileError` for what cannot be compiled."""
-    build = Build()
+@dataclass
+class Parts:
+    """A pipeline in LLVM IR, not linked yet."""
+
+    build: Build
+    glue: str  # the chain, the kernels that stages call by name, the way in
+    inline: list[str]  # symbols of what is to be inlined whatever its size
+    made: dict[Stage, set[str]]  # the IR that was made for each stage
+    code: Code
+
+
+def lower_pipeline(pipeline: Pipeline, plan: Plan) -> Parts:
+    """Everything but linking. Raises `CompileError` for what cannot be compiled."""
+    build = Build(identify=lambda function: content(function, pipeline))
     Numbers.reasons = list(plan.reasons)
     Numbers.chains = list(pipeline.chains)
-    Numbers.branches = []
     ProtocolNumbers.known = pipeline.protocols
     packet = PacketType(plan.burst)
     hops: list[list[Hop]] = []
@@ -82,24 +87,32 @@ def build_module(pipeline: Pipeline, plan: Plan) -> tuple[llvm.ModuleRef, Code]:
     for chain in pipeline.chains:
         hops.append([])
         for stage in chain.stages:
-            before = set(build.modules)
             hops[-1].append(_hop(build, stage, packet, pipeline))
-            made.setdefault(stage, {build.modules[name] for name in build.modules.keys() - before})
+            made[stage] = build.texts(stage.function, (packet,), VERDICT)
             sizes[stage.name] = build.modules[hops[-1][-1].body.symbol].count("\n  ")
+    for text in build.modules.values():
+        with_numbers(text)  # from here on every drop reason has its number
     divided = _divide(pipeline, hops, build, plan.dispatch)
-    counters = EdgeCounters([c.name for c in pipeline.chains], Numbers.reasons) if plan.edges else None
+    counters = EdgeCounters(len(pipeline.chains), Numbers.reasons) if plan.edges else None
     loop = build.compile(plan.loop, [StructRefType(plan.context)])  # type: ignore[arg-type]
     parser = Parser(build, pipeline, plan.machine, plan.needs, plan.burst)
     glue = chain_ir(hops, divided, counters) + parser.ir(plan.dispatch) + kernel_ir(build, pipeline.state)
     glue += wrapper_ir(plan.entry, loop, inline=False)
+    build.modules = {name: with_numbers(text) for name, text in build.modules.items()}
     bodies = [hop.body.symbol for chain in hops for hop in chain]
-    module = build.link(glue, [plan.entry], inline=[*bodies, *parser.bodies])
-    refuse_forbidden(undefined(module), made)
     names = [(c.name, s.name, divided.why[k, p]) for k, c in enumerate(pipeline.chains) for p, s in enumerate(c.stages)]
     why = f"{len(divided.groups)} function{'s' if len(divided.groups) > 1 else ''} for {len(names)} stages"
     code = Code(b"", plan.entry, list(Numbers.reasons), divided.dispatch, why, sizes, names)
     code.edges = counters.edges if counters else []
-    return module, code
+    return Parts(build, glue, [*bodies, *parser.bodies], made, code)
+
+
+def build_module(pipeline: Pipeline, plan: Plan) -> tuple[llvm.ModuleRef, Code]:
+    """The optimised LLVM module of a pipeline. Raises `CompileError` for what cannot be compiled."""
+    parts = lower_pipeline(pipeline, plan)
+    module = parts.build.link(parts.glue, [plan.entry], inline=parts.inline)
+    refuse_forbidden(undefined(module), parts.made)
+    return module, parts.code
 
 
 def compile_pipeline(pipeline: Pipeline, plan: Plan) -> Code:

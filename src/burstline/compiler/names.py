@@ -12,7 +12,7 @@ from burstline.compiler.rules import ALLOCATES, INTEGERS, TOO_LARGE
 from burstline.native.memory import LOWERED
 from burstline.packet.protocol import Protocol
 from burstline.pipeline.branch import Branch
-from burstline.pipeline.chain import Chain
+from burstline.pipeline.pipeline import Chain
 from burstline.pipeline.stage import Stage
 from burstline.pipeline.verdict import Verdict
 from burstline.state.base import State
@@ -34,7 +34,7 @@ Refusal = tuple[str, str]  # the rule, and what to write instead
 
 def value_refused(name: str, value: Any) -> Refusal | None:
     """Why a stage cannot name this value, which is a global, a free variable or an attribute of a module."""
-    if isinstance(value, (State, Chain, Branch, Stage, Protocol, ModuleType)) or is_constant(value):
+    if isinstance(value, (State, Branch, Chain, Stage, Protocol, ModuleType)) or is_constant(value):
         return None
     if isinstance(value, (FunctionType, BuiltinFunctionType)):
         return function_refused(name, value)
@@ -56,9 +56,7 @@ def value_refused(name: str, value: Any) -> Refusal | None:
             return f"`{name}` is an array: indexing it is not checked", "write a tuple, or keep values in a PrefixMap"
         return f"`{name}` is a NumPy number, whose arithmetic is not that of integers", f"write {name} = int(...)"
     if isinstance(value, (list, dict, set, frozenset)):
-        what = {"list": "write a tuple", "dict": "make a bl.Branch of it, or a PrefixMap for addresses"}.get(
-            kind, "write a tuple"
-        )
+        what = {"list": "write a tuple", "dict": "write `if`s, or a PrefixMap for addresses"}.get(kind, "write a tuple")
         return f"`{name}` is a {kind}, which may change while packets flow", what
     return f"`{name}` is an object of class {kind}", f"a stage names {USABLE} and plain functions"
 
@@ -81,7 +79,7 @@ def function_refused(name: str, value: Any) -> Refusal | None:
     if isinstance(value, Chain):
         return f"`{name}` is a chain; it is not called", f"hand the packet over: `return {name}`"
     if isinstance(value, Branch):
-        return f"`{name}` is a branch; it is not called", f"look it up: `return {name}[pkt.udp.dport]`"
+        return f"`{name}` is a branch; it is not called", f"write `return {name}[...]`"
     if isinstance(value, Protocol):
         return f"`{name}` is a protocol; it is not called", f"write `{name}[pkt]` for its header"
     if isinstance(value, State):

@@ -47,7 +47,7 @@ class HeaderType(types.Type):
     def __init__(self, header: Header, burst: Burst, level: str = "", own: int = -1) -> None:
         self.header, self.burst, self.level = header, burst, level
         self.own = own  # the number of a protocol of the user's own
-        super().__init__(f"Header({header.name}, {level or 'outer'}, {burst.capacity}, {own})")
+        super().__init__(f"Header({header.name}, {level or 'outer'}, {burst.capacity}, {own}, {hash(header)})")
 
 
 @register_model(PacketType)
@@ -132,6 +132,12 @@ class _Columns:
         return self.builder.icmp_unsigned("!=", found, I64(0))
 
 
+def has_headers(context: Any, builder: Any, kind: PacketType, value: Any, bits: int) -> Any:
+    """Whether a packet has one of the headers in `bits`."""
+    packet = cgutils.create_struct_proxy(kind)(context, builder, value)
+    return _Columns(builder, kind, packet.burst, packet.index).has(bits)
+
+
 @lower_getattr_generic(PacketType)
 def _packet_get(context: Any, builder: Any, kind: PacketType, value: Any, name: str) -> Any:
     if name in ("outer", "inner"):
@@ -191,17 +197,6 @@ def _header(context: Any, builder: Any, kind: HeaderType, columns: _Columns) -> 
         if count:
             offset = builder.add(offset, builder.mul(columns.found(count), I64(4 * sign)))
     return _view(context, builder, kind, columns, here, builder.add(data, offset))
-
-
-def has_header(context: Any, builder: Any, packet: PacketType, value: Any, name: str) -> Any:
-    """Whether a header is there: one bit."""
-    proxy = cgutils.create_struct_proxy(packet)(context, builder, value)
-    columns = _Columns(builder, packet, proxy.burst, proxy.index)
-    if name in EXTENSION_PROTO:
-        kind = HeaderType(HEADER[name], packet.burst, packet.level)
-        view = _header(context, builder, kind, columns)
-        return cgutils.create_struct_proxy(kind)(context, builder, view).here
-    return columns.has(PRESENT[name])
 
 
 def _view(context: Any, builder: Any, kind: HeaderType, columns: _Columns, here: Any, address: Any) -> Any:

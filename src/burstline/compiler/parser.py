@@ -45,7 +45,7 @@ class Parser:
 
     def ir(self, dispatch: Dispatch) -> str:
         """IR of the whole parser; nothing where nothing is parsed. Its states are fused unless told otherwise."""
-        lowering: Lowering = "fused" if dispatch == "auto" else dispatch
+        lowering: Lowering = dispatch if dispatch == "tail" or dispatch == "called" else "fused"
         needs = self.needs
         if not needs.full_parse:
             return ""

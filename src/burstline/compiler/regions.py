@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Dispatch = Literal["auto", "fused", "tail", "called"]
+Dispatch = Literal["auto", "fused", "tail", "called", "bucketed"]
 Node = tuple[int, int]  # chain and place
 FUSE_UP_TO = 4000  # LLVM instructions of a region's stages, before they are optimised
 
@@ -23,7 +23,7 @@ class Regions:
 
     groups: list[list[Node]]
     why: dict[Node, str]
-    dispatch: str  # fused, tail, called, or mixed: some hops fused, some tail-called
+    dispatch: str  # fused, tail, called, bucketed, or mixed: some hops fused, some tail-called
 
     def of(self, node: Node) -> int:
         return next(k for k, group in enumerate(self.groups) if node in group)
@@ -35,10 +35,15 @@ def divide(sizes: Sequence[Sequence[int]], callers: Mapping[int, set[int]], disp
     total = sum(map(sum, sizes))
     if dispatch in ("tail", "called"):
         return Regions([[node] for node in nodes], dict.fromkeys(nodes, "as told"), dispatch)
+    if dispatch == "bucketed":
+        how = {node: "by bucket" if node[1] == 0 else "fused: in one region with its chain" for node in nodes}
+        return Regions([[(c, p) for p in range(len(chain))] for c, chain in enumerate(sizes)], how, dispatch)
     if dispatch == "fused":
         return Regions([nodes], dict.fromkeys(nodes, "as told"), "fused")
     if total <= budget:
-        return Regions([nodes], dict.fromkeys(nodes, f"all stages are {total} instructions, at most {budget}"), "fused")
+        return Regions(
+            [nodes], dict.fromkeys(nodes, f"fused: all stages are {total} instructions, at most {budget}"), "fused"
+        )
     groups: list[list[Node]] = []
     filled: list[int] = []
     why: dict[Node, str] = {}

@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 from burstline.compiler.errors import Source
 from burstline.packet.fields import HEADER, Header
 from burstline.pipeline.branch import Branch
-from burstline.pipeline.chain import Chain
-from burstline.pipeline.pipeline import reachable
+from burstline.pipeline.pipeline import Chain, reachable
 from burstline.pipeline.references import references
 from burstline.pipeline.stage import Stage
 from burstline.pipeline.verdict import CONSUMED, DROPPED, NEXT, SENT, Verdict, drop, send
@@ -114,12 +113,12 @@ def _value(
         yield from parts(node.values)
     elif isinstance(node, (ast.Name, ast.Attribute)) and ast.unparse(node) in names:
         yield _constant(names[ast.unparse(node)], stage, ast.unparse(node))
-    elif isinstance(node, ast.Subscript) and isinstance(branch := names.get(ast.unparse(node.value)), Branch):
-        for way in branch.targets:
-            yield _constant(way, stage, ast.unparse(node))
     elif isinstance(node, ast.Name) and (values := _assigned(tree, node.id)):
         if node.id not in followed:
             yield from parts(values, followed | {node.id})
+    elif isinstance(node, ast.Subscript) and isinstance(branch := names.get(ast.unparse(node.value)), Branch):
+        for way in (*branch.ways.values(), branch.default):
+            yield _constant(way, stage, ast.unparse(node))
     elif isinstance(node, ast.Call) and (called := names.get(ast.unparse(node.func))) is not None:
         if called is drop and node.args:
             yield Outcome("drop", str(_literal(node.args[0], names)))
@@ -221,12 +220,8 @@ class _Accesses(ast.NodeVisitor):
             _add(self.facts.reads, meaning.name)
 
     def visit_Subscript(self, node: ast.Subscript) -> None:
-        owner = self.space.get(ast.unparse(node.value))
-        if isinstance(owner, FlowTable) and self._meaning(node.slice) == "packet":
+        if isinstance(self.space.get(ast.unparse(node.value)), FlowTable) and self._meaning(node.slice) == "packet":
             _add(self.facts.reads, "flow key")
-        if isinstance(owner, Branch) and owner.by_header:
-            for header in owner.ways:
-                _add(self.facts.reads, str(header))
         self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar
 
+from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.imputils import lower_builtin, lower_cast, lower_constant
 from numba.core.typeconv import Conversion
@@ -11,8 +13,7 @@ from numba.core.typing.templates import AbstractTemplate, builtin_registry, sign
 from numba.extending import models, register_model, typeof_impl
 
 from burstline.native.memory import I64, LOWERED
-from burstline.pipeline.branch import Branch, Way
-from burstline.pipeline.chain import Chain
+from burstline.pipeline.pipeline import Chain
 from burstline.pipeline.verdict import CHAINED, DROPPED, KIND_BITS, NEXT, SENT, Verdict, drop, send
 
 
@@ -21,7 +22,6 @@ class Numbers:
 
     reasons: ClassVar[list[str]] = []
     chains: ClassVar[list[Chain]] = []
-    branches: ClassVar[list[Branch]] = []
 
     @classmethod
     def reason(cls, name: str) -> int:
@@ -29,11 +29,27 @@ class Numbers:
             cls.reasons.append(name)
         return cls.reasons.index(name)
 
-    @classmethod
-    def branch(cls, branch: Branch) -> int:
-        if branch not in cls.branches:
-            cls.branches.append(branch)
-        return cls.branches.index(branch)
+
+_REASON = re.compile(r'ptrtoint \((?:ptr|i8\*) @"?burstline\.reason\.([0-9a-f]*)"? to i64\)')
+
+
+def _dropped(builder: Any, reason: str) -> Any:
+    """The verdict, with a name where its reason's number will be: a stage's code does not depend on other stages'."""
+    name = f"burstline.reason.{reason.encode().hex()}"
+    symbol = builder.module.globals.get(name)
+    if symbol is None:
+        symbol = ir.GlobalVariable(builder.module, ir.IntType(8), name)
+        symbol.linkage = "external"
+    return symbol.ptrtoint(I64)
+
+
+def with_numbers(text: str) -> str:
+    """LLVM IR with the numbers of drop reasons; those that are new get theirs."""
+
+    def number(found: re.Match[str]) -> str:
+        return str(DROPPED | Numbers.reason(bytes.fromhex(found[1]).decode()) << KIND_BITS)
+
+    return _REASON.sub(number, text)
 
 
 class VerdictType(types.Type):
@@ -59,16 +75,16 @@ typeof_impl.register(Chain)(lambda value, context: VERDICT)
 
 @lower_constant(VerdictType)
 def _constant(context: Any, builder: Any, kind: Any, value: Any) -> Any:
-    return verdict_constant(value)
+    return verdict_constant(builder, value)
 
 
-def verdict_constant(value: Way) -> Any:
-    """The number that a chain or a verdict is."""
+def verdict_constant(builder: Any, value: Chain | Verdict) -> Any:
+    """The number of a verdict, or of a chain to go to."""
     if isinstance(value, Chain):
         return I64(CHAINED | Numbers.chains.index(value) << KIND_BITS)
     if isinstance(value.argument, str):
-        return I64(value.kind | Numbers.reason(value.argument) << KIND_BITS)
-    return I64(value.kind | (value.argument & 0xFFFF) << KIND_BITS)  # a port's number, as `send` has it
+        return _dropped(builder, value.argument)
+    return I64(value.kind | value.argument << KIND_BITS)
 
 
 @lower_cast(types.none, VerdictType)
@@ -108,7 +124,7 @@ LOWERED.update((drop, send))
 
 @lower_builtin(drop, types.StringLiteral)  # type: ignore[attr-defined]
 def _lower_drop(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    return I64(DROPPED | Numbers.reason(sig.args[0].literal_value) << KIND_BITS)
+    return _dropped(builder, sig.args[0].literal_value)
 
 
 @lower_builtin(send, types.Integer)

@@ -62,8 +62,8 @@ def described(kind: str) -> str:
     if found := re.match(r"Module\(<module '([\w.]+)'", kind):
         return f"the module {found.group(1)}"
     for start, word in (
-        ("Branch(", "a branch"), ("InnerPacket(", "an inner packet"),
-        ("Packet(", "a packet"), ("bytes(", "a bytes literal"), ("readonly bytes(", "a bytes literal"),
+        ("Packet(", "a packet"), ("InnerPacket(", "an inner packet"), ("Branch(", "a branch"),
+        ("Protocol(", "a protocol"), ("bytes(", "a bytes literal"), ("readonly bytes(", "a bytes literal"),
         ("UniTuple(", "a tuple"), ("Tuple(", "a tuple"), ("Function(", "a function"), ("type(", "a function"),
         ("BoundFunction(", "a method"), ("IntEnum", "a number"), ("complex", "a complex number"),
         ("range", "a range"), ("slice<", "a slice"), ("uint", "a number"), ("int", "a number"),
@@ -103,13 +103,9 @@ def operation(name: str, given: list[str]) -> tuple[str, str]:
         return f"a FlowTable is indexed by the packet, and its records are not replaced: {listed}", (
             "write `flow = flows[pkt]`, then set fields of `flow`"
         )
-    if name in ("getitem", "static_getitem") and given and given[0].startswith("Branch("):
-        if given[0].endswith("header)"):
-            return f"a branch by protocol looks at a packet, not at {words[1]}", "write `return by_protocol[pkt]`"
-        return (
-            f"a branch by number looks at an integer, not at {words[1]}",
-            "write e.g. `return by_port[pkt.udp.dport]`",
-        )
+    if name in ("getitem", "static_getitem") and given and given[0].startswith("Branch"):
+        by = "by a number, e.g. `branch[pkt.udp.dport]`" if "(number" in given[0] else "by the packet, `branch[pkt]`"
+        return f"a branch is not asked by {words[-1]}", f"ask it {by}"
     if name == "setitem" and given and given[0] == "BytesView":
         return "a view of bytes cannot be written to", "write to the fields of headers"
     if name == "getiter":

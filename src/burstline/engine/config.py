@@ -34,6 +34,7 @@ from burstline.packet.machine import TunnelPorts
 
 FILE_NAME = "burstline.toml"
 MAX_BURST = 256
+DISPATCH = ("auto", "fused", "tail", "called", "bucketed")
 Switch = Literal["auto"] | bool  # "auto" takes what the machine offers; true demands it, false does without
 
 
@@ -44,7 +45,7 @@ class Engine:
     workers: int = key(1, integer(1))
     burst: int = key(64, integer(1, MAX_BURST))
     idle: Literal["poll", "adaptive"] = key("adaptive", one_of("poll", "adaptive"))
-    dispatch: Literal["auto", "fused", "tail", "called"] = key("auto", one_of("auto", "fused", "tail", "called"))
+    dispatch: Literal["auto", "fused", "tail", "called", "bucketed"] = key("auto", one_of(*DISPATCH))
     duration: float | None = key(None, seconds())
     cores: tuple[int, ...] = key(
         (), many(integer(0), "a list of different core numbers, such as [2, 3]", distinct=True)

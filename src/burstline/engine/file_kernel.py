@@ -10,15 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from burstline.engine.stages_kernel import burst_parser, share_out, stage_runner
-from burstline.engine.worker import DRAIN_DIGESTS, FINISHED, PAUSED, FileWorker
+from burstline.engine.stages_kernel import Buckets, burst_parser, share_out, stage_runner
+from burstline.engine.trampoline_kernel import CODE
+from burstline.engine.worker import DRAIN_DIGESTS, FINISHED, PAUSED, SWAPPED, FileWorker
 from burstline.native.memory import external, fetch_add, load32, load_acquire, store_release
-from burstline.native.struct_type import reference
+from burstline.native.struct_type import reference, struct_address
 from burstline.packet.burst import BurstColumns
 from burstline.packet.machine import Machine
 from burstline.pipeline.needs import Needs
 from burstline.pipeline.verdict import CONSUMED, DROPPED, KIND_MASK
 from burstline.ports.capture_file import LIST, VERDICTS, Capture, Chunk
+from burstline.ports.capture_read_kernel import readable
 from burstline.ports.capture_sink import Sink
 from burstline.ports.capture_walk_kernel import filler, prepare, walker
 from burstline.ports.capture_write_kernel import write_pcap, write_pcapng
@@ -30,6 +32,7 @@ sched_yield = external("sched_yield", 0)
 CHUNK_SIZE = 128  # bytes from one chunk's structure to the next: no two workers write one line
 READY, REMAINING = Chunk.layout.offset("ready"), Chunk.layout.offset("remaining")
 TURN, LAST = Capture.layout.offset("turn"), Capture.layout.offset("last")
+SWAPS, SWITCH = Capture.layout.offset("swaps"), Capture.layout.offset("switch")
 SINK_TURN = Sink.layout.offset("turn")
 PATIENCE = 64  # fruitless rounds before the core is offered to others
 
@@ -38,6 +41,16 @@ def chunk_address(worker: FileWorker, number: int) -> int:
     """Chunks belong to workers in turn; each worker uses its few over and over."""
     reader = number % worker.workers
     return worker.chunks + (reader * worker.slots + number // worker.workers % worker.slots) * CHUNK_SIZE
+
+
+def is_over(worker: FileWorker, number: int) -> bool:
+    """Chunk `number` is for newer code than this.
+
+    Which chunk is the first of these is decided by the worker whose turn it is to read, before it reads it. So every
+    chunk is parsed, and run by all workers, by the same code.
+    """
+    newest = load_acquire(struct_address(worker) + CODE)  # first: who sees new code also sees that no chunk is set yet
+    return newest != worker.running and number >= load_acquire(worker.capture + SWITCH)
 
 
 def chunk_writer(sink: str, shared: bool) -> Callable[[FileWorker, Chunk, BurstColumns], None]:
@@ -61,14 +74,16 @@ def chunk_writer(sink: str, shared: bool) -> Callable[[FileWorker, Chunk, BurstC
     return write_chunk if sink else write_nothing
 
 
-def file_loop(needs: Needs, machine: Machine, burst_at: Any, source: str, sink: str) -> Callable[[FileWorker], int]:
+def file_loop(
+    needs: Needs, machine: Machine, burst_at: Any, source: str, sink: str, buckets: Buckets = None
+) -> Callable[[FileWorker], int]:
     """The loop for a source of one format (pcap or pcapng) and a sink of one (or none, the empty string)."""
     shared = needs.shared
     is_pcapng = source == "pcapng"
     read, walk = prepare(is_pcapng, shared), walker(is_pcapng, shared)
     parse, run_stages = (
         filler(is_pcapng, burst_parser(needs, machine, linked=is_pcapng), needs.time or sink != ""),
-        stage_runner(needs, sink != ""),
+        stage_runner(needs, sink != "", buckets),
     )
     write_chunk = chunk_writer(sink, shared)
 
@@ -86,6 +101,14 @@ def file_loop(needs: Needs, machine: Machine, burst_at: Any, source: str, sink: 
             read(capture, chunk, number)
         while load_acquire(worker.capture + TURN) != number:
             sched_yield()
+        if load_acquire(worker.stop) == 0:
+            if load_acquire(worker.capture + SWAPS) != capture.swaps_seen:
+                capture.swaps_seen = load_acquire(worker.capture + SWAPS)
+                store_release(worker.capture + SWITCH, number)
+            if is_over(worker, number):
+                return False  # the turn is kept: the new code takes this chunk
+            if not capture.seekable and not readable(capture, chunk.buffer - 8):
+                return False
         burst = burst_at(chunk.burst)
         if load_acquire(worker.stop) != 0 and number <= capture.last:
             capture.last = number - 1  # what was read before is still processed, by everybody
@@ -125,6 +148,8 @@ def file_loop(needs: Needs, machine: Machine, burst_at: Any, source: str, sink: 
         idle = 0
         while True:
             number = worker.next_run
+            if is_over(worker, number):
+                return SWAPPED
             address = chunk_address(worker, number)
             if load_acquire(address + READY) == number + 1:
                 chunk = chunk_at(address)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 import traceback
 from bdb import BdbQuit
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
+from burstline.engine.carry import NotRunning, Swap, carry_over
 from burstline.engine.report import Count, Report
 from burstline.engine.threads import process_age
 from burstline.engine.worker import SINK_FAILED
 from burstline.errors import BurstlineError
 from burstline.packet.machine import USUAL_PORTS, Machine, TunnelPorts
 from burstline.packet.packet import Packet
-from burstline.pipeline.chain import Chain
-from burstline.pipeline.pipeline import Pipeline
+from burstline.pipeline.pipeline import Chain, Pipeline
 from burstline.pipeline.verdict import CONSUMED, DROPPED, NEXT, SENT, Verdict
 from burstline.ports.capture_reader import CapturedPacket, read_capture
 from burstline.ports.capture_writer import CaptureWriter, create_capture
@@ -25,6 +26,7 @@ from burstline.ports.output import check_output
 from burstline.state.digest import Digest
 
 DRAIN_EVERY = 256  # packets
+EDGE_PORTS = 64  # ports that edges tell apart, as in compiler/chain.py
 Progress = Callable[[int, "int | None", int], None]
 
 
@@ -33,8 +35,12 @@ class Interpreter:
 
     def __init__(self, pipeline: Pipeline, source: str, tunnel_ports: TunnelPorts = USUAL_PORTS) -> None:
         self.pipeline = pipeline
+        self._tunnel_ports = tunnel_ports
         self._machine = Machine(True, tunnel_ports, pipeline.protocols)
         self.report = Report(source, "interpreted")
+        self._turn = threading.RLock()  # held while packets are processed
+        self._waiting = False  # a swap, for its turn
+        self.is_running = False
         self._digests = [s for s in pipeline.state if isinstance(s, Digest)]
         self._failed: set[str] = set()
 
@@ -44,10 +50,10 @@ class Interpreter:
 
     def verdict(self, packet: Packet) -> Verdict:
         """Where a packet goes: `NEXT` when it came through to the end of its chain."""
-        chain: Chain = self.pipeline
+        number = 0
         while True:
-            following = None
-            for stage in chain.stages:
+            following = -1
+            for place, stage in enumerate(self.pipeline.chains[number].stages):
                 try:
                     said = stage.function(packet)
                     if not (said is None or isinstance(said, (Chain, Verdict))):
@@ -56,16 +62,34 @@ class Interpreter:
                     raise KeyboardInterrupt from None  # `q` in pdb ends the run, as Ctrl-C does
                 except Exception as error:
                     self._explain(stage.name, error)
+                    self._count_edge(number, place, "error")
                     return Verdict(DROPPED, f"{stage.name}: error")
                 if isinstance(said, Chain):
-                    following = said
+                    following = self.pipeline.chains.index(said)
+                    self._count_edge(number, place, "chain", str(following))
                     break
                 if said is None or said.kind == NEXT:
+                    self._count_edge(number, place, "next")
                     continue
-                return Verdict(DROPPED, stage.name) if said == Verdict(DROPPED) else said
-            if following is None:
+                if said == Verdict(DROPPED):
+                    said = Verdict(DROPPED, stage.name)
+                self._count_verdict(number, place, said)
+                return said
+            if following < 0:
                 return Verdict(NEXT)
-            chain = following
+            number = following
+
+    def _count_verdict(self, chain: int, place: int, said: Verdict) -> None:
+        if said.kind == SENT:
+            self._count_edge(chain, place, "send", str(min(int(said.argument) & 0xFFFF, EDGE_PORTS - 1)))
+        elif said.kind == CONSUMED:
+            self._count_edge(chain, place, "consume")
+        else:
+            self._count_edge(chain, place, "drop", str(said.argument))
+
+    def _count_edge(self, chain: int, place: int, kind: str, to: str = "") -> None:
+        edge = (chain, place, kind, to)
+        self.report.edges[edge] = self.report.edges.get(edge, 0) + 1
 
     def _explain(self, stage: str, error: Exception) -> None:
         """Once per stage: what went wrong, where."""
@@ -88,11 +112,46 @@ class Interpreter:
         report.sent += one
         return True
 
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Around the processing of a packet, or a burst: the pipeline stays what it is meanwhile."""
+        while self._waiting:
+            time.sleep(0.0005)
+        with self._turn:
+            yield
+
     def drain(self) -> None:
-        for digest in self._digests:
-            digest.drain()
+        with self._turn:
+            for digest in self._digests:
+                digest.drain()
+
+    def swap(self, pipeline: Pipeline) -> Swap:
+        """Go on with another pipeline from the next packet (live: burst) on. Any thread may call it."""
+        waiting = time.perf_counter()
+        self._waiting = True
+        with self._turn:
+            self._waiting = False
+            if not self.is_running:
+                raise NotRunning()
+            self.drain()
+            machine = Machine(True, self._tunnel_ports, pipeline.protocols)
+            carried = carry_over(self.pipeline, pipeline)
+            self.pipeline, self._machine = pipeline, machine
+            self.report.edges.clear()
+            self._digests = [s for s in pipeline.state if isinstance(s, Digest)]
+            self._failed.clear()
+            self.report.swaps.append(time.time())
+        return Swap(carried, 0.0, time.perf_counter() - waiting)
+
+    def begin(self) -> None:
+        """Before the first packet."""
+        for state in self.pipeline.state:
+            state.reset()
+        self.is_running = True
 
     def finish(self, started: float) -> None:
+        with self._turn:
+            self.is_running = False
         self.report.seconds = time.perf_counter() - started
         self.drain()
         self.report.warnings += [w for s in self.pipeline.state for w in s.warnings()]
@@ -102,8 +161,7 @@ class Interpreter:
         from burstline.ports.source import open_stream
 
         check_output(out, path)
-        for state in self.pipeline.state:
-            state.reset()
+        self.begin()
         started = time.perf_counter()
         deadline = started + duration if duration is not None else None
         with ExitStack() as stack:
@@ -113,14 +171,8 @@ class Interpreter:
                 stack.callback(output.close)
             try:
                 for captured in read_capture(stream, "standard input" if path == "-" else path):
-                    data, length, moment, interface, linktype = captured
-                    verdict = self.verdict(self.packet(data, length, moment, interface, link_of(linktype)))
-                    if output and verdict.kind not in (DROPPED, CONSUMED):
-                        output.write(captured, verdict)
-                    else:
-                        self.count(verdict, captured.length, has_sink=False)
-                    if self.report.first_packet_seconds is None:
-                        self.report.first_packet_seconds = process_age()
+                    with self.turn():
+                        self._packet(captured, output)
                     if self.report.received.packets % DRAIN_EVERY == 0:
                         self.drain()
                         if progress:
@@ -133,6 +185,16 @@ class Interpreter:
             finally:
                 self.finish(started)
         return self.report
+
+    def _packet(self, captured: CapturedPacket, output: _Output | None) -> None:
+        data, length, moment, interface, linktype = captured
+        verdict = self.verdict(self.packet(data, length, moment, interface, link_of(linktype)))
+        if output and verdict.kind not in (DROPPED, CONSUMED):
+            output.write(captured, verdict)
+        else:
+            self.count(verdict, captured.length, has_sink=False)
+        if self.report.first_packet_seconds is None:
+            self.report.first_packet_seconds = process_age()
 
 
 class _Output:

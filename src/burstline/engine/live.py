@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
+from burstline.engine.carry import Swap
 from burstline.engine.config import Config
 from burstline.engine.live_ports import LivePorts
-from burstline.engine.program import Instance, Program, prepare
+from burstline.engine.program import prepare
 from burstline.engine.report import Report
 from burstline.engine.tally import add_up, close_sink
 from burstline.engine.threads import Team, process_age
-from burstline.engine.worker import FINISHED, TALLY, PortQueue, PortWorker
+from burstline.engine.versions import Versions, swap
+from burstline.engine.worker import FINISHED, PortQueue, PortWorker
 from burstline.errors import UsageError
 from burstline.packet.burst import Burst
 from burstline.pipeline.pipeline import Pipeline
@@ -21,7 +23,6 @@ from burstline.ports.capture_file import Interface
 from burstline.ports.capture_format import LINKTYPE_ETHERNET
 from burstline.ports.capture_sink import CaptureSink
 from burstline.ports.capture_writer import format_for
-from burstline.state.digest import Digest
 from burstline.state.region import Block, Region
 
 if TYPE_CHECKING:
@@ -50,8 +51,9 @@ class LiveRun:
         if self.ports.out_file and self.workers > 1:
             raise UsageError("several workers cannot write one file live", "use --workers 1")
         self.report = Report(" ".join(f"dpdk:{d}" for d in sources), "compiled", self.workers)
-        self._digests = [s for s in pipeline.state if isinstance(s, Digest)]
-        self._draining = threading.Lock()
+        self.count_edges = False  # packets on each way out of each stage, for the report
+        self._stop = Region(64)
+        self._versions: Versions | None = None
 
     def run(self) -> Report:
         """Forward until `duration` is over or Ctrl-C. An mbuf that is not back in its pool afterwards is an error."""
@@ -63,8 +65,8 @@ class LiveRun:
         for state in self.pipeline.state:
             state.reset()
         out_file = self.ports.out_file
-        program = prepare(
-            self.pipeline,
+        compile = partial(
+            prepare,
             mode="ports",
             capacity=self.config.engine.burst + SLACK,
             workers=1,
@@ -72,63 +74,89 @@ class LiveRun:
             sink=format_for(out_file) if out_file else "",
             mbuf=native.MBUF,
             tunnel_ports=self.config.parser.tunnel_ports,
+            edges=self.count_edges,
         )
-        self.report.dispatch = program.dispatch
+        versions = Versions(self.pipeline, compile, self.report, self.stop)
+        self.report.dispatch = versions.program.dispatch
         self.ports.start_eal()
         with self.ports.opened() as ports:
-            self._forward(program, ports, native.SYMBOLS)
+            self._forward(versions, ports, native.SYMBOLS)
         return self.report
 
-    def _forward(self, program: Program, ports: Sequence[Port], symbols: dict[str, int]) -> None:
+    def stop(self) -> None:
+        """End the run at the next burst. Any thread may call it."""
+        self._stop.set_i64(0, 1)
+
+    def swap(self, pipeline: Pipeline) -> Swap:
+        """Go on with another pipeline, compiled in the calling thread: each worker goes over between two bursts, and no
+        packet is lost. Returns when all have; raises what compiling raises, and then the old one runs on."""
+        return swap(self._versions, pipeline)
+
+    def swap_stage(self, name: str, function: Callable[[Any], Any]) -> Swap:
+        """Go on with another function for the stage of this name; as `swap`."""
+        return self.swap(self.pipeline.replace(name, function))
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there is something to swap."""
+        return self._versions is not None and self._versions.is_running
+
+    def rehearse(self) -> None:
+        """Get ready for a first swap while the pipeline runs: import what compiles, and lower what runs."""
+        if self._versions is not None:
+            self._versions.rehearse()
+
+    def _forward(self, versions: Versions, ports: Sequence[Port], symbols: dict[str, int]) -> None:
         from burstline.dpdk import thread
         from burstline.dpdk.binding import native
 
-        stop = Region(64)
         sink = CaptureSink(self.ports.out_file) if self.ports.out_file else None
         interfaces = Region(len(ports) * Interface.layout.size)
         for number in range(len(ports)):
             at = number * Interface.layout.size + Interface.layout.offset("linktype")
             interfaces.set_i64(at, LINKTYPE_ETHERNET)
-        made = [self._context(k, program, ports, stop, sink, interfaces) for k in range(self.workers)]
-        contexts = [(context, tallies) for context, tallies, _ in made]
-        instances = [Instance(program, symbols) for _ in range(self.workers)]
+        made = [self._context(k, ports, sink, interfaces) for k in range(self.workers)]
+        contexts = [context for context, _ in made]
         clock_scale = (10**9 << 32) // native.tsc_hz()
 
         def work(index: int) -> None:
-            context = contexts[index][0]
-            with thread.registered():
-                context.set(clock_ns=time.time_ns(), clock_scale=clock_scale)
-                while instances[index].run(context) != FINISHED:
-                    if self.report.first_packet_seconds is None:
-                        self.report.first_packet_seconds = process_age()
-                    context.set(budget=1 << 62)
+            context = contexts[index]
+            try:
+                with thread.registered():
+                    context.set(clock_ns=time.time_ns(), clock_scale=clock_scale)
+                    while versions.work(index) != FINISHED:
+                        if self.report.first_packet_seconds is None:
+                            self.report.first_packet_seconds = process_age()
+                        context.set(budget=1 << 62)
+            finally:
+                versions.ended(index)
 
         def tick() -> None:
-            self._drain()
+            versions.drain()
             if self.progress:
-                self.progress(0, None, sum(c.get("packets_in") for c, _ in contexts))
+                self.progress(0, None, sum(c.get("packets_in") for c in contexts))
 
+        team = Team(self.workers, work, self.config.engine.cores)
+        versions.link(contexts, symbols, team.cores)
+        self._versions = versions
         started = time.perf_counter()
         try:
-            Team(self.workers, work, self.config.engine.cores).run(
-                lambda: stop.set_i64(0, 1), tick, self.config.engine.duration, 0.02 if self._digests else 0.1
-            )
+            team.run(self.stop, tick, self.config.engine.duration, lambda: 0.02 if versions.digests else 0.1)
             self.report.stopped = True
         finally:
             self.report.seconds = time.perf_counter() - started
-            self._drain()
-            add_up(self.report, contexts, program.reasons)
-            self.report.warnings += [w for s in self.pipeline.state for w in s.warnings()]
+            add_up(self.report, contexts, versions.close())
+            self.pipeline = versions.pipeline
             self.report.ports = self.ports.counts(ports)
             if sink:
                 close_sink(self.report, sink)
+        if versions.failure is not None:
+            raise versions.failure
 
     def _context(
-        self, index: int, program: Program, ports: Sequence[Port], stop: Region, sink: CaptureSink | None,
-        interfaces: Region,
-    ) -> tuple[Block, Region, list[Region]]:  # fmt: skip
+        self, index: int, ports: Sequence[Port], sink: CaptureSink | None, interfaces: Region
+    ) -> tuple[Block, list[Region]]:
         batch = self.config.engine.burst
-        tallies = Region(len(program.reasons) * TALLY)
         queues, counts = Region(len(ports) * QUEUE_STRIDE), Region(len(ports) * 8)
         outbound, unwanted = Region(len(ports) * batch * 8), Region(batch * 8)
         burst = Region(Burst(batch + SLACK).size)
@@ -140,16 +168,10 @@ class LiveRun:
             queues.set_i64(base + layout.offset("receives"), int(self.ports.receives(number)))
         context = Block(PortWorker.layout, 128)
         context.set(
-            index=index, workers=1, burst=burst.address, tallies=tallies.address, stop=stop.address,
+            index=index, workers=1, burst=burst.address, stop=self._stop.address,
             queues=queues.address, ports=len(ports), batch=batch, poll=int(self.config.engine.idle == "poll"),
             out=self.ports.out, has_sink=int(sink is not None),
             sink=sink.block.address if sink else 0, interfaces=interfaces.address, outbound=outbound.address,
             counts=counts.address, unwanted=unwanted.address, budget=1,
         )  # fmt: skip
-        return context, tallies, [queues, counts, outbound, unwanted, burst]
-
-    def _drain(self) -> None:
-        if self._digests:
-            with self._draining:
-                for digest in self._digests:
-                    digest.drain()
+        return context, [queues, counts, outbound, unwanted, burst]

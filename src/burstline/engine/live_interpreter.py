@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from burstline.engine.carry import Swap
 from burstline.engine.config import Config
 from burstline.engine.interpreter import Interpreter, send_target
 from burstline.engine.live_ports import LivePorts
@@ -47,14 +48,28 @@ class LiveInterpreter:
     """
 
     def __init__(self, pipeline: Pipeline, devices: Sequence[str], out: str | None, config: Config) -> None:
-        self.pipeline, self.config = pipeline, config
+        self.config = config
         self.ports = LivePorts(devices, out, config, config.engine.workers)
+        self.count_edges = True
         self._interpreter = Interpreter(pipeline, " ".join(f"dpdk:{d}" for d in devices), config.parser.tunnel_ports)
         self.report = self._interpreter.report
         self._stop = threading.Event()
         self._failure: BurstlineError | None = None
         self._writer: CaptureWriter | None = None
         self._kept = Count()  # of what was sent, what surely is in the file
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """The one that runs."""
+        return self._interpreter.pipeline
+
+    @property
+    def is_running(self) -> bool:
+        return self._interpreter.is_running
+
+    def swap(self, pipeline: Pipeline) -> Swap:
+        """Go on with another pipeline from the next burst on. Any thread may call it."""
+        return self._interpreter.swap(pipeline)
 
     def stop(self) -> None:
         """End the run at the next burst. Any thread may call it."""
@@ -67,12 +82,11 @@ class LiveInterpreter:
         dpdk.require()
         from burstline.dpdk import thread
 
-        for state in self.pipeline.state:
-            state.reset()
         self.ports.start_eal()
         with nullcontext() if thread.lcore() is not None else thread.registered(), self.ports.opened() as ports:
             self._writer = create_capture(self.ports.out_file) if self.ports.out_file else None
             started = time.perf_counter()
+            self._interpreter.begin()
             try:
                 with self._signals():
                     self._forward(ports, started)
@@ -119,7 +133,8 @@ class LiveInterpreter:
                     burst = port.receive(queue, engine.burst)
                     if burst:
                         found += len(burst)
-                        self._burst(ports, number, queue, burst)
+                        with self._interpreter.turn():
+                            self._burst(ports, number, queue, burst)
             if now - drained > DRAIN_EVERY:
                 drained = now
                 self._interpreter.drain()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
-from burstline.engine.program import Instance, Program, prepare
+from burstline.engine.carry import Swap
+from burstline.engine.program import prepare
 from burstline.engine.report import Report
 from burstline.engine.tally import add_up, close_sink
 from burstline.engine.threads import Team, process_age
-from burstline.engine.worker import DRAIN_DIGESTS, FINISHED, TALLY, FileWorker
+from burstline.engine.versions import Versions, swap
+from burstline.engine.worker import DRAIN_DIGESTS, FINISHED, FileWorker
 from burstline.packet.burst import Burst
 from burstline.packet.machine import USUAL_PORTS, TunnelPorts
 from burstline.pipeline.pipeline import Pipeline
@@ -19,7 +22,6 @@ from burstline.ports.capture_format import LINKTYPE_ETHERNET
 from burstline.ports.capture_sink import CaptureSink
 from burstline.ports.capture_writer import format_for
 from burstline.ports.output import check_output
-from burstline.state.digest import Digest
 from burstline.state.region import Block, Region
 
 CAPACITY = CHUNK_PACKETS + 64  # the prefetch looks a little past the last packet
@@ -48,11 +50,9 @@ class FileRun:
         self.workers, self.cores, self.duration, self.progress = workers, cores, duration, progress
         self.dispatch, self.tunnel_ports = dispatch, tunnel_ports
         self.report = Report(path, "compiled", workers)
-        self._digests = [s for s in pipeline.state if isinstance(s, Digest)]
-        self._draining = threading.Lock()
+        self.count_edges = False  # packets on each way out of each stage, for the report
         self._stop = Region(64)
-        self._failure: Exception | None = None
-        self._started = 0.0
+        self._versions: Versions | None = None
 
     def run(self) -> Report:
         """Process the capture to its end, or until it is stopped. A fault of the file or the sink is raised when all
@@ -62,8 +62,8 @@ class FileRun:
             state.reset()
         capture = OpenCapture(self.path)
         try:
-            program = prepare(
-                self.pipeline,
+            compile = partial(
+                prepare,
                 mode="file",
                 capacity=CAPACITY,
                 workers=self.workers,
@@ -71,64 +71,92 @@ class FileRun:
                 source="pcapng" if capture.block.get("is_pcapng") else "pcap",
                 sink=format_for(self.out) if self.out else "",
                 tunnel_ports=self.tunnel_ports,
+                edges=self.count_edges,
             )
-            self.report.dispatch = program.dispatch
-            if not program.plan["writes"]:
+            versions = Versions(
+                self.pipeline, compile, self.report, self.stop, capture.swap_announced, capture.swap_settled
+            )
+            self.report.dispatch = versions.program.dispatch
+            if not versions.program.plan["writes"]:
                 capture.map()
             sink = CaptureSink(self.out) if self.out else None
-            self._process(program, capture, sink)
+            self._process(versions, capture, sink)
         finally:
             capture.close()
         return self.report
 
-    def _process(self, program: Program, capture: OpenCapture, sink: CaptureSink | None) -> None:
-        stop = self._stop
-        capture.block.set(stop=stop.address)
+    def stop(self) -> None:
+        """End the run after the chunks that were read. Any thread may call it."""
+        self.report.stopped = True
+        self._stop.set_i64(0, 1)
+
+    def swap(self, pipeline: Pipeline) -> Swap:
+        """Go on with another pipeline, compiled in the calling thread: all workers go over at the same packet of the
+        file. Returns when they have; raises what compiling raises, and then the old one runs on."""
+        return swap(self._versions, pipeline)
+
+    def swap_stage(self, name: str, function: Callable[[Any], Any]) -> Swap:
+        """Go on with another function for the stage of this name; as `swap`."""
+        return self.swap(self.pipeline.replace(name, function))
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there is something to swap."""
+        return self._versions is not None and self._versions.is_running
+
+    def rehearse(self) -> None:
+        """Get ready for a first swap while the pipeline runs: import what compiles, and lower what runs."""
+        if self._versions is not None:
+            self._versions.rehearse()
+
+    def _process(self, versions: Versions, capture: OpenCapture, sink: CaptureSink | None) -> None:
+        capture.block.set(stop=self._stop.address)
         slots = 1 if self.workers == 1 else 2
         chunks = Region(self.workers * slots * CHUNK_STRIDE)
         memory = [self._chunk(chunks, k, capture.head if k == 0 else b"") for k in range(self.workers * slots)]
         contexts = []
         for index in range(self.workers):
-            tallies = Region(len(program.reasons) * TALLY)
             context = Block(FileWorker.layout, 128)
             context.set(
-                index=index, workers=self.workers, tallies=tallies.address, stop=stop.address, slots=slots,
+                index=index, workers=self.workers, stop=self._stop.address, slots=slots,
                 has_sink=int(sink is not None), sink=sink.block.address if sink else 0, capture=capture.block.address,
                 chunks=chunks.address, budget=1, next_read=index, next_write=index,
             )  # fmt: skip
-            contexts.append((context, tallies))
-        instances = [Instance(program) for _ in range(self.workers)]
+            contexts.append(context)
 
         def work(index: int) -> None:
-            context, instance = contexts[index][0], instances[index]
-            while (reason := instance.run(context)) != FINISHED:
-                if self.report.first_packet_seconds is None:
-                    self.report.first_packet_seconds = process_age()
-                if reason == DRAIN_DIGESTS:
-                    self._drain()
-                else:
-                    context.set(budget=1 << 62)
+            context = contexts[index]
+            try:
+                while (reason := versions.work(index)) != FINISHED:
+                    if self.report.first_packet_seconds is None:
+                        self.report.first_packet_seconds = process_age()
+                    if reason == DRAIN_DIGESTS:
+                        versions.drain()
+                    else:
+                        context.set(budget=1 << 62)
+            finally:
+                versions.ended(index)
 
         def tick() -> None:
-            self._drain()
+            versions.drain()
             if self.progress:
-                self.progress(capture.position, capture.size, sum(c.get("packets_in") for c, _ in contexts))
+                self.progress(capture.position, capture.size, sum(c.get("packets_in") for c in contexts))
 
-        self._started = time.perf_counter()
+        team = Team(self.workers, work, self.cores)
+        versions.link(contexts, cores=team.cores)
+        self._versions = versions
+        started = time.perf_counter()
         try:
-            self.report.stopped = Team(self.workers, work, self.cores).run(
-                lambda: stop.set_i64(0, 1), tick, self.duration, 0.1
-            )
+            team.run(self.stop, tick, self.duration, lambda: 0.1)
         finally:
-            self.report.seconds = time.perf_counter() - self._started
-            self._drain()
-            add_up(self.report, contexts, program.reasons)
-            self.report.warnings += [w for s in self.pipeline.state for w in s.warnings()]
+            self.report.seconds = time.perf_counter() - started
+            add_up(self.report, contexts, versions.close())
+            self.pipeline = versions.pipeline
             if sink:
                 close_sink(self.report, sink, (capture.linktypes() or [LINKTYPE_ETHERNET])[0])
             del memory
-        if self._failure is not None:
-            raise self._failure
+        if versions.failure is not None:
+            raise versions.failure
         if not self.report.stopped:
             capture.finish()
 
@@ -145,14 +173,3 @@ class FileRun:
         chunks.set_i64(base + layout.offset("lists"), lists.address)
         chunks.set_i64(base + layout.offset("strands"), strands.address)
         return buffer, burst, verdicts, lists, strands
-
-    def _drain(self) -> None:
-        """Hand digests over. A handler that fails stops the run; no worker dies of it, which others may wait for."""
-        if self._digests:
-            with self._draining:
-                for digest in self._digests:
-                    try:
-                        digest.drain()
-                    except Exception as error:
-                        self._failure = error
-                        self._stop.set_i64(0, 1)

@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from burstline.engine.account_kernel import count_consumed, count_drop, count_out
-from burstline.engine.stages_kernel import FAR, NEAR, burst_parser, enter, prefetch_entries, prefetch_slots
-from burstline.engine.worker import FINISHED, NO_SUCH_PORT, PAUSED, SEND_FAILED, PortQueue, PortWorker
+from burstline.engine.bucket_kernel import enter
+from burstline.engine.flow_prefetch import FAR, NEAR, prefetch_entries, prefetch_slots
+from burstline.engine.stages_kernel import Buckets, burst_parser, no_buckets
+from burstline.engine.trampoline_kernel import CODE
+from burstline.engine.worker import FINISHED, NO_SUCH_PORT, PAUSED, SEND_FAILED, SWAPPED, PortQueue, PortWorker
 from burstline.native.memory import (
     cycles,
     external,
@@ -20,7 +23,7 @@ from burstline.native.memory import (
     store64,
     store_release,
 )
-from burstline.native.struct_type import reference
+from burstline.native.struct_type import reference, struct_address
 from burstline.packet.burst import BurstColumns
 from burstline.packet.burst_type import burst_address
 from burstline.packet.machine import Machine
@@ -78,12 +81,13 @@ def wait(worker: PortWorker) -> None:
 
 
 def port_loop(
-    needs: Needs, machine: Machine, burst_at: Any, mbuf_layout: Mapping[str, int], sink: str
+    needs: Needs, machine: Machine, burst_at: Any, mbuf_layout: Mapping[str, int], sink: str, buckets: Buckets = None
 ) -> Callable[[PortWorker], int]:
     buf_addr, data_off, data_len = mbuf_layout["buf_addr"], mbuf_layout["data_off"], mbuf_layout["data_len"]
     pkt_len, nb_segs = mbuf_layout["pkt_len"], mbuf_layout["nb_segs"]
     parse_burst = burst_parser(needs, machine)
-    keys, clock, numbered = needs.keys, needs.time or sink != "", needs.port or sink != ""
+    bucketed, run_buckets = buckets is not None, buckets or no_buckets
+    keys, clock, numbered = needs.keys and not bucketed, needs.time or sink != "", needs.port or sink != ""
     to_file = sink != ""
     parsed = needs.full_parse or needs.eth
     cut = parsed or needs.captured or to_file
@@ -116,6 +120,8 @@ def port_loop(
     def run_stages(burst: BurstColumns, n: int) -> int:
         """The verdict of all packets, when it is the same for all; else `DIFFERENT`, and each has its own written."""
         common, differ = 0, False
+        if bucketed:
+            run_buckets(burst, n)
         if keys:
             for i in range(min(n, FAR)):
                 prefetch_slots(burst.hash[i])
@@ -125,11 +131,12 @@ def port_loop(
             if keys:
                 prefetch_slots(burst.hash[i + FAR])
                 prefetch_entries(burst.hash[i + NEAR])
-            verdict = enter(burst_address(burst), i)
+            verdict = burst.verdict[i] if bucketed else enter(burst_address(burst), i)
             if i == 0:
                 common = verdict
             if verdict != common and not differ:
-                fill_verdicts(burst, i, common)
+                if not bucketed:
+                    fill_verdicts(burst, i, common)
                 differ = True
             if differ:
                 burst.verdict[i] = verdict
@@ -206,7 +213,10 @@ def port_loop(
         burst = burst_at(worker.burst)
         if worker.clock_start == 0:
             worker.clock_start = cycles()
+        code = struct_address(worker) + CODE
         while load_acquire(worker.stop) == 0:
+            if load_acquire(code) != worker.running:
+                return SWAPPED
             found = 0
             for number in range(worker.ports):
                 queue = queue_at(worker.queues + number * QUEUE_SIZE)

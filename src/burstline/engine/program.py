@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import llvmlite.binding as llvm
 
-from burstline.engine.worker import ENGINE_REASONS, FileWorker, PortWorker
+from burstline.engine.worker import ENGINE_REASONS, TALLY, Entry, FileWorker, PortWorker
+from burstline.errors import UsageError
 from burstline.native import cache, host
 from burstline.packet.burst import Burst
 from burstline.packet.machine import USUAL_PORTS, Machine, TunnelPorts
+from burstline.pipeline.bucketing import against_bucketing, callers_first, worth_bucketing
 from burstline.pipeline.fingerprint import fingerprint
 from burstline.pipeline.needs import Needs, needs_of
 from burstline.pipeline.pipeline import Pipeline
-from burstline.state.region import Block
+from burstline.state.region import Block, Region
 
 if TYPE_CHECKING:
     from burstline.compiler.compile import Plan
 
 _numbers = itertools.count()
+EDGES = "burstline_edges"  # as compiler/chain.py calls the counters of edges
+_compiling = threading.Lock()  # Numba is not made for two threads at a time
 
 
 class Program:
@@ -42,22 +47,30 @@ class Program:
 
 
 class Instance:
-    """The program linked for one worker: `run(context)` is its loop, which returns why it came back."""
+    """The program linked for one worker, with that worker's copy of all state: `entry` is its way in.
 
-    def __init__(self, program: Program, extra: Mapping[str, int] = {}) -> None:
+    The machine code is there for as long as this object is.
+    """
+
+    def __init__(self, program: Program, worker: int = 0, extra: Mapping[str, int] = {}) -> None:
         jit = _jit()
         builder = llvm.JITLibraryBuilder().add_object_img(program.code).export_symbol(program.entry)
         for state in program.pipeline.state:
-            builder.import_symbol(state.symbol, state.attach())
+            builder.import_symbol(state.symbol, state.address(worker))
+        self.edges = Region(8 * len(program.edges)) if program.edges else None
+        if self.edges:
+            builder.import_symbol(EDGES, self.edges.address)
         for name, address in extra.items():
             builder.import_symbol(name, address)
         self._library = builder.add_current_process().link(jit, f"worker{next(_numbers)}")
-        address = self._library[program.entry]
-        self._function: Callable[[int], int] = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(address)
+        self.function: int = self._library[program.entry]
+        self.tallies = Region(len(program.reasons) * TALLY)
+        self.entry = Block(Entry.layout)
+        self.entry.set(function=self.function, tallies=self.tallies.address)
 
     def run(self, context: Block) -> int:
-        """Releases the GIL until the loop comes back."""
-        return self._function(context.address)
+        """Call the loop itself, of a context that no other version is to work on. Releases the GIL."""
+        return int(ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(self.function)(context.address))
 
 
 _engine: list[Any] = []
@@ -81,33 +94,53 @@ def prepare(
     sink: str = "",
     mbuf: Mapping[str, int] = {},
     tunnel_ports: TunnelPorts = USUAL_PORTS,
+    edges: bool = False,
 ) -> Program:
     """The program for a pipeline; compiles when the cache has none. Raises `CompileError`.
 
     `mode` is file or ports. `source` and `sink` are formats of capture files, `sink` empty when none is written.
-    `mbuf` says where DPDK keeps what of a packet.
+    `mbuf` says where DPDK keeps what of a packet. With `edges`, packets are counted on each way out of each stage.
     """
     name_state(pipeline)
     plan = {
         "mode": mode,
         "capacity": capacity,
-        "dispatch": dispatch,
+        "dispatch": _bucketed(pipeline, workers, dispatch) if dispatch in ("auto", "bucketed") else dispatch,
         "source": source,
         "sink": sink,
         "mbuf": tuple(sorted(mbuf.items())),
         "tunnel_ports": tunnel_ports,
         "protocols": pipeline.protocols,
+        "edges": edges,
+        "chains": callers_first(pipeline.chains),
         **asdict(needs_of(pipeline, workers)),
     }
     key = cache.key_of([*sorted(plan.items()), *fingerprint(pipeline)])
     found = cache.load(key)
     if found is None:
-        from burstline.compiler.compile import compile_pipeline
+        with _compiling:
+            from burstline.compiler.compile import compile_pipeline
 
-        code = compile_pipeline(pipeline, plan_of(plan))
+            code = compile_pipeline(pipeline, plan_of(plan))
         found = code.object, code.about()
         cache.save(key, *found)
     return Program(pipeline, plan, *found)
+
+
+def rehearse(program: Program) -> None:
+    """Lower the program's functions though it came from the cache, so that a change of one finds the others done."""
+    with _compiling:
+        from burstline.compiler.compile import lower_pipeline
+
+        lower_pipeline(program.pipeline, plan_of(program.plan))
+
+
+def _bucketed(pipeline: Pipeline, workers: int, dispatch: str) -> str:
+    """`bucketed` where that is told, or better and possible; else `auto`."""
+    against = against_bucketing(pipeline, workers)
+    if dispatch == "bucketed" and against:
+        raise UsageError(f"the stages cannot be run in buckets: {against}", "use --dispatch auto")
+    return "bucketed" if dispatch == "bucketed" or (worth_bucketing(pipeline) and not against) else "auto"
 
 
 def name_state(pipeline: Pipeline) -> None:
@@ -126,13 +159,21 @@ def plan_of(plan: Mapping[str, Any]) -> Plan:
     machine = Machine(needs.tunnels, plan.get("tunnel_ports", USUAL_PORTS), plan.get("protocols", ()))
     burst_at = burst_reference(burst)
     loop: Any
+    buckets = None
+    if plan["dispatch"] == "bucketed":
+        from burstline.engine.bucket_kernel import bucket_runner
+
+        buckets = bucket_runner(plan["chains"], burst.capacity, needs.keys)
     if plan["mode"] == "file":
         from burstline.engine.file_kernel import file_loop
 
-        loop, context = file_loop(needs, machine, burst_at, plan["source"], plan["sink"]), FileWorker.layout
+        loop, context = file_loop(needs, machine, burst_at, plan["source"], plan["sink"], buckets), FileWorker.layout
     else:
         from burstline.engine.port_kernel import port_loop
 
-        loop, context = port_loop(needs, machine, burst_at, dict(plan["mbuf"]), plan["sink"]), PortWorker.layout
+        loop, context = (
+            port_loop(needs, machine, burst_at, dict(plan["mbuf"]), plan["sink"], buckets),
+            PortWorker.layout,
+        )
     entry = f"burstline_work_{plan['mode']}"
     return Plan(burst, loop, context, entry, ENGINE_REASONS, needs, machine, plan["dispatch"], plan.get("edges", False))

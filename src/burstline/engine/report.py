@@ -15,6 +15,10 @@ class Count:
         return Count(self.packets + other.packets, self.bytes + other.bytes)
 
 
+# A way out of a stage: chain and place, the kind (next, error, consume, chain, drop, send), and what it leads to.
+Edge = tuple[int, int, str, str]
+
+
 @dataclass
 class Report:
     """The result of a run. `received = sent + consumed + dropped`, in packets and in bytes on the wire."""
@@ -28,7 +32,9 @@ class Report:
     drops: dict[str, Count] = field(default_factory=dict)
     seconds: float = 0.0  # of packet processing
     first_packet_seconds: float | None = None  # from the start of the process to the first packet processed
-    dispatch: str = ""
+    dispatch: str = ""  # of the last pipeline
+    edges: dict[Edge, int] = field(default_factory=dict)  # packets of the last pipeline by edge, where they are counted
+    swaps: list[float] = field(default_factory=list)  # when all workers ran by a new pipeline: seconds since the epoch
     stopped: bool = False  # before the source came to its end
     warnings: list[str] = field(default_factory=list)
     ports: list[dict[str, Any]] = field(default_factory=list)
@@ -53,6 +59,7 @@ class Report:
             "mode": self.mode,
             "workers": self.workers,
             "dispatch": self.dispatch,
+            "swaps": self.swaps,
             "packets_in": self.received.packets,
             "bytes_in": self.received.bytes,
             "packets_out": self.sent.packets,
@@ -75,11 +82,12 @@ class Report:
         width = max(len(name) for name, _ in rows)
         lines = [f"{name:<{width}}  {c.packets:>15,} packets  {c.bytes:>19,} bytes" for name, c in rows]
         workers = f"{self.workers} worker{'s' if self.workers > 1 else ''}"
+        swapped = f", {len(self.swaps):,} swap{'s' if len(self.swaps) > 1 else ''}" if self.swaps else ""
         ended = ", stopped" if self.stopped else ""
         lines.append(
             f"{self.seconds:.3f} s, {in_units(self.rate, 'pps')}, "
             f"{in_units(8 * self.received.bytes / self.seconds if self.seconds else 0, 'bit/s')} "
-            f"({self.mode}, {workers}{ended})"
+            f"({self.mode}, {workers}{swapped}{ended})"
         )
         return lines
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from burstline.engine.account_kernel import count_verdict
+from burstline.engine.bucket_kernel import enter
+from burstline.engine.flow_prefetch import FAR, NEAR, prefetch_entries, prefetch_slots
 from burstline.engine.worker import FileWorker
+from burstline.native.build import apart
 from burstline.native.memory import address_of, external, load16, load64, prefetch, store16, store32, store64
 from burstline.packet.burst import BurstColumns
 from burstline.packet.burst_type import burst_address
@@ -15,19 +18,15 @@ from burstline.packet.machine import Machine
 from burstline.packet.parser import ETH, LINK_ETHERNET
 from burstline.pipeline.needs import Needs
 
-enter = external("burstline_enter", 2)  # the first stage, made by compiler/chain.py: (burst, packet) -> verdict
 parse = external(
     "burstline_parse", 5
 )  # the parser's states, by compiler/parser_ir.py: (burst, packet, data, captured, link)
 zeros = address_of("burstline_zeros")
 digest_room = external("burstline_digest_room", 0)  # 0 when a digest's ring is more than half full
-prefetch_slots = external("burstline_prefetch_slots", 1)
-prefetch_entries = external("burstline_prefetch_entries", 1)
-
-FAR, NEAR = 32, 16  # packets ahead: the index of a flow table first, then the entry that it names
 
 
-BY_PACKET = -1  # as link layer of a burst: each packet's is in the `link` column
+UNUSUAL = 31  # groups that go through the states at once after one in which more than three in eight were not plain
+Buckets = Callable[[BurstColumns, int], None] | None
 
 
 def burst_parser(
@@ -41,10 +40,15 @@ def burst_parser(
     columns = tuple(sorted({*needs.columns, "present"})) if needs.eth else needs.columns
     plain = fast_path(columns, keys=needs.keys, inner=needs.inner, linked=linked, machine=machine)
 
+    @apart
     def parse_headers(burst: BurstColumns, first: int, count: int, link: int) -> None:
-        if fast and (linked or link == LINK_ETHERNET):
+        if fast and burst.unusual[0] == 0 and (linked or link == LINK_ETHERNET):
             slow = plain(burst, first, count, zeros())
+            if slow * 8 > count * 3:
+                burst.unusual[0] = UNUSUAL
         else:
+            if fast and burst.unusual[0] > 0:
+                burst.unusual[0] -= 1
             slow = count
             for k in range(count):
                 burst.slow[k] = first + k
@@ -63,6 +67,10 @@ def burst_parser(
     return parse_headers if needs.full_parse else look_for_ethernet if needs.eth else parse_nothing
 
 
+def no_buckets(burst: BurstColumns, n: int) -> None:
+    return None
+
+
 def share_out(burst: BurstColumns, n: int, workers: int, lists: int, stride: int) -> None:
     """Write down for each worker which packets are its own: in `stride` bytes, a count and 16-bit indices."""
     for worker in range(workers):
@@ -76,20 +84,27 @@ def share_out(burst: BurstColumns, n: int, workers: int, lists: int, stride: int
         store64(mine, count + 1)
 
 
-def stage_runner(needs: Needs, keep: bool) -> Callable[[FileWorker, BurstColumns, int, int, int], bool]:
+def stage_runner(
+    needs: Needs, keep: bool, buckets: Buckets = None
+) -> Callable[[FileWorker, BurstColumns, int, int, int], bool]:
     """Runs the stages over a worker's packets of a burst and counts what they say; False when a digest's ring is half
     full, so that Python must take the records before the worker can go on.
 
     `own` is the worker's list when the source is shared. With `keep`, verdicts go to `verdicts`, 32 bits a packet: an
-    array of the worker's own, since a cache line that two cores write costs more than the stages do.
+    array of the worker's own, since a cache line that two cores write costs more than the stages do. With `buckets`,
+    the burst's verdicts are worked out chain by chain before they are counted.
     """
-    keys, shared, digests = needs.keys, needs.shared, needs.digests
+    bucketed = buckets is not None
+    keys, shared, digests = needs.keys and not bucketed, needs.shared, needs.digests
+    run_buckets = buckets or no_buckets
 
     def run_stages(worker: FileWorker, burst: BurstColumns, n: int, own: int, verdicts: int) -> bool:
         count = load64(own) if shared else n
         first = worker.next_packet if digests else 0
         done = count
         indices = own + 8
+        if bucketed:
+            run_buckets(burst, n)
         if keys:
             for k in range(min(count, FAR)):
                 prefetch_slots(burst.hash[load16(indices + 2 * k) if shared else k])
@@ -106,7 +121,7 @@ def stage_runner(needs: Needs, keep: bool) -> Callable[[FileWorker, BurstColumns
             if shared:  # another core wrote these
                 prefetch(burst.key[load16(indices + 2 * (k + NEAR))])
             i = load16(indices + 2 * k) if shared else k
-            verdict = enter(burst_address(burst), i)
+            verdict = burst.verdict[i] if bucketed else enter(burst_address(burst), i)
             length = burst.length[i]
             total += length
             if keep:

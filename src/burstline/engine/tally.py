@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from burstline.engine.report import Count, Report
+from burstline.engine.report import Count, Edge, Report
 from burstline.engine.worker import SINK_FAILED, TALLY
 from burstline.errors import BurstlineError
 from burstline.ports.capture_format import LINKTYPE_ETHERNET
@@ -12,16 +12,31 @@ from burstline.ports.capture_sink import CaptureSink
 from burstline.state.region import Block, Region
 
 
-def add_up(report: Report, workers: Iterable[tuple[Block, Region]], reasons: Sequence[str]) -> None:
-    """Fill the report's counts from all workers' contexts and drop tallies."""
-    for worker, tallies in workers:
+def add_up(report: Report, workers: Iterable[Block], drops: Mapping[str, Count]) -> None:
+    """Fill the report's counts from all workers' contexts, and what was dropped by reason."""
+    for worker in workers:
         report.received += Count(worker.get("packets_in"), worker.get("bytes_in"))
         report.sent += Count(worker.get("packets_out"), worker.get("bytes_out"))
         report.consumed += Count(worker.get("consumed"), worker.get("bytes_consumed"))
-        for number, reason in enumerate(reasons):
-            count = Count(tallies.i64(number * TALLY), tallies.i64(number * TALLY + 8))
-            if count.packets:
-                report.drops[reason] = report.drops.get(reason, Count()) + count
+    report.drops.update(drops)
+
+
+def add_drops(drops: dict[str, Count], tallies: Region, reasons: Sequence[str]) -> None:
+    """Add a worker's tallies, one for each of `reasons`, to what was dropped by name."""
+    for number, reason in enumerate(reasons):
+        count = Count(tallies.i64(number * TALLY), tallies.i64(number * TALLY + 8))
+        if count.packets:
+            drops[reason] = drops.get(reason, Count()) + count
+
+
+def add_edges(found: dict[Edge, int], counters: Region | None, edges: Sequence[Edge]) -> None:
+    """Add a worker's counters of edges to those of the others."""
+    for number, edge in enumerate(edges if counters else ()):
+        assert counters is not None
+        packets = counters.i64(8 * number)
+        if packets:
+            key: Edge = (edge[0], edge[1], edge[2], edge[3])  # the cache has lists
+            found[key] = found.get(key, 0) + packets
 
 
 def close_sink(report: Report, sink: CaptureSink, linktype: int = LINKTYPE_ETHERNET) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 
 def usable_cores() -> list[int]:
@@ -21,6 +21,22 @@ def pin(core: int) -> None:
     if hasattr(os, "sched_setaffinity"):
         with suppress(OSError):
             os.sched_setaffinity(threading.get_native_id(), {core})
+
+
+@contextmanager
+def keep_off(cores: Sequence[int]) -> Iterator[None]:
+    """Keep the calling thread off the workers' cores while there are others, and the system can do that."""
+    usable = usable_cores()
+    others = set(usable) - set(cores)
+    if not others or len(others) == len(usable) or not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    os.sched_setaffinity(0, others)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            os.sched_setaffinity(0, usable)
 
 
 def process_age() -> float | None:
@@ -41,10 +57,11 @@ class Team:
         self._done = threading.Semaphore(0)
         self._count = count
         chosen = list(cores) or usable_cores()
+        self.cores = [chosen[k % len(chosen)] for k in range(count)]
 
         def body(index: int) -> None:
             try:
-                pin(chosen[index % len(chosen)])
+                pin(self.cores[index])
                 work(index)
             except BaseException as error:
                 self._failures.append(error)
@@ -53,15 +70,36 @@ class Team:
 
         self._threads = [threading.Thread(target=body, args=(k,), name=f"worker {k}") for k in range(count)]
 
-    def run(self, stop: Callable[[], None], tick: Callable[[], None], duration: float | None, period: float) -> bool:
-        """Run to the end, calling `tick` every `period` seconds; Ctrl-C and `duration` call `stop` once. True if so."""
+    def run(
+        self,
+        stop: Callable[[], None],
+        tick: Callable[[], None],
+        duration: float | None,
+        period: Callable[[], float],
+    ) -> bool:
+        """Run to the end, calling `tick` every `period()` seconds; Ctrl-C and `duration` call `stop` once. True if so.
+
+        The calling thread keeps off the workers' cores where there are others.
+        """
         for thread in self._threads:
             thread.start()
+        with keep_off(self.cores):
+            return self._watch(stop, tick, duration, period)
+
+    def _watch(
+        self,
+        stop: Callable[[], None],
+        tick: Callable[[], None],
+        duration: float | None,
+        period: Callable[[], float],
+    ) -> bool:
         deadline = time.monotonic() + duration if duration is not None else None
         stopped, left = False, self._count
         while left:
             try:
-                wait = period if deadline is None or stopped else min(period, max(0.0, deadline - time.monotonic()))
+                wait = period()
+                if deadline is not None and not stopped:
+                    wait = min(wait, max(0.0, deadline - time.monotonic()))
                 if self._done.acquire(timeout=wait):
                     left -= 1
                     if self._failures and not stopped:

@@ -6,7 +6,8 @@ from burstline.native.fieldtypes import i64
 from burstline.native.struct import Struct
 
 # Why a compiled loop came back.
-FINISHED, PAUSED, DRAIN_DIGESTS = range(3)
+FINISHED, PAUSED, DRAIN_DIGESTS, SWAPPED = range(4)
+ENDED = -1  # `running` of a worker that is through
 
 # Drop reasons of the engine's own come first; number 0 stands for "dropped by the stage that said so".
 ENGINE_REASONS = ("", "no such port", "send failed")
@@ -16,13 +17,23 @@ TALLY = 16  # bytes a drop reason takes: packets, bytes
 PORTS = 64  # ports that a pipeline can send to
 
 
+class Entry(Struct):
+    """The way into a version of a pipeline's code, as it is linked for one worker. Drop reasons have numbers of their
+    own in each version, and so it has tallies of its own."""
+
+    function: i64  # address of the loop
+    tallies: i64  # address of packets and bytes by drop reason
+
+
 class Worker(Struct):
-    """Written by one worker only; everybody may read the counts while it runs."""
+    """Written by one worker only, but for `code`; everybody may read the counts while it runs."""
 
     index: i64
     workers: i64
+    code: i64  # address of the Entry to run by
+    running: i64  # of the one that it runs by: it goes over to `code` between two bursts
     burst: i64  # address of its burst
-    tallies: i64  # address of packets and bytes by drop reason
+    tallies: i64  # the entry's, while it runs
     stop: i64  # address of the engine's stop flag
     packets_in: i64
     bytes_in: i64

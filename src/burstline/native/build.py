@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from types import CodeType, FunctionType
-from typing import Any
+from typing import Any, TypeVar
 
 import llvmlite.binding as llvm
 from numba.core import cgutils, types
@@ -26,6 +26,7 @@ from burstline.native.pipeline import lower
 # What the machine code may still refer to: the C library's memory functions, which LLVM itself calls.
 C_LIBRARY = frozenset({"memcpy", "memmove", "memset", "memcmp", "bcmp", "strlen", "read", "pread", "write"})
 # Numba's helpers for exceptions that never reach Python here; they are pure C and dead after optimisation.
+APART = "; not to be inlined\n"  # the first line of a function's IR
 FORBIDDEN = re.compile(r"^(NRT_|Py|_Py|numba_gil|numba_|_NRT)")
 
 
@@ -38,6 +39,16 @@ class Compiled:
     returns: types.Type
     arguments: tuple[types.Type, ...]
     descriptor: Any
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def apart(function: F) -> F:
+    """Decorator: not inlined where it is called. For what is large and called once a burst: LLVM would optimise it
+    again in every function that it becomes part of, and compiling takes half as long again."""
+    function.__dict__["apart"] = True
+    return function
 
 
 class WrongCall(Exception):
@@ -61,7 +72,6 @@ class Callee:
 
     def __init__(self, function: FunctionType, build: Build) -> None:
         self.function = function
-        compiled: dict[tuple[types.Type, ...], Compiled] = {}
         callee = self
 
         class Template(AbstractTemplate):  # type: ignore[misc]
@@ -79,14 +89,13 @@ class Callee:
                     else self.context.resolve_value_type(parameter.default)
                     for name, parameter in form.parameters.items()
                 ]
-                compiled[tuple(given)] = build.compile(function, given)
-                return signature(compiled[tuple(given)].returns, *given).replace(pysig=form)
+                return signature(build.compile(function, given).returns, *given).replace(pysig=form)
 
         self.template = Template
 
         @lower_builtin(callee, types.VarArg(types.Any))  # type: ignore[attr-defined]
         def call(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            target = compiled[sig.args]
+            target = build.compile(function, sig.args)
             declared = context.declare_function(builder.module, target.descriptor)
             status, result = context.call_conv.call_function(builder, declared, sig.return_type, sig.args, args)
             with cgutils.if_unlikely(builder, status.is_error):
@@ -99,14 +108,37 @@ def _(value: Callee, context: Any) -> types.Type:
     return types.Function(value.template)
 
 
+@dataclass(frozen=True)
+class Lowered:
+    """A compiled function with the IR of itself and of everything that it calls, by symbol."""
+
+    compiled: Compiled
+    texts: dict[str, str]
+
+
+KEPT = 2048  # functions that the process remembers: a pipeline has some fifty
+_remembered: dict[Any, Lowered] = {}
+
+
+def forget() -> None:
+    """Compile as a new process does: for measurements."""
+    _remembered.clear()
+
+
 @dataclass
 class Build:
-    """Everything that goes into one object."""
+    """Everything that goes into one object.
+
+    With `identify`, the process remembers what it lowered: a function for which that gives the same as for an earlier
+    one, called with the same types, is neither typed nor lowered again. Only one thread may compile at a time.
+    """
 
     overrides: dict[Any, Any] = field(default_factory=dict)  # globals that mean something else in compiled code
     modules: dict[str, str] = field(default_factory=dict)  # IR text by symbol
-    _done: dict[tuple[Any, ...], Compiled] = field(default_factory=dict)
+    identify: Callable[[FunctionType], Hashable] | None = None
+    _done: dict[tuple[Any, ...], Lowered] = field(default_factory=dict)
     _callees: dict[FunctionType, Callee] = field(default_factory=dict)
+    _within: list[dict[str, str]] = field(default_factory=list)  # what the functions being compiled have called so far
 
     def compile(
         self, function: FunctionType, arguments: Sequence[types.Type], returns: types.Type | None = None
@@ -114,15 +146,44 @@ class Build:
         """Type and lower one function, and whatever Python functions it calls."""
         key = (function, tuple(arguments), returns)
         if key not in self._done:
-            try:
-                descriptor, result, texts = lower(self._prepared(function), tuple(arguments), returns)
-            except Failure:
-                raise
-            except Exception as error:
-                raise Failure(function, error) from error
-            self.modules.update(texts)
-            self._done[key] = Compiled(descriptor.llvm_func_name, result, tuple(arguments), descriptor)
-        return self._done[key]
+            self._done[key] = self._found(function, tuple(arguments), returns)
+        texts = self._done[key].texts
+        self.modules.update(texts)
+        if self._within:
+            self._within[-1].update(texts)
+        return self._done[key].compiled
+
+    def texts(self, function: FunctionType, arguments: Sequence[types.Type], returns: types.Type | None) -> set[str]:
+        """The IR of a function that was compiled, and of all that it calls."""
+        return set(self._done[function, tuple(arguments), returns].texts.values())
+
+    def _found(self, function: FunctionType, arguments: tuple[types.Type, ...], returns: types.Type | None) -> Lowered:
+        if self.identify is None:
+            return self._lowered(function, arguments, returns)
+        key = (self.identify(function), arguments, returns)
+        found = _remembered.pop(key, None) or self._lowered(function, arguments, returns)
+        _remembered[key] = found  # the last one is the one used last
+        if len(_remembered) > KEPT:
+            del _remembered[next(iter(_remembered))]
+        return found
+
+    def _lowered(
+        self, function: FunctionType, arguments: tuple[types.Type, ...], returns: types.Type | None
+    ) -> Lowered:
+        texts: dict[str, str] = {}
+        self._within.append(texts)
+        try:
+            descriptor, result, own = lower(self._prepared(function), arguments, returns)
+        except Failure:
+            raise
+        except Exception as error:
+            raise Failure(function, error) from error
+        finally:
+            self._within.pop()
+        if "apart" in function.__dict__:
+            own[descriptor.llvm_func_name] = APART + own[descriptor.llvm_func_name]
+        texts.update(own)
+        return Lowered(Compiled(descriptor.llvm_func_name, result, arguments, descriptor), texts)
 
     def _prepared(self, function: FunctionType) -> FunctionType:
         """The same code, with Python functions among its globals and free variables wrapped to be compiled too."""
@@ -148,17 +209,18 @@ class Build:
 
     def link(self, glue: str, exports: Iterable[str], inline: Iterable[str] = ()) -> llvm.ModuleRef:
         """One optimised module; only `exports` stay visible, and `inline` are inlined whatever their size."""
-        wanted = set(exports)
-        always = set(inline)
+        wanted, always = set(exports), set(inline)
+        apart = {symbol for symbol, text in self.modules.items() if text.startswith(APART)}
         module = llvm.parse_assembly(glue)
-        for symbol, text in self.modules.items():
-            part = llvm.parse_assembly(
-                re.sub(r"\bnoinline\b", "alwaysinline" if symbol in always else "nounwind", text)
-            )
-            module.link_in(part)
+        for text in self.modules.values():
+            module.link_in(llvm.parse_assembly(re.sub(r"\bnoinline\b", "nounwind", text)))
         for function in module.functions:
             if not function.is_declaration:
                 function.linkage = "external" if function.name in wanted else "internal"
+                if function.name in always:
+                    function.add_function_attribute("alwaysinline")
+                elif function.name in apart:
+                    function.add_function_attribute("noinline")
         for variable in module.global_variables:
             if not variable.is_declaration and variable.linkage not in (llvm.Linkage.private, llvm.Linkage.internal):
                 variable.linkage = "internal"

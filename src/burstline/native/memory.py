@@ -221,6 +221,12 @@ def _intrinsic(builder: ir.IRBuilder, name: str, args: list[ir.Value], returns: 
     return builder.call(function, args)
 
 
+@primitive("call_address", i64, i64, i64)
+def call_address(b: ir.IRBuilder, function: ir.Value, argument: ir.Value) -> ir.Value:
+    """Call the C function at an address, `i64 (i64)`."""
+    return b.call(b.inttoptr(function, ir.FunctionType(I64, [I64]).as_pointer()), [argument])
+
+
 def address_of(name: str) -> Compiled:
     """A function for compiled code that gives the address of a symbol that is linked to it."""
 

@@ -86,7 +86,8 @@ def lower(
     texts = {f"{result.fndesc.llvm_func_name}{k or ''}": _saturate(text) for k, text in enumerate(library.text)}
     for part in library._linking_libraries:
         if part.name != "nrt":  # Numba adds its runtime on a guess; code that really needs it is refused later
-            texts[f"{part.name} {id(part)}"] = _saturate(part.get_llvm_str())
+            text = _saturate(part.get_llvm_str())
+            texts[f"{part.name} {hash(text)}"] = text
     return result.fndesc, result.signature.return_type, texts
 
 

@@ -7,8 +7,14 @@ from typing import Any, TypeVar
 
 from llvmlite import ir
 from numba.core import types
-from numba.core.imputils import lower_getattr_generic, lower_setattr_generic
-from numba.core.typing.templates import AttributeTemplate, infer_getattr
+from numba.core.imputils import lower_builtin, lower_getattr_generic, lower_setattr_generic
+from numba.core.typing.templates import (
+    AbstractTemplate,
+    AttributeTemplate,
+    builtin_registry,
+    infer_getattr,
+    signature,
+)
 from numba.extending import models, register_model
 
 from burstline.native.address_type import IPV4, IPV6
@@ -18,6 +24,8 @@ from burstline.native.memory import (
     I16,
     I32,
     I64,
+    LOWERED,
+    Primitive,
     load,
     load_big_endian,
     pointer,
@@ -50,6 +58,25 @@ def reference(struct: type[S]) -> Callable[[int], S]:
     at: Any = primitive(f"{struct.__name__}_at", StructRefType(struct.layout), i64)(lambda builder, address: address)
     take: Callable[[int], S] = at
     return take
+
+
+struct_address = Primitive("struct_address")  # the number behind a structure, for atomic access to a field of it
+
+
+class _AddressOf(AbstractTemplate):  # type: ignore[misc]
+    key = struct_address
+
+    def generic(self, args: Any, kws: Any) -> Any:
+        return signature(i64, *args) if len(args) == 1 and isinstance(args[0], StructRefType) else None
+
+
+builtin_registry.register_global(struct_address, types.Function(_AddressOf))
+LOWERED.add(struct_address)
+
+
+@lower_builtin(struct_address, StructRefType)
+def _struct_address(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    return args[0]
 
 
 def field_value_type(field: FieldType) -> types.Type:

@@ -45,7 +45,9 @@ COLUMNS = (
     Column("owner", 1, "the worker that runs the stages over it, where several share a source"),
     *LEVEL_COLUMNS,
     Column("slow", 2, "packets that the parser's fast path leaves to its states: a list of their numbers"),
+    Column("unusual", 2, "in its first element: groups of packets that the fast path is still left out for"),
     Column("verdict", 4, "what the stages said, on ports: kind in the low 8 bits, argument above"),
+    Column("buckets", 32, "packets that wait for each of up to 16 chains: lists of numbers of 16 bits, one per chain"),
     Column("hash", 8, "of the flow key"),
     Column("key", 40, "flow key: protocol, IP version, ports, addresses (state/flow_key.py)"),
     Column("mbuf", 8, "DPDK's handle of the packet"),
@@ -99,7 +101,9 @@ class BurstColumns:
     mpls_depth: MutableSequence[int]
     protocols: MutableSequence[int]  # addresses
     slow: MutableSequence[int]
+    unusual: MutableSequence[int]
     verdict: MutableSequence[int]
+    buckets: MutableSequence[int]  # addresses
     hash: MutableSequence[int]
     key: MutableSequence[int]  # addresses
     mbuf: MutableSequence[int]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from typing import Any
 
@@ -65,6 +66,7 @@ def _address_of(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     return args[0]
 
 
+@functools.cache
 def burst_reference(burst: Burst) -> Any:
     """A function for compiled code that takes an address for a burst."""
     return primitive("burst_at", BurstType(burst), i64)(lambda builder, address: address)

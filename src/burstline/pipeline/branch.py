@@ -1,87 +1,75 @@
-"""Branches: a table of where packets go, by a number or by the headers that they have."""
+"""Branches: where a packet goes by a number that it brings, or by the headers that it has."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, TypeAlias
 
 from burstline.errors import UsageError
 from burstline.packet.fields import HEADER
+from burstline.packet.packet import Level
 from burstline.pipeline.chain import Chain
 from burstline.pipeline.verdict import PASS, Verdict
 
-if TYPE_CHECKING:
-    from burstline.packet.packet import Level
-
-Way: TypeAlias = Chain | Verdict
-KEYS = range(-(1 << 63), 1 << 63)  # the numbers that stages have
+Way = Chain | Verdict
+MANY = range(-(1 << 63), 1 << 63)
 
 
 class Branch:
-    """Where packets go, by a number: `bl.Branch({53: dns, 80: web})`, `return by_port[pkt.udp.dport]`;
-    or by protocol: `bl.Branch({"tcp": web, "udp": dns})`, `return by_protocol[pkt]`, the first header that is there.
+    """`by_port = bl.Branch({53: dns, 80: web}, default=other)`; in a stage, `return by_port[pkt.udp.dport]`.
 
-    Each way is a chain or a verdict; `None` is `PASS`. `default` is for all other packets. It cannot be changed later.
+    With names of headers as keys, `bl.Branch({"tcp": web, "arp": bl.DROP})`, it is asked by the packet, or by its inner
+    one: `return by_protocol[pkt]`. The first header that is there decides. Ways are chains and verdicts; what has no
+    key goes `default`, which is on to the next stage unless told otherwise.
     """
 
-    def __init__(self, ways: Mapping[int, Way | None] | Mapping[str, Way | None], default: Way | None = PASS) -> None:
-        if not isinstance(ways, Mapping) or not ways:
-            raise UsageError(f"a branch is made of a dict with entries, not of {ways!r}", "bl.Branch({53: dns})")
-        self.by_header = all(isinstance(key, str) for key in ways)
-        self.ways: dict[int | str, Way] = {
-            _header(key) if self.by_header else _number(key): _way(f"the way of {key!r}", way)
-            for key, way in ways.items()
-        }
-        self.default = _way("the default", default)
+    def __init__(self, ways: Mapping[int | str, Way | None], default: Way | None = PASS) -> None:
+        if not ways:
+            raise UsageError("a branch needs at least one way", "bl.Branch({53: dns}, default=other)")
+        self.by_header = isinstance(next(iter(ways)), str)
+        for key in ways:
+            self._check_key(key)
+        self.ways = {key: _way(way) for key, way in ways.items()}
+        self.default = _way(default)
+
+    def _check_key(self, key: object) -> None:
+        if isinstance(key, str) != self.by_header:
+            raise UsageError("a branch goes by numbers or by headers, not by both", "make one of each")
+        if isinstance(key, str) and key not in HEADER:
+            close = get_close_matches(key, HEADER, 1)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(HEADER)}"
+            raise UsageError(f"a branch cannot go by {key!r}: there is no such header", hint)
+        if not isinstance(key, str) and (type(key) is not int or key not in MANY):
+            raise UsageError(f"{key!r} is no key of a branch", "keys are whole numbers, or names of headers")
 
     @property
-    def targets(self) -> tuple[Way, ...]:
-        """Every way that a packet can go, once."""
-        return tuple(dict.fromkeys((*self.ways.values(), self.default)))
+    def headers(self) -> tuple[str, ...]:
+        """The headers that it goes by, in order."""
+        return tuple(key for key in self.ways if isinstance(key, str))
 
-    def __getitem__(self, key: int | Level) -> Way:
+    @property
+    def chains(self) -> list[Chain]:
+        """The chains that it leads to."""
+        return [way for way in (*self.ways.values(), self.default) if isinstance(way, Chain)]
+
+    def __getitem__(self, asked: int | Level) -> Way:
         if self.by_header:
-            return next((way for name, way in self.ways.items() if getattr(key, str(name))), self.default)
-        if not isinstance(key, int):
-            raise TypeError(f"a branch by number looks at an integer, not at {key!r}")
-        return self.ways.get(key, self.default)
+            if not isinstance(asked, Level):
+                raise TypeError("this branch goes by headers: ask it by the packet, `branch[pkt]`")
+            return next((way for key, way in self.ways.items() if getattr(asked, str(key))), self.default)
+        if isinstance(asked, Level) or not hasattr(asked, "__index__"):
+            raise TypeError("this branch goes by numbers: ask it by one, e.g. `branch[pkt.udp.dport]`")
+        return self.ways.get(asked, self.default)
 
     def __repr__(self) -> str:
         return f"<branch by {', '.join(map(str, self.ways))}>"
 
 
-def _header(key: object) -> str:
-    name = str(key)
-    if name not in HEADER:
-        close = get_close_matches(name, HEADER, 1)
-        hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(HEADER)}"
-        raise UsageError(f"a branch by protocol: there is no header {name!r}", hint)
-    return name
-
-
-def _number(key: object) -> int:
-    if isinstance(key, str):
-        raise UsageError(
-            f"a branch is either by number or by protocol, and {key!r} stands among numbers",
-            "make two branches, one for each",
-        )
-    if isinstance(key, bool) or not isinstance(key, int):
-        raise UsageError(
-            f"{key!r} is no key of a branch: keys are integers or names of headers",
-            "for addresses, give each prefix a number in a PrefixMap, and branch by that number",
-        )
-    if key not in KEYS:
-        raise UsageError(f"the key {key} has more than 64 bits", "stages count in 64 bits with a sign")
-    return int(key)
-
-
-def _way(what: str, way: object) -> Way:
+def _way(way: object) -> Way:
     if way is None:
         return PASS
     if not isinstance(way, (Chain, Verdict)):
         raise UsageError(
-            f"{what} in a branch is {way!r}, which is no chain and no verdict",
-            'use bl.Chain(...), bl.PASS, bl.DROP, bl.drop("why"), bl.send(1) or bl.CONSUME',
+            f"{way!r} is nowhere to go", "a way is a chain or a verdict: bl.DROP, bl.drop('why'), bl.send(1)"
         )
     return way

@@ -8,7 +8,7 @@ from types import CodeType
 
 from burstline.packet.fields import HEADER
 from burstline.packet.place import columns_for
-from burstline.pipeline.pipeline import Pipeline, branches, reachable
+from burstline.pipeline.pipeline import Pipeline, reachable
 from burstline.state.digest import Digest
 from burstline.state.flow_table import FlowTable
 
@@ -59,15 +59,15 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
             for function in reachable(stage.function):
                 names.update(function.__code__.co_names)
                 writes = writes or _writes(function.__code__)
-            for branch in branches(stage):
-                names.update(key for key in branch.ways if isinstance(key, str))
     inner = "inner" in names
-    columns = {column for name in names for column in _columns(name, inner)}
+    by_header = {name for branch in pipeline.branches for name in branch.headers}
+    columns = {"present"} if by_header - {"eth"} or (by_header and inner) else set()
+    columns |= {column for name in names for column in _columns(name, inner)}
     columns |= {"protocols"} if pipeline.protocols else set()
     return Needs(
         columns=tuple(sorted(columns)),
-        eth="eth" in names,
-        tunnels=inner or bool(names & _TUNNEL_HEADERS),
+        eth="eth" in names or "eth" in by_header,
+        tunnels=inner or bool((names | by_header) & _TUNNEL_HEADERS),
         inner=inner,
         keys=workers > 1 or any(isinstance(s, FlowTable) for s in pipeline.state),
         time="time" in names,

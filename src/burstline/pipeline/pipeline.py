@@ -1,4 +1,4 @@
-"""Pipelines: pure data, a graph of stages that any engine can bind to cores, ports and memory."""
+"""Pipelines and chains: pure data, a graph of stages that any engine can bind to cores, ports and memory."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from burstline.errors import UsageError, application_failed
 from burstline.packet.machine import MOST_PROTOCOLS
 from burstline.packet.protocol import Protocol
 from burstline.pipeline.branch import Branch
-from burstline.pipeline.chain import Chain
+from burstline.pipeline.chain import Chain as Chain
 from burstline.pipeline.references import references
 from burstline.pipeline.stage import Stage
+from burstline.pipeline.stage import stage as as_stage
 from burstline.state.base import State
 
 
@@ -52,6 +53,34 @@ class Pipeline(Chain):
                     for _, value in references(function):
                         if isinstance(value, State) and not any(value is s for s in found):
                             found.append(value)
+        return tuple(found)
+
+    def replace(self, old: Stage | str, new: Stage | Callable[[Any], Any]) -> Pipeline:
+        """A pipeline with `new` in the place of the stage `old`, or of that name; all else is shared with this one.
+
+        Raises UsageError for a stage that this chain does not have. Stages of other chains cannot be replaced by
+        themselves, since it is the code of stages that names those chains.
+        """
+        known = [s for s in self.stages if s is old or s.name == old]
+        if not known:
+            name = old if isinstance(old, str) else old.name
+            raise UsageError(
+                f"pipeline {self.name} has no stage {name!r} to replace",
+                f"its own stages are {', '.join(s.name for s in self.stages)}; to change another chain, swap all",
+            )
+        made = new if isinstance(new, Stage) else as_stage(new)
+        pipeline = Pipeline(*(made if s in known else s for s in self.stages), name=self.name)
+        pipeline._at_end = list(self._at_end)
+        return pipeline
+
+    @property
+    def branches(self) -> tuple[Branch, ...]:
+        """Every branch that the stages name."""
+        found: list[Branch] = []
+        for chain in self.chains:
+            for stage in chain.stages:
+                for function in reachable(stage.function):
+                    found += [v for _, v in references(function) if isinstance(v, Branch) and v not in found]
         return tuple(found)
 
     @property
@@ -121,19 +150,11 @@ def reachable(function: FunctionType) -> list[FunctionType]:
     return found
 
 
-def branches(stage: Stage) -> list[Branch]:
-    """The branches that a stage names, in order of appearance."""
-    found: list[Branch] = []
-    for function in reachable(stage.function):
-        found += [v for _, v in references(function) if isinstance(v, Branch) and v not in found]
-    return found
-
-
 def targets(stage: Stage) -> list[Chain]:
     """The chains that a stage names, and those that its branches lead to."""
     found: list[Chain] = []
     for function in reachable(stage.function):
         for _, value in references(function):
-            ways = value.targets if isinstance(value, Branch) else (value,)
-            found += [way for way in ways if isinstance(way, Chain) and way not in found]
+            chains = [value] if isinstance(value, Chain) else value.chains if isinstance(value, Branch) else []
+            found += [chain for chain in chains if chain not in found]
     return found

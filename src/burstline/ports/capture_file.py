@@ -28,6 +28,7 @@ BUFFER = CHUNK + form.BLOCK_MAX + 4096  # room for the largest block, of which m
 INTERFACES = 1 << 16
 MAP_NORESERVE = 0x4000  # mmap(2): a private mapping of a file larger than memory is no promise of that much memory
 MADV_POPULATE_READ = 22  # madvise(2)
+NO_SWITCH = 1 << 62
 READ_FAILED = 100  # a fault of the system's, not of the file: the value is errno
 
 
@@ -64,6 +65,9 @@ class Capture(Struct):
     fault_offset: i64
     fault_value: i64
     stop: i64  # address of the engine's stop flag
+    swaps: i64  # how often new code was announced for all workers
+    swaps_seen: i64  # how many of these the holder of the turn has seen
+    switch: i64  # the chunk from which on the announced code is to be used; the largest number while there is none
 
 
 class Chunk(Struct):
@@ -93,6 +97,7 @@ class OpenCapture:
         self.block = Block(Capture.layout)
         self.block.set(
             last=(1 << 62),
+            switch=NO_SWITCH,
             fd=self.feeder.fd,
             seekable=int(self.feeder.seekable),
             interfaces=self.table.address,
@@ -183,6 +188,14 @@ class OpenCapture:
         """The link type of each interface described so far."""
         step, at = Interface.layout.size, Interface.layout.offset("linktype")
         return [self.table.i64(k * step + at) for k in range(self.block.get("interface_count"))]
+
+    def swap_announced(self) -> None:
+        """There is new code for every worker: whoever holds the turn next decides from which chunk on it is used."""
+        self.block.set(swaps=self.block.get("swaps") + 1)
+
+    def swap_settled(self) -> None:
+        """Every worker uses it."""
+        self.block.set(switch=NO_SWITCH)
 
     def finish(self) -> None:
         """After the walk came to its end: raise what ended it early, if anything did."""

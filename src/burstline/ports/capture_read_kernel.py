@@ -66,11 +66,16 @@ def more(capture: Capture, chunk: Chunk, count: int) -> bool:
 def wait_readable(capture: Capture, pollfd: int) -> bool:
     """Wait for something to read; False when the engine is to stop. `pollfd` has room for poll(2)'s structure."""
     while load_acquire(capture.stop) == 0:
-        store32(pollfd, capture.fd)
-        store32(pollfd + 4, POLLIN)
-        if poll(pollfd, 1, POLL_MS) & 0xFFFFFFFF == 1:
+        if readable(capture, pollfd):
             return True
     return False
+
+
+def readable(capture: Capture, pollfd: int) -> bool:
+    """Whether there is something to read, or will be in a moment."""
+    store32(pollfd, capture.fd)
+    store32(pollfd + 4, POLLIN)
+    return poll(pollfd, 1, POLL_MS) & 0xFFFFFFFF == 1
 
 
 def read_chunk(capture: Capture, chunk: Chunk, number: int) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from burstline.native.build import apart
 from burstline.native.memory import load32, load64, prefetch, store32, store64, swap32
 from burstline.native.struct_type import reference
 from burstline.packet.burst import BurstColumns
@@ -50,6 +51,7 @@ def find_record(capture: Capture, chunk: Chunk, at: int, limit: int) -> int:
     return -1
 
 
+@apart
 def walk_strands(capture: Capture, chunk: Chunk, number: int) -> None:
     """Guess all records of a chunk, before its turn has come."""
     have, strands = chunk.have, chunk.strands
@@ -117,6 +119,7 @@ def strand_filler(parse: Parse, timed: bool) -> Callable[[Capture, Chunk, BurstC
     """Fills the burst's columns from a guess that held, `time` among them if `timed`, and every so many packets, whose
     first bytes are still at hand, calls `parse(burst, first packet, count, link layer)`."""
 
+    @apart
     def fill_columns(capture: Capture, chunk: Chunk, burst: BurstColumns) -> None:
         swapped, unit = capture.swapped, capture.unit
         link = link_of(interface_at(capture.interfaces).linktype)

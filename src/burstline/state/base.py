@@ -24,6 +24,21 @@ class State(ABC):
         """Make another worker's copy; returns the address that its symbol stands for."""
 
     @abstractmethod
+    def addresses(self) -> list[int]:
+        """Of the copies that `attach` made since the last reset, by worker."""
+
+    def address(self, worker: int) -> int:
+        """Of this worker's copy, which is made when there is none yet."""
+        while len(self.addresses()) <= worker:
+            self.attach()
+        return self.addresses()[worker]
+
+    def adopt(self, old: Any) -> bool:
+        """Take over all copies and values of an object of the same kind, which no other pipeline goes on with; False
+        where this one's are laid out differently, or do not come from packets."""
+        return False
+
+    @abstractmethod
     def reset(self) -> None:
         """Forget all workers' copies and all values, as before the first run."""
 

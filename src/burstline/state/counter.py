@@ -44,6 +44,13 @@ class Counter(State):
         self._blocks.append(Block(CounterBlock.layout))
         return self._blocks[-1].address
 
+    def addresses(self) -> list[int]:
+        return [b.address for b in self._blocks]
+
+    def adopt(self, old: Counter) -> bool:
+        self._own, self._blocks = old._own, old._blocks
+        return True
+
     def reset(self) -> None:
         self._own = 0
-        self._blocks.clear()
+        self._blocks = []

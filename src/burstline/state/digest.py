@@ -129,9 +129,18 @@ class Digest(State, Generic[R]):
         self._workers.append(Copy(head, ring))
         return head.address
 
+    def addresses(self) -> list[int]:
+        return [c.head.address for c in self._workers]
+
+    def adopt(self, old: Digest[Any]) -> bool:
+        if (self.signature(), self.capacity) != (old.signature(), old.capacity):
+            return False
+        self._own, self._workers = old._own, old._workers
+        return True
+
     def reset(self) -> None:
-        self._own.clear()
-        self._workers.clear()
+        self._own = []
+        self._workers = []
         self._failed = False
 
     def warnings(self) -> list[str]:

@@ -97,10 +97,19 @@ class FlowTable(State, Generic[R]):
         self._workers.append(Copy(head, index, entries))
         return head.address
 
+    def addresses(self) -> list[int]:
+        return [c.head.address for c in self._workers]
+
+    def adopt(self, old: FlowTable[Any]) -> bool:
+        if (self.signature(), self.capacity) != (old.signature(), old.capacity):
+            return False
+        self._own, self._own_refused, self._workers = old._own, old._own_refused, old._workers
+        return True
+
     def reset(self) -> None:
-        self._own.clear()
+        self._own = {}
         self._own_refused = 0
-        self._workers.clear()
+        self._workers = []
 
     @property
     def refused(self) -> int:

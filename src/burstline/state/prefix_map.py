@@ -65,7 +65,7 @@ class PrefixMap(State):
 
     def __init__(self, routes: Mapping[str, int] | Iterable[tuple[str, int]] = ()) -> None:
         self._routes: dict[Network, int] = {}
-        self._keep: list[tuple[Block | Region, ...]] = []
+        self._keep: list[tuple[Block, Region, Region]] = []
         for prefix, value in routes.items() if isinstance(routes, Mapping) else routes:
             self.add(prefix, value)
 
@@ -107,11 +107,14 @@ class PrefixMap(State):
             regions.append(region)
         head = Block(PrefixHead.layout)
         head.set(v4=regions[0].address, v6=regions[1].address)
-        self._keep.append((head, *regions))
+        self._keep.append((head, regions[0], regions[1]))
         return head.address
 
+    def addresses(self) -> list[int]:
+        return [head.address for head, *_ in self._keep]
+
     def reset(self) -> None:
-        self._keep.clear()
+        self._keep = []
 
 
 class PrefixSet(PrefixMap):

@@ -1,0 +1,190 @@
+"""The versions of a pipeline that a run's workers go through: one at a time, and two while it is swapped."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from burstline.engine.carry import Carried, NotRunning, Swap, carry_over
+from burstline.engine.program import Instance, Program, rehearse
+from burstline.engine.report import Count, Report
+from burstline.engine.tally import add_drops, add_edges
+from burstline.engine.threads import keep_off
+from burstline.engine.worker import ENDED, Worker
+from burstline.errors import UsageError
+from burstline.native.kernel import Kernel
+from burstline.pipeline.pipeline import Pipeline
+from burstline.state.digest import Digest
+from burstline.state.region import Block
+
+CODE = Worker.layout.offset("code")
+LOOK = 0.0002  # seconds between looks at how far the workers are
+_work = Kernel("burstline.engine.trampoline_kernel:work", int)
+_publish = Kernel("burstline.engine.trampoline_kernel:publish", int, int)
+
+
+class Versions:
+    """The pipeline that is running, its code for each worker, and the way to another.
+
+    `prepare` compiles a pipeline for this run. `announce` is told when new code is there for all workers, and
+    `settled` when all run it. `stop` ends the run.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        prepare: Callable[[Pipeline], Program],
+        report: Report,
+        stop: Callable[[], None],
+        announce: Callable[[], None] = lambda: None,
+        settled: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.pipeline = pipeline
+        self.failure: Exception | None = None  # of a digest's handler
+        self._prepare, self._report, self._stop = prepare, report, stop
+        self._announce, self._settled = announce, settled
+        self._one_swap, self._switching = threading.Lock(), threading.Lock()
+        self._draining = threading.Lock()
+        self._digests = _digests(pipeline)
+        self._contexts: list[Block] = []
+        self._workers: set[int] = set()  # their threads
+        self._drainer = 0  # the thread that is in handlers of digests
+        self._drops: dict[str, Count] = {}  # of versions that are gone
+        self._cores: Sequence[int] = ()
+        self._symbols: Mapping[str, int] = {}
+        self.is_running = False
+        self.program = prepare(pipeline)
+        self._instances: list[Instance] = []
+
+    def link(self, contexts: Sequence[Block], symbols: Mapping[str, int] = {}, cores: Sequence[int] = ()) -> None:
+        """Make the code for the workers with these contexts, which have not begun. `cores` are theirs."""
+        self._contexts, self._symbols, self._cores = list(contexts), symbols, cores
+        self._instances = self._linked(self.program)
+        _work.load()
+        _publish.load()
+        for context, instance in zip(self._contexts, self._instances, strict=True):
+            # Already now: a worker that is late to begin must not begin by other code than the rest, over a file.
+            context.set(code=instance.entry.address, running=instance.entry.address)
+        self.is_running = True
+
+    def _linked(self, program: Program) -> list[Instance]:
+        return [Instance(program, worker, self._symbols) for worker in range(len(self._contexts))]
+
+    def work(self, index: int) -> int:
+        """A worker's loop, until it comes back; returns why. Releases the GIL meanwhile."""
+        self._workers.add(threading.get_ident())
+        return _work(self._contexts[index].address)
+
+    def ended(self, index: int) -> None:
+        """The worker, in whose thread this is called, will not work any more."""
+        self._workers.discard(threading.get_ident())
+        self._contexts[index].set(running=ENDED)
+
+    def swap(self, pipeline: Pipeline) -> Swap:
+        """Compile `pipeline` and let all workers go over to it, each between two bursts; returns when the last one has.
+
+        What compiling raises is raised, and the old pipeline runs on. Any thread may call it but those of the run.
+        """
+        if threading.get_ident() in {*self._workers, self._drainer}:  # workers may wait for what it is doing
+            raise UsageError("a digest's handler cannot swap the pipeline", "let another thread do it")
+        with self._one_swap, keep_off(self._cores):
+            started = time.perf_counter()
+            program = self._prepare(pipeline)
+            compiled = time.perf_counter()
+            with self._switching:
+                if not self.is_running or all(c.get("running") == ENDED for c in self._contexts):
+                    raise NotRunning()
+                carried = self._switch(pipeline, program)
+            return Swap(carried, compiled - started, time.perf_counter() - compiled)
+
+    def _switch(self, pipeline: Pipeline, program: Program) -> Carried:
+        with self._draining:
+            self._drain(self._digests)  # what the old pipeline has published is for its handlers
+            carried = carry_over(self.pipeline, pipeline)
+            instances = self._linked(program)
+            new = _digests(pipeline)
+            rings = {address for digest in new for address in digest.addresses()}
+            gone = [d for d in self._digests if rings.isdisjoint(d.addresses())]
+            self._digests = [*new, *gone]
+        for context, instance in zip(self._contexts, instances, strict=True):
+            _publish(context.address + CODE, instance.entry.address)
+        self._announce()
+        while not self._all_run(instances):
+            time.sleep(LOOK)
+        self._settled()
+        self._retire(pipeline, program, instances)
+        with self._draining:
+            self._drain(gone)
+            self._digests = new
+        return carried
+
+    def _all_run(self, instances: Sequence[Instance]) -> bool:
+        return all(
+            context.get("running") in (instance.entry.address, ENDED)
+            for context, instance in zip(self._contexts, instances, strict=True)
+        )
+
+    def _retire(self, pipeline: Pipeline, program: Program, instances: list[Instance]) -> None:
+        """No worker is in the old code any more: count what it dropped, and let go of it and of its state."""
+        self._count(self._drops)
+        kept = {a for s in pipeline.state for a in s.addresses()}
+        for state in self.pipeline.state:
+            if kept.isdisjoint(state.addresses()):
+                self._report.warnings += state.warnings()
+        self.pipeline, self.program, self._instances = pipeline, program, instances
+        self._report.dispatch = program.dispatch
+        self._report.swaps.append(time.time())
+
+    def _count(self, drops: dict[str, Count]) -> None:
+        for instance in self._instances:
+            add_drops(drops, instance.tallies, self.program.reasons)
+
+    def rehearse(self) -> None:
+        """Get ready for a first change: what compiles is imported, and knows the functions that run."""
+        with keep_off(self._cores), suppress(Exception):  # no reason to tell anybody: only the change will take longer
+            rehearse(self.program)
+
+    @property
+    def digests(self) -> bool:
+        return bool(self._digests)
+
+    def drain(self) -> None:
+        """Hand digests over. A handler that fails stops the run; no worker dies of it, which others may wait for."""
+        if self._digests:
+            with self._draining:
+                self._drain(self._digests)
+
+    def _drain(self, digests: Sequence[Digest[Any]]) -> None:
+        self._drainer = threading.get_ident()
+        for digest in digests:
+            try:
+                digest.drain()
+            except Exception as error:
+                self.failure = self.failure or error
+                self._stop()
+        self._drainer = 0
+
+    def close(self) -> dict[str, Count]:
+        """The workers are through, nothing can be swapped any more: what all versions dropped, by reason."""
+        with self._switching:
+            self.is_running = False
+        self.drain()
+        self._count(self._drops)
+        for instance in self._instances:
+            add_edges(self._report.edges, instance.edges, self.program.edges)
+        self._report.warnings += [w for s in self.pipeline.state for w in s.warnings()]
+        return self._drops
+
+
+def swap(versions: Versions | None, pipeline: Pipeline) -> Swap:
+    """What a run's `swap` does."""
+    if versions is None:
+        raise NotRunning()
+    return versions.swap(pipeline)
+
+
+def _digests(pipeline: Pipeline) -> list[Digest[Any]]:
+    return [s for s in pipeline.state if isinstance(s, Digest)]
