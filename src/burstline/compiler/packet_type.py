@@ -132,10 +132,14 @@ class _Columns:
         return self.builder.icmp_unsigned("!=", found, I64(0))
 
 
-def has_headers(context: Any, builder: Any, kind: PacketType, value: Any, bits: int) -> Any:
-    """Whether a packet has one of the headers in `bits`."""
+def has_header(context: Any, builder: Any, kind: PacketType, value: Any, name: str) -> Any:
+    """Whether a packet has a header. An extension header is looked for: a stage may have changed the chain to it."""
     packet = cgutils.create_struct_proxy(kind)(context, builder, value)
-    return _Columns(builder, kind, packet.burst, packet.index).has(bits)
+    columns = _Columns(builder, kind, packet.burst, packet.index)
+    if name not in EXTENSION_PROTO:
+        return columns.has(PRESENT[name])
+    header = HeaderType(HEADER[name], kind.burst, kind.level)
+    return cgutils.create_struct_proxy(header)(context, builder, _header(context, builder, header, columns)).here
 
 
 @lower_getattr_generic(PacketType)
