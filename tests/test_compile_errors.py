@@ -109,7 +109,7 @@ REFUSED: dict[str, tuple[str, str, str]] = {
     "digits of a fraction": ("x = «round(pkt.length / 7, 2)»", "`round` to digits", "round(x * 100) / 100"),
     # packets and headers
     "packet field": ("hits.add(«pkt.lenght»)", "a packet has no 'lenght'", "did you mean 'length'?"),
-    "no such header": ("hits.add(«pkt.gre».key)", "a packet has no 'gre'", "there are: eth, vlan"),
+    "no such header": ("hits.add(«pkt.quic».key)", "a packet has no 'quic'", "there are: eth, vlan"),
     "header field": ("hits.add(«pkt.tcp.dprt»)", "tcp has no field 'dprt'", "did you mean 'dport'?"),
     "header in a name": ("h = pkt.udp\nhits.add(«h.seq»)", "udp has no field 'seq'", "sport, dport"),
     "header through two": ("p = pkt\nh = p.udp\nhits.add(«h.seq»)", "udp has no field 'seq'", "sport"),

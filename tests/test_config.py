@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from burstline.engine.config import FILE_NAME, Config, Port, load
 from burstline.engine.schema import keys, line_of
 from burstline.errors import UsageError
+from burstline.packet.machine import TunnelPorts
 
 EVERYTHING = """\
 enable_flow_director = false
@@ -38,6 +39,11 @@ mtu = 9000
 
 [[ports]]
 device = "dpdk:net_null0"
+
+[parser]
+vxlan = [4789, 8472]
+geneve = []
+gtpu = [2152]
 
 [offloads]
 checksum = "auto"
@@ -88,6 +94,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert (config.engine.dispatch, config.engine.duration, config.engine.cores) == ("tail", 1.5, (2, 3))
     assert (config.dpdk.eal_args, config.dpdk.hugepages) == (("-a", "0000:3b:00.0"), False)
     assert config.ports == (Port("dpdk:0000:3b:00.0", 2, 1024, 512, 9000), Port("dpdk:net_null0"))
+    assert config.parser.tunnel_ports == TunnelPorts((4789, 8472), (), (2152,))
     assert config.offloads.checksum == "auto"
     assert (config.pools.buffers, config.pools.buffer_size, config.pools.cache) == (8191, 2176, 128)
     assert (config.numa.enabled, config.numa.node) == (True, 1)

@@ -122,7 +122,7 @@ def test_reads_and_writes_are_followed_through_names_and_helpers(graph: dict[str
     assert last["reads"] == ["flow key", "ipv4.ttl", "tcp.flag_syn", "port"]
     assert last["writes"] == ["ipv4.ttl", "checksums"]
     assert graph["needs"] == {
-        "full_parse": True, "eth": True, "keys": True, "time": True, "port": True, "writes": True,
+        "columns": True, "inner": False, "eth": True, "keys": True, "time": True, "port": True, "writes": True,
         "digests": True,
     }  # fmt: skip
 

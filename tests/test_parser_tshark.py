@@ -122,10 +122,6 @@ def difference(data: bytes, link: int, layers: Sequence[tshark.Layer]) -> str:
     return ""
 
 
-def ports_of(*layers: Layer) -> tuple[Layer, ...]:
-    return layers
-
-
 _VXLAN = raw(b"\x08" + bytes(7))
 STACKS: list[Sequence[Layer]] = [
     *(layers for _, layers in MIX),
@@ -161,11 +157,12 @@ def test_a_packet_of_every_state_is_what_tshark_says(tmp_path: Path) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-EXPLAINED: dict[str, str] = {}
-
-
-def reason(data: bytes, said: str) -> str | None:
-    return None
+EXPLAINED = {
+    "bigtcp-ipv4-vxlan-ipv4.pcap 1": "a UDP length of 0, which a NIC was still to fill in: tshark ends there, we go on",
+    "hoobr_rt6_print.pcap 1": "link type IPv6, but IP version 3: tshark goes by the link type, we by the version",
+    "hoobr_rt6_print.pcap 2": "the same",
+    "kday1.pcap 1": "EtherType 0x0800 before version 6: tshark goes by the version, RFC 894 by the EtherType",
+}
 
 
 def test_every_capture_is_what_tshark_says(captures: Path) -> None:
@@ -177,7 +174,7 @@ def test_every_capture_is_what_tshark_says(captures: Path) -> None:
         for number, (packet, layers) in enumerate(zip(found, tshark.layers_of(path), strict=False), 1):
             packets += 1
             said = difference(bytes(packet.data), link_of(packet.linktype), layers)
-            if said and f"{path.name} {number}" not in EXPLAINED and reason(bytes(packet.data), said) is None:
+            if said and f"{path.name} {number}" not in EXPLAINED:
                 wrong.append(f"{path.name} {number}: {said}")
     assert packets > 8_000
     assert not wrong, "\n".join(wrong)

@@ -44,6 +44,9 @@ SETTINGS = {
     "ports.tx_descriptors": "Size of a transmit ring; 1024 when it is not given.",
     "ports.mtu": "The largest packet after the Ethernet header, in bytes; left as the device has it when not given.",
     "offloads.checksum": "Who makes checksums for `fix_checksums`.",
+    "parser.vxlan": "UDP ports that [VXLAN](parser.md) is found at, as destination or source.",
+    "parser.geneve": "UDP ports that Geneve is found at.",
+    "parser.gtpu": "UDP ports that GTP-U is found at.",
     "pools.buffers": "Packet buffers (mbufs) in all; without it, as many as rings, bursts and caches can hold.",
     "pools.buffer_size": "Bytes of a buffer, 128 bytes of headroom included. Of a packet that a device puts into "
     "several buffers, stages see the first.",

@@ -122,7 +122,7 @@ def dot(graph: Graph) -> str:
     most = max((way.packets or 0 for way in graph.ways), default=0)
     lines = [
         f'digraph "{_quoted(graph.name)}" {{',
-        "  rankdir=LR;",
+        '  rankdir=LR; fontname="Helvetica"; fontsize=11;',
         '  node [shape=box, style="rounded,filled", fillcolor="#d9e8f5", fontname="Helvetica", fontsize=11];',
         '  edge [fontname="Helvetica", fontsize=9, color="#606060", arrowsize=0.7];',
     ]

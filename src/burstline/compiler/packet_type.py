@@ -47,7 +47,7 @@ class HeaderType(types.Type):
     def __init__(self, header: Header, burst: Burst, level: str = "", own: int = -1) -> None:
         self.header, self.burst, self.level = header, burst, level
         self.own = own  # the number of a protocol of the user's own
-        super().__init__(f"Header({header.name}, {level or 'outer'}, {burst.capacity}, {own})")
+        super().__init__(f"Header({header.name}, {level or 'outer'}, {burst.capacity}, {own}, {hash(header)})")
 
 
 @register_model(PacketType)

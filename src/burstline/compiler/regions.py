@@ -41,7 +41,9 @@ def divide(sizes: Sequence[Sequence[int]], callers: Mapping[int, set[int]], disp
     if dispatch == "fused":
         return Regions([nodes], dict.fromkeys(nodes, "as told"), "fused")
     if total <= budget:
-        return Regions([nodes], dict.fromkeys(nodes, f"all stages are {total} instructions, at most {budget}"), "fused")
+        return Regions(
+            [nodes], dict.fromkeys(nodes, f"fused: all stages are {total} instructions, at most {budget}"), "fused"
+        )
     groups: list[list[Node]] = []
     filled: list[int] = []
     why: dict[Node, str] = {}

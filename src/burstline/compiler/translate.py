@@ -104,7 +104,9 @@ def _attributes_of(kind: str, name: str, pipeline: Pipeline) -> str:
             if record is not None and record.layout.name == found.group(1):
                 return suggest(name, tuple(s.name for s in record.layout))
     if found := re.match(r"Header\((\w+)", kind):
-        return suggest(name, HEADER[found.group(1)].field_names)
+        own = {protocol.fields.name: protocol.fields for protocol in pipeline.protocols}
+        header = own.get(found.group(1)) or HEADER[found.group(1)]
+        return suggest(name, header.field_names)
     if kind.startswith("IPv"):
         return "compare addresses, take int(address) of an IPv4 one, or look it up in a PrefixMap"
     if kind == "BytesView":
