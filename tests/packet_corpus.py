@@ -11,7 +11,6 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
-from scapy.contrib.igmp import IGMP
 from scapy.contrib.mpls import MPLS
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import (
@@ -114,11 +113,11 @@ def _links() -> Iterator[tuple[str, Built]]:
             yield f"{name} {l4_name}", eth() / l3 / l4 / DATA
             yield f"{name} {l4_name} in a vlan", eth() / Dot1Q(vlan=5, prio=3) / l3 / l4 / DATA
             yield f"{name} {l4_name} in 802.1ad and 802.1Q", eth() / Dot1AD(vlan=100) / Dot1Q(vlan=7) / l3 / l4 / DATA
-    three = eth() / Dot1AD(vlan=1, id=1) / Dot1Q(vlan=2) / Dot1Q(vlan=4094) / ip() / udp() / DATA
+    three = eth() / Dot1AD(vlan=1, dei=1) / Dot1Q(vlan=2) / Dot1Q(vlan=4094) / ip() / udp() / DATA
     yield "three tags", three
     yield "eight tags", eth(0x8100) / Raw(bytes.fromhex("00058100") * 7 + bytes.fromhex("00060800")) / ip() / udp()
     yield "0x9100", eth(0x9100) / Raw(bytes.fromhex("0064810000070800")) / ip() / udp() / DATA
-    yield "priority tag", eth() / Dot1Q(vlan=0, prio=7, id=1) / ip() / tcp()
+    yield "priority tag", eth() / Dot1Q(vlan=0, prio=7, dei=1) / ip() / tcp()
     yield "tag and nothing known", eth() / Dot1Q(vlan=9, type=0x88B5) / DATA
     yield "arp", eth() / ARP(psrc="192.0.2.1", pdst="192.0.2.9")
     yield "arp padded", eth() / ARP(psrc="192.0.2.1", pdst="192.0.2.9") / Raw(bytes(18))
@@ -175,8 +174,9 @@ def _ipv4() -> Iterator[tuple[str, Built]]:
     yield "udp that is shorter", eth() / ip() / udp(len=12) / DATA
     yield "icmp", eth() / ip() / ICMP(id=1, seq=2) / DATA
     yield "icmp of an error", eth() / ip() / ICMP(type=3, code=4) / inner4()
-    yield "igmp 1", eth() / IP(dst="224.0.0.1") / IGMP(type=0x12, gaddr="224.1.1.1")
-    yield "igmp 2", eth() / IP(dst="224.0.0.1") / IGMP(type=0x16, gaddr="224.1.1.1")
+    alert = b"\x94\x04\x00\x00"
+    yield "igmp 1", eth() / IP(dst="224.0.0.1", proto=2, options=alert) / Raw(bytes.fromhex("1200ed00e0010101"))
+    yield "igmp 2", eth() / IP(dst="224.0.0.1", proto=2, options=alert) / Raw(bytes.fromhex("16000901e0010101"))
     report = bytes.fromhex("220000000000000104000000e0010101")
     yield "igmp 3", eth() / IP(dst="224.0.0.22", proto=2) / Raw(report)
     chunk = SCTPChunkData(data=b"chunk")
