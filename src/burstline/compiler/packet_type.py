@@ -47,7 +47,8 @@ class HeaderType(types.Type):
     def __init__(self, header: Header, burst: Burst, level: str = "", own: int = -1) -> None:
         self.header, self.burst, self.level = header, burst, level
         self.own = own  # the number of a protocol of the user's own
-        super().__init__(f"Header({header.name}, {level or 'outer'}, {burst.capacity}, {own}, {hash(header)})")
+        fields = hash(header) if own >= 0 else 0  # two of one name may differ
+        super().__init__(f"Header({header.name}, {level or 'outer'}, {burst.capacity}, {own}, {fields})")
 
 
 @register_model(PacketType)
