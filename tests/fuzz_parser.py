@@ -13,6 +13,7 @@ import mmap
 import multiprocessing
 import operator
 import random
+import signal
 import struct
 import sys
 import time
@@ -248,7 +249,10 @@ def main() -> int:
     print(f"{_done(at, parts):,} packets in {time.monotonic() - start:.0f} s, seed {options.seed}: ", end="")
     print("FAILED" if failed else "no difference, no access outside")
     for k in failed:
-        print(f"process ended with {workers[k].exitcode}; repeat: --seed {options.seed} --batch {at[k]}")
+        if workers[k].exitcode == -signal.SIGTERM:
+            print("a process was told to end from outside: nothing is known of what was left")
+        else:
+            print(f"process ended with {workers[k].exitcode}; repeat: --seed {options.seed} --batch {at[k]}")
     return int(bool(failed))
 
 
