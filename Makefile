@@ -1,7 +1,7 @@
 # make build   burstline and what it needs, in .venv          make check   format, lint, types
 # make demo    see it work (as root: live ports, too)         make bench   measure it beside its peers
 # make test    run the tests (as root: live ports, too)       make docs    the documentation, in docs/_build
-# make fuzz    ten million mutated packets through the parser, a quarter of an hour on two cores
+# make fuzz    ten million mutated packets through the parser, some minutes on two cores
 VENV ?= .venv
 python := $(VENV)/bin/python
 sources := pyproject.toml meson.build meson.options tools/install.sh \

@@ -1,8 +1,8 @@
 """Mutated packets between unreadable pages, through the compiled parser and stages that read and write every field.
 
 A read or write of one byte outside of a packet ends the process; what the parser finds is compared, packet by packet,
-with the interpreted one. `python tests/fuzz_parser.py --packets 10000000` is `make fuzz`; a failure prints the packet
-and the seed that brings it back.
+with the interpreted one. `python tests/fuzz_parser.py --packets 10000000` is `make fuzz`. A failure prints what repeats
+its batch, packet by packet, each printed before it is parsed.
 """
 
 from __future__ import annotations
@@ -11,26 +11,30 @@ import argparse
 import ctypes
 import mmap
 import multiprocessing
+import operator
 import random
+import signal
+import struct
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
-from benchmarks.harness.packets import MIX, Layer, build, eth, gtpu, ipv4, ipv6, raw, tcp, udp, vlan
-
-import scapy_frames
+import mutations
 from burstline.compiler.compile import Plan, compile_pipeline
+from burstline.compiler.regions import Dispatch
 from burstline.engine.program import Instance, Program, name_state
 from burstline.engine.stages_kernel import burst_parser, enter
 from burstline.native.fieldtypes import i64
 from burstline.native.struct import Struct
 from burstline.packet.burst import COLUMN, LEVEL_COLUMNS, Burst
 from burstline.packet.burst_type import burst_address, burst_reference
+from burstline.packet.fields import PRESENT
 from burstline.packet.flow_key import flow_key
+from burstline.packet.flow_key_kernel import SECRET_1, SECRET_2, SECRET_3
 from burstline.packet.found_kernel import HERE
-from burstline.packet.machine import Machine
-from burstline.packet.parser import LINK_ETHERNET, LINK_NULL, LINK_RAW, LINK_SLL, LINK_SLL2, parse_levels
+from burstline.packet.machine import Machine, Parsed
+from burstline.packet.parser import parse_levels
 from burstline.pipeline.needs import needs_of
 from burstline.state.digest import Digest
 from burstline.state.region import Block, Region
@@ -38,13 +42,12 @@ from guard_page import everything
 
 BATCH, PAGE = 256, mmap.PAGESIZE
 COLUMNS = tuple(c.name for c in LEVEL_COLUMNS if c.name not in ("protocols", "l2"))
-LINKS = (LINK_ETHERNET,) * 12 + (LINK_RAW, LINK_SLL, LINK_SLL2, LINK_NULL)
-TELLING = (0, 1, 4, 5, 6, 8, 17, 41, 43, 44, 47, 50, 51, 58, 60, 0x0F, 0x45, 0x60, 0x81, 0x88, 0xF0, 255)
-NESTED: tuple[tuple[Layer, ...], ...] = (
-    (eth(0x0800), ipv4(41), ipv6(4), ipv4(47), raw(b"\0\0\x65\x58"), eth(0x86DD), ipv6(17), udp()),
-    (eth(0x0800), ipv4(17), udp(2152), gtpu, ipv4(17), udp(4789), raw(b"\x08" + bytes(7)), eth(0x0800), ipv4(6), tcp()),
-    (eth(0x0800), ipv4(17), udp(4789), raw(b"\x08" + bytes(7)), eth(0x8100), vlan(0x0800), ipv4(4), ipv4(6), tcp(5)),
-)
+OF_LEVEL: Callable[[Parsed], tuple[int, ...]] = operator.attrgetter(*COLUMNS)
+Inner = tuple[int, ...] | None
+Found = tuple[tuple[int, ...], Inner, bytes, int]  # outer and inner columns, flow key, hash
+# How states are joined, and whether there is a fast path before them.
+WAYS: tuple[tuple[Dispatch, bool], ...] = (("fused", True), ("tail", False))
+MASK = (1 << 64) - 1
 
 
 class Context(Struct):
@@ -81,23 +84,24 @@ class Fuzzed:
         name_state(pipeline)
         needs, machine = needs_of(pipeline), Machine()
         burst_at: Any = burst_reference(burst)
-        ways: list[Any] = [burst_parser(needs, machine, linked=True, fast=fast) for fast in (True, False)]
         self.instances = []
         self.context = Block(Context.layout)
-        for number, parse in enumerate(ways):
-            loop = _parsing(burst_at, parse)
-            self.instances.append(self._instance(pipeline, burst, loop, needs, machine, f"parse_{number}"))
-        self.stages = self._instance(pipeline, burst, _staging(burst_at), needs, machine, "stages")
+        for dispatch, fast in WAYS:
+            loop = _parsing(burst_at, burst_parser(needs, machine, linked=True, fast=fast))
+            plan = Plan(burst, loop, Context.layout, f"parse_{dispatch}", ("",), needs, machine, dispatch)
+            self.instances.append(self._instance(pipeline, plan))
+        plan = Plan(burst, _staging(burst_at), Context.layout, "stages", ("",), needs, machine)
+        self.stages = self._instance(pipeline, plan)
         self.digests = [s for s in pipeline.state if isinstance(s, Digest)]
         self.memory, self.cages = Region(burst.size), Cages()
         self.context.set(burst=self.memory.address)
         self.array = {n: self._column(n) for n in ("data", "captured", "link", "length", "hash")}
         for level in ("", "inner_"):
-            self.array |= {level + n: self._column(level + n) for n in COLUMNS}
+            self.array |= {level + n: self._column(level + n) for n in (*COLUMNS, "l2")}
         self.keys = self.memory.numpy("u1", 40 * BATCH, burst.offsets["key"]).reshape(BATCH, 40)
 
-    def _instance(self, pipeline: Any, burst: Burst, loop: Any, needs: Any, machine: Any, name: str) -> Instance:
-        code = compile_pipeline(pipeline, Plan(burst, loop, Context.layout, name, ("",), needs, machine))
+    def _instance(self, pipeline: Any, plan: Plan) -> Instance:
+        code = compile_pipeline(pipeline, plan)
         return Instance(Program(pipeline, {}, code.object, code.about()))
 
     def _column(self, name: str) -> Any:
@@ -110,37 +114,60 @@ class Fuzzed:
             self.array["captured"][k] = self.array["length"][k] = len(packet)
             self.array["link"][k] = link
         self.context.set(count=len(packets))
+        wanted = [interpreted(packet, link) for packet, link in packets]
         for instance in self.instances:
             instance.run(self.context)
-            wrong = self._differing(packets)
-            if wrong:
-                return wrong
+            found = self._found(len(packets))
+            if found != wanted:
+                k = next(k for k, pair in enumerate(zip(found, wanted, strict=True)) if pair[0] != pair[1])
+                packet, link = packets[k]
+                return f"link {link}, packet {packet.hex()}: {found[k]} is not {wanted[k]}"
         self.stages.run(self.context)
         for digest in self.digests:
             for worker in digest._workers:
                 worker.head.set(tail=worker.head.get("pending"))
         return ""
 
-    def _differing(self, packets: list[tuple[bytes, int]]) -> str:
-        columns = {name: array.tolist() for name, array in self.array.items() if name not in ("data", "link")}
-        keys = self.keys.tobytes()
-        for k, (packet, link) in enumerate(packets):
-            outer, inner = parse_levels(packet, len(packet), link)
-            found = {n: columns[n][k] for n in COLUMNS}
-            wanted = {n: getattr(outer, n) for n in COLUMNS}
-            here = columns["inner_present"][k]
-            if (
-                found != wanted
-                or keys[40 * k : 40 * k + 40] != flow_key(packet, outer)
-                or bool(here & HERE) != bool(inner)
-            ):
-                return f"link {link}, packet {packet.hex()}: {found} is not {wanted}"
-            if inner is not None:
-                found = {n: columns[f"inner_{n}"][k] for n in COLUMNS} | {"present": here & ~HERE}
-                wanted = {n: getattr(inner, n) for n in COLUMNS}
-                if found != wanted:
-                    return f"link {link}, packet {packet.hex()}: inner {found} is not {wanted}"
-        return ""
+    def _found(self, count: int) -> list[Found]:
+        """What the compiled parser wrote down, in the form of `interpreted`."""
+        keys, hashes = self.keys.tobytes(), self.array["hash"].tolist()
+        outer, inner = self._level(""), self._level("inner_")
+        l2 = self.array["inner_l2"].tolist()
+        return [(outer[k], _inner(inner[k], l2[k]), keys[40 * k : 40 * k + 40], hashes[k]) for k in range(count)]
+
+    def _level(self, prefix: str) -> list[tuple[int, ...]]:
+        return list(zip(*(self.array[prefix + name].tolist() for name in COLUMNS), strict=True))
+
+
+def _inner(columns: tuple[int, ...], l2: int) -> Inner:
+    present = columns[0]
+    if not present & HERE:
+        return None
+    return present & ~HERE, *columns[1:], l2 if present & PRESENT["eth"] else 0
+
+
+def interpreted(packet: bytes, link: int) -> Found:
+    """Columns of the outer and the inner packet, flow key and hash by plain Python, which cannot read outside."""
+    outer, inner = parse_levels(packet, len(packet), link)
+    key = flow_key(packet, outer)
+    within: Inner = None
+    if inner is not None:
+        within = (*OF_LEVEL(inner), inner.l2 if inner.present & PRESENT["eth"] else 0)
+    return OF_LEVEL(outer), within, key, hash_of(key)
+
+
+def hash_of(key: bytes) -> int:
+    """The hash of a flow key, as `packet/flow_key_kernel.py` says."""
+    head, a, b, c, d = struct.unpack("<5Q", key)
+    if key[1] != 6:
+        return mix(head ^ SECRET_1, a ^ SECRET_2)
+    half = mix(head ^ SECRET_1, a ^ SECRET_2) ^ mix(b ^ SECRET_3, c ^ SECRET_1)
+    return mix(half ^ SECRET_2, d ^ SECRET_3)
+
+
+def mix(x: int, y: int) -> int:
+    product = (x & MASK) * (y & MASK)
+    return (product ^ product >> 64) & MASK
 
 
 def _parsing(burst_at: Any, parse: Any) -> Any:
@@ -163,53 +190,31 @@ def _staging(burst_at: Any) -> Any:
     return run
 
 
-def corpus() -> list[bytes]:
-    """A packet of every kind."""
-    frames = [bytes(f) for f in vars(scapy_frames).values() if isinstance(f, scapy_frames.Scapy)]
-    stacks = [layers for _, layers in MIX] + list(NESTED)
-    return frames + [build(layers, size, 0x5A) for layers in stacks for size in (0, 9)]
+def batch_of(seed: int, number: int, known: list[mutations.Seed]) -> list[tuple[bytes, int]]:
+    """Damaged packets and their link layers; the same for the same numbers."""
+    return mutations.mutants(random.Random(f"{seed} {number}"), BATCH, known)
 
 
-def mutated(chance: random.Random, frames: list[bytes]) -> bytes:
-    """Bits flipped, bytes that lead elsewhere, lengths that lie, pieces of two packets joined, and cut."""
-    data = bytearray(chance.choice(frames))
-    kind = chance.random()
-    if kind < 0.2:
-        other = chance.choice(frames)
-        at = chance.randrange(min(len(data), len(other)))
-        data[at:] = other[at:] if chance.random() < 0.5 else other[chance.randrange(len(other)) :]
-    for _ in range(chance.choice((0, 1, 1, 2, 4))):
-        at = chance.randrange(min(len(data), 140)) if data else 0
-        if not data:
-            break
-        way = chance.random()
-        if way < 0.4:
-            data[at] ^= 1 << chance.randrange(8)
-        elif way < 0.8:
-            data[at] = chance.choice(TELLING)
-        else:
-            data[at : at + 2] = chance.choice((0, 1, 7, 8, 19, 20, len(data), 65535)).to_bytes(2, "big")
-    if chance.random() < 0.4:
-        del data[chance.randrange(len(data) + 1) :]
-    return bytes(data[:PAGE])
-
-
-def batches(seed: int, packets: int, frames: list[bytes]) -> Iterator[list[tuple[bytes, int]]]:
-    chance = random.Random(seed)
-    for _ in range(0, packets, BATCH):
-        yield [(mutated(chance, frames), chance.choice(LINKS)) for _ in range(BATCH)]
-
-
-def work(seed: int, packets: int, done: Any) -> None:
-    """One process: ends with code 1 at the first difference."""
-    fuzzed, frames = Fuzzed(), corpus()
-    for number, batch in enumerate(batches(seed, packets, frames)):
-        wrong = fuzzed.check(batch, at_end=number % 2 == 0)
+def work(process: int, seed: int, numbers: range, at: Any) -> None:
+    """The batches of one process, which ends with code 1 at the first difference; `at` tells which one it is at."""
+    fuzzed, known = Fuzzed(), mutations.seeds()
+    for number in numbers:
+        at[process] = number
+        wrong = fuzzed.check(batch_of(seed, number, known), at_end=number % 3 != 0)
         if wrong:
-            print(f"seed {seed}, batch {number}: {wrong}", file=sys.stderr, flush=True)
+            print(f"batch {number}: {wrong}", file=sys.stderr, flush=True)
             raise SystemExit(1)
-        with done.get_lock():
-            done.value += len(batch)
+    at[process] = numbers.stop
+
+
+def repeat(seed: int, number: int) -> None:
+    """One batch, packet by packet: the last one printed is the one that ended the process."""
+    fuzzed = Fuzzed()
+    for packet, link in batch_of(seed, number, mutations.seeds()):
+        print(f"link {link}, packet {packet.hex()}", flush=True)
+        for at_end in (True, False):
+            if wrong := fuzzed.check([(packet, link)], at_end):
+                raise SystemExit(wrong)
 
 
 def main() -> int:
@@ -217,27 +222,42 @@ def main() -> int:
     parser.add_argument("--packets", type=float, default=1e7)
     parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
     parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--batch", type=int, help="repeat this batch, packet by packet")
     options = parser.parse_args()
+    if options.batch is not None:
+        repeat(options.seed, options.batch)
+        return 0
+    share = -(-int(options.packets) // BATCH // options.processes)  # batches of each process
+    parts = [range(k * share, (k + 1) * share) for k in range(options.processes)]
     context = multiprocessing.get_context("spawn")
-    done, share = context.Value("q", 0), int(options.packets) // options.processes
-    workers = [context.Process(target=work, args=(options.seed + k, share, done)) for k in range(options.processes)]
+    at = context.Array("q", [part.start for part in parts])
+    workers = [context.Process(target=work, args=(k, options.seed, part, at)) for k, part in enumerate(parts)]
     start = time.monotonic()
     for worker in workers:
         worker.start()
     while any(worker.is_alive() for worker in workers):
         time.sleep(1)
         if sys.stderr.isatty():
-            print(f"\r{done.value:,} packets", end="", file=sys.stderr, flush=True)
+            print(f"\r{_done(at, parts):,} packets", end="", file=sys.stderr, flush=True)
         if any(worker.exitcode for worker in workers):
-            for worker in workers:
-                worker.terminate()
-    codes = [worker.exitcode for worker in workers]
-    seconds = time.monotonic() - start
-    print(
-        f"{done.value:,} packets in {seconds:.0f} s, seeds {options.seed} to {options.seed + len(codes) - 1}: ", end=""
-    )
-    print("no difference, no access outside" if not any(codes) else f"FAILED (processes ended with {codes})")
-    return int(any(codes))
+            break
+    failed = [k for k, worker in enumerate(workers) if worker.exitcode]
+    for worker in workers:
+        if failed:
+            worker.terminate()
+        worker.join()
+    print(f"{_done(at, parts):,} packets in {time.monotonic() - start:.0f} s, seed {options.seed}: ", end="")
+    print("FAILED" if failed else "no difference, no access outside")
+    for k in failed:
+        if workers[k].exitcode == -signal.SIGTERM:
+            print("a process was told to end from outside: nothing is known of what was left")
+        else:
+            print(f"process ended with {workers[k].exitcode}; repeat: --seed {options.seed} --batch {at[k]}")
+    return int(bool(failed))
+
+
+def _done(at: Any, parts: list[range]) -> int:
+    return BATCH * sum(now - part.start for now, part in zip(at[:], parts, strict=True))
 
 
 if __name__ == "__main__":

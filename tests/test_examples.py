@@ -12,6 +12,7 @@ from scapy.layers.dns import DNS, DNSQR
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import ARP, Dot1Q, Ether
+from scapy.layers.vxlan import VXLAN
 from scapy.packet import Packet, Raw
 from scapy.utils import PcapReader, wrpcap
 
@@ -101,6 +102,15 @@ def test_reflector_swaps_the_mac_addresses_and_nothing_else(run: Run) -> None:
     frames = [ETHER / ARP(), ETHER / Dot1Q(vlan=5) / IP() / TCP() / b"x", Ether(src="02:00:00:00:00:01") / Raw(b"any")]
     _, out, _ = run("reflector", frames)
     assert out == [b[6:12] + b[0:6] + b[12:] for b in map(bytes, frames)]
+
+
+def test_handle_packet_hands_each_protocol_to_its_handler(run: Run) -> None:
+    inside = ETHER / IP() / UDP(dport=4789) / VXLAN(flags=8, vni=7) / ETHER / IP() / UDP()
+    handled = [ETHER / IP() / TCP(flags="S"), ETHER / IP() / TCP(flags="SA"), ETHER / IP() / TCP(flags="R"), inside]
+    report, out, said = run("handle_packet", [*handled, ETHER / ARP(), ETHER / IP() / ICMP()])
+    assert out == [bytes(p) for p in handled]
+    assert (drops(report), report["packets_consumed"]) == ({"no handler": 1}, 1)
+    assert said.splitlines() == ["TCP handshakes: 1", "TCP resets: 1", "packets in VXLAN: 1"]
 
 
 def test_bridge_passes_all_but_what_is_meant_for_one_link(run: Run) -> None:

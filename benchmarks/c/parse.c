@@ -95,8 +95,10 @@ static inline void write_level(const level_columns *c, unsigned i, const level *
     c->vlan_depth[i] = (uint16_t)l->vlans;
 }
 
+enum { BY_V4 = 1, BY_V6 = 2 }; /* whose protocol numbers: behind AH, those of both */
+
 /* What follows an IP header: true when a packet of its own does, which begins at `*at` with EtherType `*type`. */
-static inline bool transport(const uint8_t *d, uint32_t *at, uint32_t *end, level *l, bool v4, bool inner, uint32_t *type) {
+static inline bool transport(const uint8_t *d, uint32_t *at, uint32_t *end, level *l, int by, bool inner, uint32_t *type) {
     uint32_t a = *at, e = *end;
     l->l4 = a;
     switch (l->proto) {
@@ -167,19 +169,19 @@ static inline bool transport(const uint8_t *d, uint32_t *at, uint32_t *end, leve
         return false;
     }
     case 1:
-        if (v4 && a + 8 <= e) {
+        if (by & BY_V4 && a + 8 <= e) {
             l->present |= BIT(ICMP);
             a += 8;
         }
         break;
     case 2:
-        if (v4 && a + 8 <= e) {
+        if (by & BY_V4 && a + 8 <= e) {
             l->present |= BIT(IGMP);
             a += 8;
         }
         break;
     case 58:
-        if (!v4 && a + 8 <= e) {
+        if (by & BY_V6 && a + 8 <= e) {
             l->present |= BIT(ICMPV6);
             a += 8;
         }
@@ -242,12 +244,51 @@ static inline bool extends(uint32_t p) {
     return p == 0 || p == 43 || p == 44 || p == 51 || p == 60 || p == 135 || p == 139 || p == 140;
 }
 
+/* Past extension headers; false where they are cut, or end in a later fragment: what follows is not looked at. */
+static inline bool extensions(const uint8_t *d, uint32_t *at, uint32_t e, level *l, int *by) {
+    uint32_t a = *at;
+    bool whole = true;
+    while (extends(l->proto)) {
+        uint32_t p = l->proto;
+        whole = a + (p == 51 ? 12 : 8) <= e;
+        if (!whole)
+            break;
+        uint32_t size = p == 44 ? 8 : p == 51 ? 8 + 4u * d[a + 1] : 8 + 8u * d[a + 1];
+        l->present |= p == 0    ? BIT(HOPOPTS)
+                      : p == 43 ? BIT(ROUTING)
+                      : p == 44 ? BIT(FRAGMENT6)
+                      : p == 60 ? BIT(DSTOPTS)
+                      : p == 51 ? BIT(AH)
+                                : 0;
+        l->proto = d[a];
+        *by = p == 51 ? BY_V4 | BY_V6 : BY_V6;
+        if (p == 44) {
+            uint32_t piece = be16(d + a + 2);
+            if (piece & 0xfff9)
+                l->present |= BIT(FRAGMENT);
+            if (piece & 0xfff8) {
+                l->present |= BIT(OPAQUE);
+                a += 8;
+                whole = false;
+                break;
+            }
+        }
+        whole = a + size <= e;
+        if (!whole) {
+            l->present |= BIT(OPAQUE);
+            break;
+        }
+        a += size;
+    }
+    *at = a;
+    return whole;
+}
+
 /* One packet, or what a tunnel carries, from EtherType `type` at `*at` on; true when another one is in it. */
 static inline bool network(const uint8_t *d, uint32_t *at, uint32_t *end, uint32_t *type, level *l, bool inner) {
     uint32_t a = *at, e = *end, t = *type;
     for (;;) {
         if (t == 0x8100 || t == 0x88a8 || t == 0x9100) { /* IEEE 802.1Q clause 9.5 */
-            l->proto = t;
             if (a + 4 > e)
                 break;
             if (l->present & BIT(ETH))
@@ -291,10 +332,11 @@ static inline bool network(const uint8_t *d, uint32_t *at, uint32_t *end, uint32
             t = ppp == 0x0021 ? 0x0800 : ppp == 0x0057 ? 0x86dd : 0x8847;
             continue;
         }
-        if (t == 0 && l->present & BIT(ETH)) { /* LLC, and SNAP behind it */
+        if (t == 0) { /* LLC, and SNAP behind it; shown behind Ethernet only, not behind a tag that a tunnel carries */
             if (a + 3 > e)
                 break;
-            l->present |= BIT(LLC);
+            bool shown = l->present & BIT(ETH);
+            l->present |= shown ? BIT(LLC) : 0;
             uint32_t sap = be16(d + a), control = d[a + 2];
             if ((control & 3) != 3) {
                 a = min32(a + 4, e);
@@ -303,8 +345,8 @@ static inline bool network(const uint8_t *d, uint32_t *at, uint32_t *end, uint32
             a += 3;
             if (control != 3 || sap != 0xaaaa || a + 5 > e)
                 break;
-            l->present |= BIT(SNAP);
-            bool ethertype = be32(d + a) >> 8 == 0;
+            l->present |= shown ? BIT(SNAP) : 0;
+            bool ethertype = be32(d + a) >> 8 == 0 && be16(d + a + 3) >= 0x600;
             t = ethertype ? be16(d + a + 3) : 0;
             a += 5;
             l->proto = t;
@@ -333,20 +375,11 @@ static inline bool network(const uint8_t *d, uint32_t *at, uint32_t *end, uint32
         }
         a += size;
         *end = e;
-        while (l->proto == 51) { /* RFC 4302 */
-            if (a + 12 > e)
-                goto stop;
-            l->present |= BIT(AH);
-            size = 8 + 4u * d[a + 1];
-            l->proto = d[a];
-            if (a + size > e) {
-                l->present |= BIT(OPAQUE);
-                goto stop;
-            }
-            a += size;
-        }
+        int by = BY_V4;
+        if (l->proto == 51 && !extensions(d, &a, e, l, &by)) /* RFC 4302 */
+            goto stop;
         *at = a;
-        return transport(d, at, end, l, true, inner, type);
+        return transport(d, at, end, l, by, inner, type);
     }
     if (t == 0x86dd) {
         if (a + 40 > e || d[a] >> 4 != 6)
@@ -358,36 +391,11 @@ static inline bool network(const uint8_t *d, uint32_t *at, uint32_t *end, uint32
         l->proto = d[a + 6];
         a += 40;
         *end = e;
-        while (extends(l->proto)) {
-            uint32_t p = l->proto;
-            if (a + (p == 51 ? 12 : 8) > e)
-                goto stop;
-            uint32_t size = p == 44 ? 8 : p == 51 ? 8 + 4u * d[a + 1] : 8 + 8u * d[a + 1];
-            l->present |= p == 0    ? BIT(HOPOPTS)
-                          : p == 43 ? BIT(ROUTING)
-                          : p == 44 ? BIT(FRAGMENT6)
-                          : p == 60 ? BIT(DSTOPTS)
-                          : p == 51 ? BIT(AH)
-                                    : 0;
-            l->proto = d[a];
-            if (p == 44) {
-                uint32_t piece = be16(d + a + 2);
-                if (piece & 0xfff9)
-                    l->present |= BIT(FRAGMENT);
-                if (piece & 0xfff8) {
-                    l->present |= BIT(OPAQUE);
-                    a += 8;
-                    goto stop;
-                }
-            }
-            if (a + size > e) {
-                l->present |= BIT(OPAQUE);
-                goto stop;
-            }
-            a += size;
-        }
+        int by = BY_V6;
+        if (!extensions(d, &a, e, l, &by))
+            goto stop;
         *at = a;
-        return transport(d, at, end, l, false, inner, type);
+        return transport(d, at, end, l, by, inner, type);
     }
     if (t == 0x0806 && a + 28 <= e && be32(d + a) == 0x00010800 && be16(d + a + 4) == 0x0604) {
         l->present |= BIT(ARP);

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from numba.core import types
 
 from burstline.compiler.chain import each_ir
-from burstline.compiler.packet_type import CHECKSUM_SYMBOLS, EXTENSION_SYMBOL, ZEROS
+from burstline.compiler.columns import CHECKSUM_SYMBOLS, ZEROS
+from burstline.compiler.header_type import EXTENSION_SYMBOL
 from burstline.compiler.state_types import DIGEST_NEW, FLOW_LOOKUP, PREFIX_FIND
 from burstline.native.build import Build, wrapper_ir
 from burstline.native.struct_type import StructRefType, reference

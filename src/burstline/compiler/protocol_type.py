@@ -5,12 +5,16 @@ from __future__ import annotations
 import operator
 from typing import Any, ClassVar
 
-from numba.core import types
+from numba.core import cgutils, types
 from numba.core.imputils import lower_builtin, lower_constant
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import models, register_model, typeof_impl
 
-from burstline.compiler.packet_type import HeaderType, PacketType, protocol_view
+from burstline.compiler.columns import Columns
+from burstline.compiler.header_type import HeaderType, own_place, view_at
+from burstline.compiler.packet_type import PacketType
+from burstline.native.memory import I64
+from burstline.packet.found_kernel import HERE
 from burstline.packet.protocol import Protocol
 
 
@@ -50,4 +54,15 @@ class _Header(AbstractTemplate):  # type: ignore[misc]
 
 @lower_builtin(operator.getitem, ProtocolType, PacketType)
 def _getitem(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    return protocol_view(context, builder, sig.return_type, sig.args[1], args[1])
+    return _header_of(context, builder, sig.return_type, sig.args[1], args[1])
+
+
+def _header_of(context: Any, builder: Any, kind: HeaderType, packet: PacketType, value: Any) -> Any:
+    """The view of a protocol of the user's own: what its state wrote into the `protocols` column."""
+    proxy = cgutils.create_struct_proxy(packet)(context, builder, value)
+    columns = Columns(builder, packet, proxy.burst, proxy.index)
+    offset, _ = own_place(columns, kind.own)
+    here = builder.icmp_unsigned("!=", offset, I64(0))
+    if packet.level:
+        here = builder.and_(here, columns.has(HERE))
+    return view_at(context, builder, kind, columns, here, builder.add(columns.read("data"), offset))
