@@ -10,10 +10,9 @@ from numba.core.imputils import lower_builtin, lower_constant
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import models, register_model, typeof_impl
 
-from burstline.compiler.packet_type import PacketType, has_headers
+from burstline.compiler.packet_type import PacketType, has_header
 from burstline.compiler.verdict_type import VERDICT, verdict_constant
 from burstline.native.memory import I64
-from burstline.packet.fields import PRESENT
 from burstline.pipeline.branch import Branch
 
 i64 = types.int64
@@ -42,9 +41,10 @@ def _constant(context: Any, builder: Any, kind: Any, value: Any) -> Any:
 class _Way(AbstractTemplate):  # type: ignore[misc]
     def generic(self, args: Any, kws: Any) -> Any:
         if len(args) == 2 and isinstance(args[0], BranchType):
-            wanted = PacketType if args[0].branch.by_header else types.Integer
-            if isinstance(args[1], wanted):
-                return signature(VERDICT, args[0], args[1] if args[0].branch.by_header else i64)
+            if args[0].branch.by_header:
+                return signature(VERDICT, *args) if isinstance(args[1], PacketType) else None
+            if isinstance(args[1], (types.Integer, types.Boolean, types.IntEnumMember)):
+                return signature(VERDICT, args[0], i64)
         return None
 
 
@@ -74,6 +74,6 @@ def _by_header(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     branch, packet = sig.args[0].branch, sig.args[1]
     verdict = verdict_constant(builder, branch.default)
     for name, way in reversed(branch.ways.items()):
-        here = has_headers(context, builder, packet, args[1], PRESENT[name])
+        here = has_header(context, builder, packet, args[1], name)
         verdict = builder.select(here, verdict_constant(builder, way), verdict)
     return verdict

@@ -56,7 +56,8 @@ def value_refused(name: str, value: Any) -> Refusal | None:
             return f"`{name}` is an array: indexing it is not checked", "write a tuple, or keep values in a PrefixMap"
         return f"`{name}` is a NumPy number, whose arithmetic is not that of integers", f"write {name} = int(...)"
     if isinstance(value, (list, dict, set, frozenset)):
-        what = {"list": "write a tuple", "dict": "write `if`s, or a PrefixMap for addresses"}.get(kind, "write a tuple")
+        instead = "make a bl.Branch of it if it says where packets go; or write `if`s, or a PrefixMap for addresses"
+        what = instead if kind == "dict" else "write a tuple"
         return f"`{name}` is a {kind}, which may change while packets flow", what
     return f"`{name}` is an object of class {kind}", f"a stage names {USABLE} and plain functions"
 

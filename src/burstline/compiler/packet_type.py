@@ -15,6 +15,7 @@ from burstline.compiler.header_type import HeaderType, header_view
 from burstline.native.bytes_type import BYTES, make_bytes
 from burstline.native.memory import I64
 from burstline.packet.burst import INNER, Burst
+from burstline.packet.extension import EXTENSION_PROTO
 from burstline.packet.fields import FRAGMENT, HEADER, OF_INNER, PRESENT
 from burstline.packet.found_kernel import HERE
 
@@ -64,10 +65,14 @@ class _PacketAttributes(AttributeTemplate):  # type: ignore[misc]
         return types.BoundFunction(_FixTemplate, kind) if name == "fix_checksums" else None
 
 
-def has_headers(context: Any, builder: Any, kind: PacketType, value: Any, bits: int) -> Any:
-    """Whether a packet has one of the headers in `bits`."""
+def has_header(context: Any, builder: Any, kind: PacketType, value: Any, name: str) -> Any:
+    """Whether a packet has a header. An extension header is looked for: a stage may have changed the chain to it."""
     packet = cgutils.create_struct_proxy(kind)(context, builder, value)
-    return Columns(builder, kind, packet.burst, packet.index).has(bits)
+    columns = Columns(builder, kind, packet.burst, packet.index)
+    if name not in EXTENSION_PROTO:
+        return columns.has(PRESENT[name])
+    header = HeaderType(HEADER[name], kind.burst, kind.level)
+    return cgutils.create_struct_proxy(header)(context, builder, header_view(context, builder, header, columns)).here
 
 
 @lower_getattr_generic(PacketType)

@@ -220,8 +220,11 @@ class _Accesses(ast.NodeVisitor):
             _add(self.facts.reads, meaning.name)
 
     def visit_Subscript(self, node: ast.Subscript) -> None:
-        if isinstance(self.space.get(ast.unparse(node.value)), FlowTable) and self._meaning(node.slice) == "packet":
+        asked = self.space.get(ast.unparse(node.value))
+        if isinstance(asked, FlowTable) and self._meaning(node.slice) == "packet":
             _add(self.facts.reads, "flow key")
+        for header in asked.headers if isinstance(asked, Branch) else ():
+            _add(self.facts.reads, header)
         self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> None:

@@ -84,7 +84,7 @@ def verdict_constant(builder: Any, value: Chain | Verdict) -> Any:
         return I64(CHAINED | Numbers.chains.index(value) << KIND_BITS)
     if isinstance(value.argument, str):
         return _dropped(builder, value.argument)
-    return I64(value.kind | value.argument << KIND_BITS)
+    return I64(value.kind | (value.argument & 0xFFFF) << KIND_BITS)  # a port has 16 bits, as where `send` is called
 
 
 @lower_cast(types.none, VerdictType)

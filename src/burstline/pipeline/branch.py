@@ -24,13 +24,13 @@ class Branch:
     """
 
     def __init__(self, ways: Mapping[int | str, Way | None], default: Way | None = PASS) -> None:
-        if not ways:
+        if not isinstance(ways, Mapping) or not ways:
             raise UsageError("a branch needs at least one way", "bl.Branch({53: dns}, default=other)")
         self.by_header = isinstance(next(iter(ways)), str)
         for key in ways:
             self._check_key(key)
-        self.ways = {key: _way(way) for key, way in ways.items()}
-        self.default = _way(default)
+        self.ways = {key if isinstance(key, str) else int(key): _way(repr(key), way) for key, way in ways.items()}
+        self.default = _way("default", default)
 
     def _check_key(self, key: object) -> None:
         if isinstance(key, str) != self.by_header:
@@ -39,8 +39,9 @@ class Branch:
             close = get_close_matches(key, HEADER, 1)
             hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(HEADER)}"
             raise UsageError(f"a branch cannot go by {key!r}: there is no such header", hint)
-        if not isinstance(key, str) and (type(key) is not int or key not in MANY):
-            raise UsageError(f"{key!r} is no key of a branch", "keys are whole numbers, or names of headers")
+        if not isinstance(key, str) and (isinstance(key, bool) or not isinstance(key, int) or int(key) not in MANY):
+            hint = "keys are whole numbers of 64 bits, or names of headers; for addresses, a PrefixMap gives the number"
+            raise UsageError(f"{key!r} is no key of a branch", hint)
 
     @property
     def headers(self) -> tuple[str, ...]:
@@ -65,11 +66,12 @@ class Branch:
         return f"<branch by {', '.join(map(str, self.ways))}>"
 
 
-def _way(way: object) -> Way:
+def _way(key: str, way: object) -> Way:
     if way is None:
         return PASS
     if not isinstance(way, (Chain, Verdict)):
         raise UsageError(
-            f"{way!r} is nowhere to go", "a way is a chain or a verdict: bl.DROP, bl.drop('why'), bl.send(1)"
+            f"a branch, {key}: {way!r} is nowhere to go",
+            "a way is a chain or a verdict: bl.DROP, bl.drop('why'), bl.send(1)",
         )
     return way

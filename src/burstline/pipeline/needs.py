@@ -6,6 +6,7 @@ import dis
 from dataclasses import dataclass
 from types import CodeType
 
+from burstline.packet.extension import EXTENSION_PROTO
 from burstline.packet.fields import HEADER
 from burstline.packet.place import columns_for
 from burstline.pipeline.pipeline import Pipeline, reachable
@@ -62,6 +63,7 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
     inner = "inner" in names
     by_header = {name for branch in pipeline.branches for name in branch.headers}
     columns = {"present"} if by_header - {"eth"} or (by_header and inner) else set()
+    columns |= {column for name in by_header & EXTENSION_PROTO.keys() for column in columns_for(name)}
     columns |= {column for name in names for column in _columns(name, inner)}
     columns |= {"protocols"} if pipeline.protocols else set()
     return Needs(
