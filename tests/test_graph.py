@@ -17,6 +17,7 @@ from burstline.cli import graph as drawing
 from burstline.cli.graph import balanced, dot, graph_of, svg, text, write
 from burstline.cli.main import main
 from burstline.engine.offline import FileRun
+from burstline.engine.report import Count, Report
 from scapy_frames import ARP4, ICMP6, TCP4, TCP_OPTIONS, UDP4
 from test_bucketing import tree
 from test_regions import graph as random_graph
@@ -62,8 +63,13 @@ def by_hand(frames: list[bytes]) -> dict[tuple[str, str], int]:
     return found
 
 
+def counted(edges: Any, **fields: Any) -> Report:
+    """A report of which only the edges are known."""
+    return Report("", "compiled", edges=edges, **({"swaps": [0.0]} | fields))
+
+
 def shown(pipeline: bl.Pipeline, edges: Any) -> dict[tuple[str, str], int]:
-    graph = graph_of(pipeline, edges)
+    graph = graph_of(pipeline, counted(edges))
     return {
         (graph.stages[w.source].stage, f"{w.label} -> {w.end or graph.stages[w.target or 0].stage}"): w.packets
         for w in graph.ways
@@ -84,7 +90,7 @@ def test_packets_are_counted_on_the_way_that_they_took(dispatch: str, tmp_path: 
     assert shown(pipeline, report.edges) == by_hand(frames)
     interpreted = run_both(app(), frames).interpreted.report
     assert interpreted.edges == report.edges
-    assert not list(balanced(graph_of(pipeline, report.edges), len(frames)))
+    assert not list(balanced(graph_of(pipeline, report), len(frames)))
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -97,7 +103,8 @@ def test_on_any_graph_the_counts_of_both_modes_are_equal_and_add_up(seed: int, t
     run.count_edges = True
     report = run.run()
     assert report.edges == run_both(pipeline, frames).interpreted.report.edges
-    graph = graph_of(pipeline, report.edges)
+    assert not list(balanced(graph_of(pipeline, report), len(frames)))
+    graph = graph_of(pipeline, counted(report.edges))
     assert not list(balanced(graph, len(frames)))
     ends: dict[str, int] = {}
     for way in graph.ways:
@@ -106,6 +113,18 @@ def test_on_any_graph_the_counts_of_both_modes_are_equal_and_add_up(seed: int, t
     assert sum(ends.values()) == len(frames)
     for reason, count in report.drops.items():
         assert ends[f"dropped: {reason}"] == count.packets
+
+
+def test_what_the_engine_drops_is_an_edge_by_name_too() -> None:
+    edges = {(0, 0, "next", ""): 10, (0, 1, "chain", "1"): 10, (1, 0, "next", ""): 10, (1, 1, "send", "2"): 10}
+    drops = {"no such port": Count(3, 0), "send failed": Count(2, 0)}
+    report = counted(edges, swaps=[], received=Count(10, 0), sent=Count(5, 0), drops=drops)
+    graph = graph_of(app(), report)
+    assert not list(balanced(graph, 10))
+    assert {way.end: way.packets for way in graph.ways if graph.stages[way.source].stage == "out" and way.end} == {
+        "sent": 5, "dropped: no such port": 3, "dropped: send failed": 2,
+    }  # fmt: skip
+    assert "send to port 2 -> out" in text(graph)
 
 
 def test_a_run_that_counts_nothing_costs_nothing() -> None:
@@ -124,7 +143,7 @@ def test_it_is_drawn_as_text_with_every_drop_by_name() -> None:
 @pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz is not here")
 def test_it_is_drawn_as_an_svg_with_its_counts() -> None:
     edges = {(0, 0, "next", ""): 12_345, (0, 1, "drop", "no ARP"): 12_345}
-    source = dot(graph_of(app(), edges))
+    source = dot(graph_of(app(), counted(edges)))
     picture = svg(source)
     assert "12,345" in picture
     for name in ("first", "sort_out", "short", "out", "ask", "dropped: no ARP", "consumed"):
@@ -157,7 +176,11 @@ def test_a_run_writes_its_graph(mode: list[str], tmp_path: Path, capsys: pytest.
     file.write_text(APP)
     source.write_bytes(pcap_of(FRAMES))
     assert main(["run", str(file), str(source), "--graph", str(graph), *mode]) == 0
-    assert {w["end"]: w["packets"] for w in json.loads(graph.read_text())["ways"]} == {"through": 3, "dropped: TCP": 2}
+    assert {w["end"]: w["packets"] for w in json.loads(graph.read_text())["ways"]} == {
+        "": 3,
+        "consumed": 3,
+        "dropped: TCP": 2,
+    }
     assert main(["explain", str(file), "--run", str(source)]) == 0
     assert re.search(r"drop -> dropped: TCP +2$", capsys.readouterr().out, re.MULTILINE)
     assert main(["run", str(file), str(source), "--graph", str(tmp_path / "graph.png")]) == 2

@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _graph(pipeline: Pipeline, args: argparse.Namespace, config: Config) -> int:
     """The graph alone, with the packets of a run where there is one."""
-    counts = None
+    report = None
     if args.run:
         from burstline.engine.offline import FileRun
 
@@ -86,8 +86,8 @@ def _graph(pipeline: Pipeline, args: argparse.Namespace, config: Config) -> int:
             pipeline, args.run, None, dispatch=config.engine.dispatch, tunnel_ports=config.parser.tunnel_ports
         )
         run.count_edges = True
-        counts = run.run().edges
-    graph = graph_of(pipeline, counts)
+        report = run.run()
+    graph = graph_of(pipeline, report)
     if args.graph:
         write(graph, args.graph)
     else:

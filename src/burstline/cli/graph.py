@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from burstline.compiler.stage_facts import facts_of
-from burstline.engine.report import Edge
+from burstline.engine.report import Edge, Report
+from burstline.engine.worker import ENGINE_REASONS, SINK_FAILED
 from burstline.errors import BurstlineError, UsageError
 from burstline.pipeline.pipeline import Pipeline, targets
 
@@ -50,8 +51,13 @@ class Graph:
     ways: list[Way]
 
 
-def graph_of(pipeline: Pipeline, counts: Mapping[Edge, int] | None = None) -> Graph:
-    """The ways that the stages' source shows and, where packets were counted, all that any took."""
+def graph_of(pipeline: Pipeline, report: Report | None = None) -> Graph:
+    """The ways that the stages' source shows and, after a run that counted, all that any packet took.
+
+    What the engine does with packets that leave, its own drops included, is the last place, "out"; not after a swap,
+    since the report then has the packets of several pipelines.
+    """
+    counts = report.edges if report else None
     first, number = [], 0
     for chain in pipeline.chains:
         first.append(number)
@@ -68,7 +74,34 @@ def graph_of(pipeline: Pipeline, counts: Mapping[Edge, int] | None = None) -> Gr
         for k, chain in enumerate(pipeline.chains)
         for place, stage in enumerate(chain.stages)
     ]
-    return Graph(pipeline.name, stages, ways)
+    graph = Graph(pipeline.name, stages, ways)
+    return graph if report is None or report.swaps else _with_leaving(graph, report)
+
+
+def _with_leaving(graph: Graph, report: Report) -> Graph:
+    """The ways that lead out of the last stages go on to what became of the packets."""
+    out = len(graph.stages)
+    if not any(w.packets for w in graph.ways if w.kind in ("next", "send") and w.target is None):
+        return graph
+    ways = [
+        replace(w, label=f"{w.label} to {w.end}" if w.kind == "send" else w.label, target=out, end="")
+        if w.kind in ("next", "send") and w.target is None
+        else w
+        for w in graph.ways
+    ]
+    consumed = report.consumed.packets - sum(w.packets or 0 for w in ways if w.kind == "consume")
+    drops = [
+        (f"dropped: {r}", report.drops[r].packets) for r in (*ENGINE_REASONS[1:], SINK_FAILED) if r in report.drops
+    ]
+    for kind, end, packets in (
+        ("send", "sent", report.sent.packets),
+        ("consume", "consumed", consumed),
+        *(("drop", end, packets) for end, packets in drops),
+    ):
+        if packets:
+            ways.append(Way(out, kind, kind, None, end, packets))
+    leaving = sum(w.packets or 0 for w in ways if w.source == out)
+    return Graph(graph.name, [*graph.stages, Place("out", 0, "out", leaving)], ways)
 
 
 def _static(pipeline: Pipeline) -> Iterator[Edge]:

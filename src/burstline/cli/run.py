@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
             except BurstlineError as error:
                 failure = failure or error
     if args.graph and (failure is None or report.received.packets):
-        write(graph_of(runner.pipeline, report.edges), args.graph)
+        write(graph_of(runner.pipeline, report), args.graph)
     if failure is None or report.received.packets:
         _show(report, args.json, failure, sys.stderr if args.out == "-" else sys.stdout)
     if failure:
