@@ -57,7 +57,8 @@ class CompiledParser:
         return found
 
     def _burst(self, packets: Sequence[bytes], link: int) -> list[tuple[Levels, bytes, int]]:
-        data = Region(sum(map(len, packets)) + 1)
+        # Kept: `run` reads the packets again.
+        self._packets = data = Region(sum(map(len, packets)) + 1)
         at = 0
         for k, packet in enumerate(packets):
             data.write(at, packet)
@@ -65,9 +66,16 @@ class CompiledParser:
             self._set("captured", k, len(packet))
             self._set("link", k, link)
             at += len(packet)
-        self.context.set(burst=self.memory.address, count=len(packets))
-        self.instance.run(self.context)
+        # Whatever the bursts before held: where many packets were not plain, the fast path would be left out.
+        self.memory.write(self.burst.offsets["unusual"], bytes(2))
+        self.run(len(packets))
         return [self._found(k) for k in range(len(packets))]
+
+    def run(self, count: int) -> int:
+        """Parse the burst once more; returns for how many bursts from now on the fast path is left out."""
+        self.context.set(burst=self.memory.address, count=count)
+        self.instance.run(self.context)
+        return self._get("unusual", 0)
 
     def _found(self, k: int) -> tuple[Levels, bytes, int]:
         outer = self._parsed(k, "")

@@ -83,3 +83,37 @@ def test_tunnels_at_any_port_are_left_to_the_states(fast: CompiledParser, states
         ((levels, _, _),) = fast.parse([packet])
         assert levels.inner is not None
     agree(fast, states, [bytes(frame), back])
+
+
+PLAIN_FRAMES = [bytes(f) for f in (scapy_frames.TCP_OPTIONS,)] + [
+    plain(v6, tcp, 0, 0x50, 30, bytes(30), bytes(range(12))) for v6 in (False, True) for tcp in (False, True)
+]
+
+
+def listed(parser: CompiledParser, packets: list[bytes]) -> list[int]:
+    """The packets of a burst that the fast path left to the states, given that some but not too many are."""
+    mark = 0xFFFF
+    place, width = parser.burst.offsets["slow"], 2
+    parser.memory.write(place, mark.to_bytes(width, "little") * len(packets))
+    parser.parse(packets)
+    found = [int.from_bytes(parser.memory.read(place + width * k, width), "little") for k in range(len(packets))]
+    return [number for number in found if number != mark]
+
+
+def test_plain_packets_are_taken_and_all_others_are_listed_in_their_order(fast: CompiledParser) -> None:
+    chance = random.Random(8)
+    others = [f for f in FRAMES if f not in (bytes(scapy_frames.TCP4), bytes(scapy_frames.TCP_OPTIONS))]
+    for size in (1, 15, 16, 17, 100, 256):
+        is_plain = [chance.random() < 0.8 for _ in range(size)]
+        packets = [chance.choice(PLAIN_FRAMES if yes else others) for yes in is_plain]
+        assert listed(fast, packets) == [k for k, yes in enumerate(is_plain) if not yes]
+
+
+def test_it_is_left_out_for_a_while_after_a_burst_of_which_little_was_plain(fast: CompiledParser) -> None:
+    fast.parse(PLAIN_FRAMES * 16)
+    assert fast.run(80) == 0
+    fast.parse([bytes(scapy_frames.STREAMS)] * 80)
+    left_out = fast.run(80)
+    assert left_out > 0
+    assert [fast.run(80) for _ in range(left_out)] == list(range(left_out - 1, -1, -1))
+    assert fast.run(80) > left_out  # it was tried again, in vain
