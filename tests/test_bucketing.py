@@ -10,7 +10,8 @@ import pytest
 import burstline as bl
 from both_modes import run_both, stage_of
 from burstline.engine.program import prepare
-from burstline.pipeline.bucketing import against_bucketing, callers_first, worth_bucketing
+from burstline.pipeline.bucketing import against_bucketing, worth_bucketing
+from burstline.pipeline.pipeline import targets
 from scapy_frames import ARP4, ICMP6, TCP4, TCP_OPTIONS, UDP4
 
 FRAMES = [bytes(frame) for frame in (TCP4, UDP4, ICMP6, ARP4, TCP_OPTIONS)]
@@ -109,10 +110,21 @@ def test_chains_of_one_name_are_told_apart() -> None:
 
 
 def test_chains_come_after_those_that_lead_to_them() -> None:
-    pipeline = tree(3, 3)
-    order = callers_first(pipeline.chains)
-    assert sorted(order) == list(range(1, len(pipeline.chains)))
-    for number in order:
-        name = pipeline.chains[number].name
-        callers = [pipeline.chains[k].name for k in order[: order.index(number)]]
-        assert len(name) == 2 or name[:-1] in callers
+    """That is the order in which they are numbered, so that no bucket is filled again after its turn."""
+    end = bl.Chain(stage_of("def end(pkt):\n    return bl.CONSUME"))
+    chains = {"end": end}
+    for k in range(7):  # each leads to all that were made before
+        leads = "".join(f"    if pkt.length == {n}:\n        return {name}\n" for n, name in enumerate(chains))
+        chains[f"c{k}"] = bl.Chain(stage_of(f"def c{k}(pkt):\n{leads}", **chains))
+    first, *rest = chains
+    named = (first, *rest[::-2], *rest)
+    leads = "".join(f"    if pkt.length == {n}:\n        return {name}\n" for n, name in enumerate(named))
+    pipeline = bl.Pipeline(stage_of(f"def choose(pkt):\n{leads}", **chains))
+    assert len(pipeline.chains) == 9
+    for number, chain in enumerate(pipeline.chains):
+        assert all(pipeline.chains.index(target) > number for stage in chain.stages for target in targets(stage))
+
+
+def test_chains_of_a_tree_are_in_the_order_of_its_stages() -> None:
+    names = [chain.name for chain in tree(2, 2).chains]
+    assert names == ["main", "r0", "r00", "r01", "r1", "r10", "r11"]

@@ -96,10 +96,20 @@ def built() -> dict[str, tuple[Any, Any]]:
 def test_small_pipelines_are_fused_and_large_ones_jump_and_it_is_said_why(built: dict[str, tuple[Any, Any]]) -> None:
     assert built["fused"][1].dispatch == "fused"
     assert "1 function for 5 stages" in built["fused"][1].dispatch_why
-    assert all("at most 4000" in why for _, _, why in built["fused"][1].hops)
+    assert all("at most 4000" in why for _, why in built["fused"][1].hops)
     assert built["tail"][1].dispatch == "tail"
     assert "5 functions" in built["tail"][1].dispatch_why
-    assert [why.split(":")[0] for _, _, why in built["tail"][1].hops] == ["entered first", *["tail-called"] * 4]
+    assert [why.split(":")[0] for _, why in built["tail"][1].hops] == ["entered first", *["tail-called"] * 4]
+
+
+def test_the_size_of_a_stage_is_with_all_that_it_calls() -> None:
+    work = "\n".join(f"    n = n * {k} + pkt.length ^ n >> {k % 7}" for k in range(2, 60))
+    alone = stage_of(f"def alone(pkt):\n    n = 1\n{work}\n    return bl.DROP if n == 5 else None")
+    helper = stage_of(f"def helper(pkt):\n    n = 1\n{work}\n    return n").function
+    calls = stage_of("def calls(pkt):\n    return bl.DROP if helper(pkt) == 5 else None", helper=helper)
+    nothing = stage_of("def nothing(pkt):\n    return None")
+    sizes = [size for size, _ in module_of(bl.Pipeline(nothing, alone, calls), "auto")[1].hops]
+    assert sizes[0] < sizes[1] <= sizes[2]
 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="reads x86 assembly")

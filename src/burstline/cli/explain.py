@@ -104,7 +104,7 @@ def described(pipeline: Pipeline, program: Program) -> dict[str, Any]:
             known = names.setdefault(id(state), [])
             if name not in known:
                 known.append(name)
-    reached = (why for _, _, why in program.hops)
+    hops = iter(program.hops)
     dropped = {o.to for each in facts.values() for o in each.outcomes if o.kind == "drop"}
     return {
         "pipeline": pipeline.name,
@@ -114,7 +114,7 @@ def described(pipeline: Pipeline, program: Program) -> dict[str, Any]:
         "chains": [
             {
                 "name": chain.name,
-                "stages": [_stage(facts[id(s)], program.stage_sizes, next(reached)) for s in chain.stages],
+                "stages": [_stage(facts[id(s)], *next(hops)) for s in chain.stages],
             }
             for chain in pipeline.chains
         ],
@@ -127,7 +127,7 @@ def described(pipeline: Pipeline, program: Program) -> dict[str, Any]:
     }
 
 
-def _stage(facts: StageFacts, sizes: Mapping[str, int], hop: str) -> dict[str, Any]:
+def _stage(facts: StageFacts, size: int, hop: str) -> dict[str, Any]:
     file, line = facts.place
     return {
         "name": facts.stage.name,
@@ -137,7 +137,7 @@ def _stage(facts: StageFacts, sizes: Mapping[str, int], hop: str) -> dict[str, A
         "writes": facts.writes,
         "state": list(facts.state),
         "verdicts": [outcome._asdict() for outcome in facts.outcomes],
-        "instructions": sizes.get(facts.stage.name, 0),
+        "instructions": size,
         "hop": hop,
     }
 

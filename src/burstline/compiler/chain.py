@@ -26,6 +26,7 @@ class Hop:
 
     stage: str
     body: Compiled
+    size: int  # LLVM instructions before they are optimised, with the functions that it calls
     drop: int  # number of the reason "dropped by this stage"
     error: int  # of the reason "this stage failed"
     chains: tuple[int, ...] = ()  # the chains that it can hand packets to

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -54,8 +54,7 @@ class Code:
     reasons: list[str]  # drop reasons by number
     dispatch: str
     dispatch_why: str
-    stage_sizes: dict[str, int] = field(default_factory=dict)  # LLVM instructions before optimisation
-    hops: list[tuple[str, str, str]] = field(default_factory=list)  # chain, stage, how it is reached and why
+    hops: list[tuple[int, str]] = field(default_factory=list)  # of each stage: its size, how it is reached and why
     edges: list[tuple[int, int, str, str]] = field(default_factory=list)  # chain.EdgeCounters, where they are counted
 
     def about(self) -> dict[str, Any]:
@@ -82,17 +81,15 @@ def lower_pipeline(pipeline: Pipeline, plan: Plan) -> Parts:
     ProtocolNumbers.known = pipeline.protocols
     packet = PacketType(plan.burst)
     hops: list[list[Hop]] = []
-    sizes: dict[str, int] = {}
     made: dict[Stage, set[str]] = {}
     for chain in pipeline.chains:
         hops.append([])
         for stage in chain.stages:
             hops[-1].append(_hop(build, stage, packet, pipeline))
             made[stage] = build.texts(stage.function, (packet,), VERDICT)
-            sizes[stage.name] = build.modules[hops[-1][-1].body.symbol].count("\n  ")
     for text in build.modules.values():
         with_numbers(text)  # from here on every drop reason has its number
-    divided = _divide(pipeline, hops, build, plan.dispatch)
+    divided = _divide(hops, plan.dispatch)
     counters = EdgeCounters(len(pipeline.chains), Numbers.reasons) if plan.edges else None
     loop = build.compile(plan.loop, [StructRefType(plan.context)])  # type: ignore[arg-type]
     parser = Parser(build, pipeline, plan.machine, plan.needs, plan.burst)
@@ -100,9 +97,9 @@ def lower_pipeline(pipeline: Pipeline, plan: Plan) -> Parts:
     glue += wrapper_ir(plan.entry, loop, inline=False)
     build.modules = {name: with_numbers(text) for name, text in build.modules.items()}
     bodies = [hop.body.symbol for chain in hops for hop in chain]
-    names = [(c.name, s.name, divided.why[k, p]) for k, c in enumerate(pipeline.chains) for p, s in enumerate(c.stages)]
-    why = f"{len(divided.groups)} function{'s' if len(divided.groups) > 1 else ''} for {len(names)} stages"
-    code = Code(b"", plan.entry, list(Numbers.reasons), divided.dispatch, why, sizes, names)
+    reached = [(hop.size, divided.why[k, p]) for k, chain in enumerate(hops) for p, hop in enumerate(chain)]
+    why = f"{len(divided.groups)} function{'s' if len(divided.groups) > 1 else ''} for {len(reached)} stages"
+    code = Code(b"", plan.entry, list(Numbers.reasons), divided.dispatch, why, reached)
     code.edges = counters.edges if counters else []
     return Parts(build, glue, [*bodies, *parser.bodies], made, code)
 
@@ -127,28 +124,15 @@ def _hop(build: Build, stage: Stage, packet: PacketType, pipeline: Pipeline) -> 
     with explained(stage, pipeline):
         body = build.compile(stage.function, (packet,), VERDICT)
     to = tuple(sorted({pipeline.chains.index(chain) for chain in targets(stage)}))
-    return Hop(stage.name, body, Numbers.reason(stage.name), Numbers.reason(f"{stage.name}: error"), to)
+    size = sum(text.count("\n  ") for text in build.texts(stage.function, (packet,), VERDICT))
+    return Hop(stage.name, body, size, Numbers.reason(stage.name), Numbers.reason(f"{stage.name}: error"), to)
 
 
-def _divide(pipeline: Pipeline, hops: list[list[Hop]], build: Build, dispatch: regions.Dispatch) -> regions.Regions:
-    """The regions of a pipeline, by the size of its stages and of the functions that they call."""
+def _divide(hops: list[list[Hop]], dispatch: regions.Dispatch) -> regions.Regions:
+    """The regions of a pipeline, by the sizes of its stages."""
     callers: dict[int, set[int]] = {}
     for number, chain in enumerate(hops):
         for hop in chain:
             for target in hop.chains:
                 callers.setdefault(target, set()).add(number)
-    order = _callers_first(len(hops), callers)
-    sizes = [[build.modules[hop.body.symbol].count("\n  ") for hop in hops[k]] for k in order]
-    place = {chain: k for k, chain in enumerate(order)}
-    moved = {place[chain]: {place[c] for c in who} for chain, who in callers.items()}
-    found = regions.divide(sizes, moved, dispatch, regions.FUSE_UP_TO)
-    groups = [[(order[c], p) for c, p in group] for group in found.groups]
-    return regions.Regions(groups, {(order[c], p): why for (c, p), why in found.why.items()}, found.dispatch)
-
-
-def _callers_first(count: int, callers: Mapping[int, set[int]]) -> list[int]:
-    """Chains in an order in which none comes before one that leads to it; there are no circles."""
-    order: list[int] = []
-    while len(order) < count:
-        order += [k for k in range(count) if k not in order and callers.get(k, set()) <= set(order)]
-    return order
+    return regions.divide([[hop.size for hop in chain] for chain in hops], callers, dispatch, regions.FUSE_UP_TO)

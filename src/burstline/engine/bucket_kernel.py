@@ -15,9 +15,9 @@ enter = external("burstline_enter", 2)  # the first stage, made by compiler/chai
 enter_chain = external("burstline_enter_chain", 3)  # (burst, packet, chain) -> verdict
 
 
-def bucket_runner(chains: tuple[int, ...], capacity: int, keys: bool) -> Callable[[BurstColumns, int], None]:
-    """`(burst, count)` fills the `verdict` column of a burst's packets. `chains` are those that packets are handed to,
-    each after the one that leads to it; none appears twice."""
+def bucket_runner(chains: int, capacity: int, keys: bool) -> Callable[[BurstColumns, int], None]:
+    """`(burst, count)` fills the `verdict` column of a burst's packets. They come to chain 0; none of the `chains`
+    leads to one before it."""
 
     def put(burst: BurstColumns, counts: int, i: int, verdict: int) -> None:
         burst.verdict[i] = verdict
@@ -29,14 +29,14 @@ def bucket_runner(chains: tuple[int, ...], capacity: int, keys: bool) -> Callabl
 
     def run_buckets(burst: BurstColumns, count: int) -> None:
         counts = scratch()
-        for chain in chains:
+        for chain in range(1, chains):
             store64(counts + 8 * chain, 0)
         for i in range(count):
             if keys:
                 prefetch_slots(burst.hash[i + FAR])
                 prefetch_entries(burst.hash[i + NEAR])
             put(burst, counts, i, enter(burst_address(burst), i))
-        for chain in chains:
+        for chain in range(1, chains):
             bucket = burst_address(burst.buckets) + 2 * chain * capacity
             for k in range(load64(counts + 8 * chain)):
                 i = load16(bucket + 2 * k)

@@ -16,7 +16,7 @@ from burstline.errors import UsageError
 from burstline.native import cache, host
 from burstline.packet.burst import Burst
 from burstline.packet.machine import USUAL_PORTS, Machine, TunnelPorts
-from burstline.pipeline.bucketing import against_bucketing, callers_first, worth_bucketing
+from burstline.pipeline.bucketing import against_bucketing, worth_bucketing
 from burstline.pipeline.fingerprint import fingerprint
 from burstline.pipeline.needs import Needs, needs_of
 from burstline.pipeline.pipeline import Pipeline
@@ -41,8 +41,7 @@ class Program:
         self.reasons: list[str] = about["reasons"]
         self.dispatch: str = about["dispatch"]
         self.dispatch_why: str = about["dispatch_why"]
-        self.stage_sizes: dict[str, int] = about["stage_sizes"]
-        self.hops: list[tuple[str, str, str]] = about["hops"]
+        self.hops: list[tuple[int, str]] = about["hops"]
         self.edges: list[tuple[int, int, str, str]] = about["edges"]
 
 
@@ -112,7 +111,7 @@ def prepare(
         "tunnel_ports": tunnel_ports,
         "protocols": pipeline.protocols,
         "edges": edges,
-        "chains": callers_first(pipeline.chains),
+        "chains": len(pipeline.chains),
         **asdict(needs_of(pipeline, workers)),
     }
     key = cache.key_of([*sorted(plan.items()), *fingerprint(pipeline)])

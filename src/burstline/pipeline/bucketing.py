@@ -7,7 +7,7 @@ does it at every node; we do where a stage leads to so many chains that guessing
 
 from __future__ import annotations
 
-from burstline.pipeline.pipeline import Chain, Pipeline, reachable, targets
+from burstline.pipeline.pipeline import Pipeline, reachable, targets
 from burstline.pipeline.references import references
 from burstline.state.digest import Digest
 from burstline.state.flow_table import FlowTable
@@ -52,19 +52,3 @@ def against_bucketing(pipeline: Pipeline, workers: int) -> str | None:
         if len(callers[id(chain)]) > 1:
             return f"packets come to chain {chain.name} from several chains"
     return None
-
-
-def callers_first(chains: tuple[Chain, ...]) -> tuple[int, ...]:
-    """The numbers of all chains but the first, each after the one that leads to it."""
-    order: list[int] = []
-
-    def visit(chain: Chain) -> None:
-        for stage in chain.stages:
-            for target in targets(stage):
-                number = chains.index(target)
-                if number not in order:
-                    order.append(number)
-                    visit(target)
-
-    visit(chains[0])
-    return tuple(order)

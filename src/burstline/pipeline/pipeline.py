@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FunctionType
 from typing import Any
 
@@ -26,8 +26,9 @@ class Pipeline(Chain):
         self.chains = self._find_chains()
 
     def _find_chains(self) -> tuple[Chain, ...]:
-        """This chain and all that its stages can hand packets to; a way back is refused."""
-        found: list[Chain] = []
+        """This chain and all that its stages can hand packets to, each after all that lead to it, and else in the order
+        in which the stages name them; a way back is refused."""
+        found: list[Chain] = []  # from the last one to the first
 
         def visit(chain: Chain, path: tuple[Chain, ...]) -> None:
             if chain in path:
@@ -35,25 +36,26 @@ class Pipeline(Chain):
                 raise UsageError(f"chains lead in a circle: {way}", "a packet must come to an end; break the circle")
             if chain in found:
                 return
-            found.append(chain)
-            for stage in chain.stages:
-                for target in targets(stage):
+            for stage in reversed(chain.stages):
+                for target in reversed(targets(stage)):
                     visit(target, (*path, chain))
+            found.append(chain)
 
         visit(self, ())
-        return tuple(found)
+        return tuple(reversed(found))
 
-    @property
-    def state(self) -> tuple[State, ...]:
-        """Every state object that the stages name, in order of first appearance."""
-        found: list[State] = []
+    def _named(self) -> Iterator[Any]:
+        """Everything that the stages name, in the order of the chains; what several name, as often."""
         for chain in self.chains:
             for stage in chain.stages:
                 for function in reachable(stage.function):
                     for _, value in references(function):
-                        if isinstance(value, State) and not any(value is s for s in found):
-                            found.append(value)
-        return tuple(found)
+                        yield value
+
+    @property
+    def state(self) -> tuple[State, ...]:
+        """Every state object that the stages name, in order of first appearance."""
+        return tuple({id(value): value for value in self._named() if isinstance(value, State)}.values())
 
     def replace(self, old: Stage | str, new: Stage | Callable[[Any], Any]) -> Pipeline:
         """A pipeline with `new` in the place of the stage `old`, or of that name; all else is shared with this one.
@@ -76,12 +78,7 @@ class Pipeline(Chain):
     @property
     def branches(self) -> tuple[Branch, ...]:
         """Every branch that the stages name."""
-        found: list[Branch] = []
-        for chain in self.chains:
-            for stage in chain.stages:
-                for function in reachable(stage.function):
-                    found += [v for _, v in references(function) if isinstance(v, Branch) and v not in found]
-        return tuple(found)
+        return tuple(dict.fromkeys(value for value in self._named() if isinstance(value, Branch)))
 
     @property
     def protocols(self) -> tuple[Protocol, ...]:
@@ -94,12 +91,9 @@ class Pipeline(Chain):
             if protocol not in found:
                 found.append(protocol)
 
-        for chain in self.chains:
-            for stage in chain.stages:
-                for function in reachable(stage.function):
-                    for _, value in references(function):
-                        if isinstance(value, Protocol):
-                            add(value)
+        for value in self._named():
+            if isinstance(value, Protocol):
+                add(value)
         _refuse_clashes(found)
         return tuple(found)
 
