@@ -23,7 +23,6 @@ from burstline.native.struct import Struct
 from burstline.packet.burst import Burst
 from burstline.packet.burst_type import burst_address, burst_reference
 from burstline.packet.machine import Machine
-from burstline.pipeline.bucketing import callers_first
 from burstline.pipeline.needs import needs_of
 from burstline.state.region import Block, Region
 
@@ -97,7 +96,7 @@ def compiled(pipeline: bl.Pipeline, dispatch: Dispatch) -> Built:
     burst, needs, machine = Burst(BURST), needs_of(pipeline), Machine(tunnels=False)
     burst_at: Any = burst_reference(burst)
     bucketed = dispatch == "bucketed"
-    run_buckets: Any = bucket_runner(callers_first(pipeline.chains), BURST, False) if bucketed else no_buckets
+    run_buckets: Any = bucket_runner(len(pipeline.chains), BURST, False) if bucketed else no_buckets
 
     def loop(context: Context) -> int:
         packets = burst_at(context.burst)
