@@ -28,6 +28,7 @@ from burstline.packet.machine import Machine
 from burstline.pipeline.needs import Needs
 from burstline.pipeline.pipeline import Pipeline, targets
 from burstline.pipeline.stage import Stage
+from burstline.simd import vector_methods as vector_methods  # it teaches Numba vectors
 
 
 @dataclass(frozen=True)

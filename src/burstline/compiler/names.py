@@ -15,6 +15,7 @@ from burstline.pipeline.branch import Branch
 from burstline.pipeline.pipeline import Chain
 from burstline.pipeline.stage import Stage
 from burstline.pipeline.verdict import Verdict
+from burstline.simd.vectors import MaskKind, VectorKind
 from burstline.state.base import State
 
 BUILTINS = ("abs", "bool", "float", "int", "len", "max", "min", "range", "round")
@@ -34,7 +35,8 @@ Refusal = tuple[str, str]  # the rule, and what to write instead
 
 def value_refused(name: str, value: Any) -> Refusal | None:
     """Why a stage cannot name this value, which is a global, a free variable or an attribute of a module."""
-    if isinstance(value, (State, Branch, Chain, Stage, Protocol, ModuleType)) or is_constant(value):
+    usable = (State, Branch, Chain, Stage, Protocol, ModuleType, VectorKind, MaskKind)
+    if isinstance(value, usable) or is_constant(value):
         return None
     if isinstance(value, (FunctionType, BuiltinFunctionType)):
         return function_refused(name, value)
@@ -85,7 +87,7 @@ def function_refused(name: str, value: Any) -> Refusal | None:
         return f"`{name}` is a protocol; it is not called", f"write `{name}[pkt]` for its header"
     if isinstance(value, State):
         return f"`{name}` is a {type(value).__name__}; it is not called", "see the stage language for what it has"
-    if value in LOWERED:
+    if isinstance(value, (VectorKind, MaskKind)) or value in LOWERED:
         return None
     module = getattr(value, "__module__", None) or ""
     if isinstance(value, FunctionType):

@@ -37,6 +37,15 @@ USAGE = {
     "BytesView.startswith": 'write `view.startswith(b"GET ")`, one literal',
     "BytesView.be16": "write `view.be16(index)`, index an integer",
     "BytesView.be32": "write `view.be32(index)`, index an integer",
+    "Kind.load": "write e.g. `u32x16.load(pkt.payload, at)`, at an integer",
+    "Kind.gather": "write e.g. `u32x16.gather(pkt.payload, offsets)`, offsets a vector of as many lanes",
+    "Kind.cast": "write e.g. `u8x64.cast(v)`, for a vector of as many bytes",
+    "Vector.store": "write `v.store(pkt.payload, at)`, at an integer",
+    "Vector.shuffle": "write e.g. `v.shuffle(3, 2, 1, 0)`: places are constants, below the number of lanes",
+    "Vector.every": "write e.g. `v.every(4, 0)`: two constants, the step and the first lane",
+    "Vector.compress": "write `v.compress(mask)`, with a mask of as many lanes",
+    "Vector.lookup": "write `table.lookup(indices)`, two vectors",
+    "Vector.bits": "a mask of up to 64 lanes has `.bits()`; a vector does not, compare it first",
     "Packet.fix_checksums": "write `pkt.fix_checksums()`",
     "Header.fix_checksum": "write e.g. `pkt.ipv4.fix_checksum()`",
 }
@@ -66,6 +75,8 @@ def described(kind: str) -> str:
         ("Protocol(", "a protocol"), ("bytes(", "a bytes literal"), ("readonly bytes(", "a bytes literal"),
         ("UniTuple(", "a tuple"), ("Tuple(", "a tuple"), ("Function(", "a function"), ("type(", "a function"),
         ("BoundFunction(", "a method"), ("IntEnum", "a number"), ("complex", "a complex number"),
+        ("u8x", f"a vector {kind}"), ("u16x", f"a vector {kind}"), ("u32x", f"a vector {kind}"),
+        ("u64x", f"a vector {kind}"), ("mask of ", f"a {kind}"), ("kind(", "a kind of vectors"),
         ("range", "a range"), ("slice<", "a slice"), ("uint", "a number"), ("int", "a number"),
     ):  # fmt: skip
         if kind.startswith(start):
@@ -93,6 +104,9 @@ def operation(name: str, given: list[str]) -> tuple[str, str]:
     addresses = [g for g in given if g.startswith("IPv")]
     if name in ("bool", "truth", "not_") and addresses:
         return "an address is neither true nor false", "ask for the header, `if pkt.ipv4:`, or compare the address"
+    if name in ("bool", "truth", "not_") and any(re.match(r"u\d+x|mask of ", g) for g in given):
+        said = f"{listed} is neither true nor false"
+        return said, "ask `.any()` or `.all()` of a mask, and combine masks with & | ~"
     if name == "int" and addresses:
         return "an IPv6 address does not fit a number", "compare it, or look it up in a PrefixMap"
     if name == "drop":

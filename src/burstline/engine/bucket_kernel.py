@@ -9,7 +9,7 @@ from burstline.native.memory import external, load16, load64, store16, store64
 from burstline.packet.burst import BurstColumns
 from burstline.packet.burst_type import burst_address
 from burstline.pipeline.verdict import CHAINED, KIND_BITS, KIND_MASK
-from burstline.simd.vector_type import scratch
+from burstline.simd.memory import scratch
 
 enter = external("burstline_enter", 2)  # the first stage, made by compiler/chain.py: (burst, packet) -> verdict
 enter_chain = external("burstline_enter_chain", 3)  # (burst, packet, chain) -> verdict

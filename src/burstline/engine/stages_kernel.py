@@ -20,7 +20,7 @@ from burstline.pipeline.needs import Needs
 
 parse = external(
     "burstline_parse", 5
-)  # the parser's states, by compiler/parser_ir.py: (burst, packet, data, captured, link)
+)  # the parser's states, compiler/parser_ir.py: (burst, packet, data, captured, link)
 zeros = address_of("burstline_zeros")
 digest_room = external("burstline_digest_room", 0)  # 0 when a digest's ring is more than half full
 
@@ -30,15 +30,16 @@ Buckets = Callable[[BurstColumns, int], None] | None
 
 
 def burst_parser(
-    needs: Needs, machine: Machine, *, linked: bool = False, fast: bool = True
+    needs: Needs, machine: Machine, *, linked: bool = False, fast: bool = True, lanes: int | None = None
 ) -> Callable[[BurstColumns, int, int, int], None]:
     """The parser of `(burst, first, count, link)`: packets whose `data` and `captured` columns are filled, and which
     begin with that link layer or, if they are `linked`, with the one in their `link` column.
 
-    It writes only columns that are read. Without `fast` every packet goes through the parser's states.
+    It writes only columns that are read. Without `fast` every packet goes through the parser's states; with it, `lanes`
+    plain packets are parsed at once.
     """
     columns = tuple(sorted({*needs.columns, "present"})) if needs.eth else needs.columns
-    plain = fast_path(columns, keys=needs.keys, inner=needs.inner, linked=linked, machine=machine)
+    plain = fast_path(columns, keys=needs.keys, inner=needs.inner, linked=linked, machine=machine, lanes=lanes)
 
     @apart
     def parse_headers(burst: BurstColumns, first: int, count: int, link: int) -> None:

@@ -19,7 +19,7 @@ from numba.core.imputils import fix_returning_optional, lower_builtin
 from numba.core.typing.templates import AbstractTemplate, signature
 from numba.extending import typeof_impl
 
-from burstline.native.host import target_machine
+from burstline.native import host
 from burstline.native.memory import LOWERED
 from burstline.native.pipeline import lower
 
@@ -160,7 +160,7 @@ class Build:
     def _found(self, function: FunctionType, arguments: tuple[types.Type, ...], returns: types.Type | None) -> Lowered:
         if self.identify is None:
             return self._lowered(function, arguments, returns)
-        key = (self.identify(function), arguments, returns)
+        key = (host.level(), self.identify(function), arguments, returns)
         found = _remembered.pop(key, None) or self._lowered(function, arguments, returns)
         _remembered[key] = found  # the last one is the one used last
         if len(_remembered) > KEPT:
@@ -224,9 +224,10 @@ class Build:
         for variable in module.global_variables:
             if not variable.is_declaration and variable.linkage not in (llvm.Linkage.private, llvm.Linkage.internal):
                 variable.linkage = "internal"
-        machine = target_machine()
+        machine = host.target_machine()
         module.triple, module.data_layout = machine.triple, str(machine.target_data)
         tuning = llvm.create_pipeline_tuning_options(speed_level=3)
+        tuning.loop_vectorization = tuning.slp_vectorization = host.level() != "scalar"
         llvm.create_pass_builder(machine, tuning).getModulePassManager().run(
             module, llvm.create_pass_builder(machine, tuning)
         )

@@ -34,7 +34,7 @@ def directory() -> Path:
 
 def key_of(parts: Iterable[Any]) -> str:
     digest = hashlib.blake2b(digest_size=20)
-    for part in (*_environment(), *parts):
+    for part in (*_environment(), host.level(), host.cpu(), *parts):
         digest.update(repr(part).encode() + b"\0")
     return digest.hexdigest()
 
@@ -47,7 +47,7 @@ def code_of(code: CodeType) -> tuple[Any, ...]:
 
 @functools.cache
 def _environment() -> tuple[Any, ...]:
-    return (sys.version, version("numba"), version("llvmlite"), host.cpu(), _own_source())
+    return (sys.version, version("numba"), version("llvmlite"), _own_source())
 
 
 def _own_source() -> str:

@@ -90,6 +90,6 @@ def _columns(name: str, inner: bool) -> tuple[str, ...]:
 
 
 def _writes(code: CodeType) -> bool:
-    """It assigns to something called like a header field, or fixes checksums."""
+    """It assigns to something called like a header field, fixes checksums, or stores vectors."""
     stored = {str(i.argval) for i in dis.get_instructions(code) if i.opname == "STORE_ATTR"}
-    return bool(stored & _FIELDS) or any(name.startswith("fix_checksum") for name in code.co_names)
+    return bool(stored & _FIELDS) or any(name == "store" or name.startswith("fix_checksum") for name in code.co_names)
