@@ -5,6 +5,7 @@ These are all the public names; everything else may change between versions.
 
 from __future__ import annotations
 
+from burstline import simd
 from burstline.errors import BurstlineError, UsageError
 from burstline.native.fieldtypes import (
     boolean,
@@ -27,6 +28,7 @@ from burstline.packet.address import ip, mac, mac_text
 from burstline.packet.protocol import Bits as bits
 from burstline.packet.protocol import Header, Protocol, protocol
 from burstline.pipeline.branch import Branch
+from burstline.pipeline.burst_stage import burst_stage, where
 from burstline.pipeline.chain import Chain
 from burstline.pipeline.pipeline import Pipeline
 from burstline.pipeline.stage import Stage, stage
@@ -38,8 +40,48 @@ from burstline.state.prefix_map import PrefixMap, PrefixSet
 from burstline.state.record import Record
 
 __all__ = [
-    "CONSUME", "DROP", "PASS", "Branch", "BurstlineError", "Chain", "Counter", "Digest", "FlowTable", "Header",
-    "Pipeline", "PrefixMap", "PrefixSet", "Protocol", "Record", "Stage", "UsageError", "Verdict", "bits", "boolean",
-    "bytes_", "cold", "drop", "f32", "f64", "i8", "i16", "i32", "i64", "ip", "ipv4", "ipv6", "mac", "mac_text",
-    "protocol", "send", "stage", "u8", "u16", "u32", "u64",
+    "CONSUME",
+    "DROP",
+    "PASS",
+    "Branch",
+    "BurstlineError",
+    "Chain",
+    "Counter",
+    "Digest",
+    "FlowTable",
+    "Header",
+    "Pipeline",
+    "PrefixMap",
+    "PrefixSet",
+    "Protocol",
+    "Record",
+    "Stage",
+    "UsageError",
+    "Verdict",
+    "bits",
+    "boolean",
+    "burst_stage",
+    "bytes_",
+    "cold",
+    "drop",
+    "f32",
+    "f64",
+    "i8",
+    "i16",
+    "i32",
+    "i64",
+    "ip",
+    "ipv4",
+    "ipv6",
+    "mac",
+    "mac_text",
+    "protocol",
+    "send",
+    "simd",
+    "stage",
+    "u8",
+    "u16",
+    "u32",
+    "u64",
+    "where",
 ]  # fmt: skip

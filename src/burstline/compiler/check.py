@@ -12,8 +12,10 @@ from burstline.compiler.errors import CompileError, Source
 from burstline.compiler.names import BUILTINS, function_refused, is_constant, value_refused
 from burstline.compiler.rules import INTEGERS, TOO_LARGE, parameters_refused, refusal
 from burstline.packet.fields import HEADER, HEADER_METHODS, LEVELS, OF_INNER, PACKET_FIELDS, PACKET_METHODS, Header
+from burstline.packet.group import HEADERS_OF_GROUPS, OF_GROUPS, lane_bits
 from burstline.packet.protocol import Protocol
 from burstline.pipeline.branch import Branch
+from burstline.pipeline.burst_stage import BurstStage
 from burstline.pipeline.pipeline import Chain, reachable
 from burstline.pipeline.references import constants, references
 from burstline.pipeline.stage import Stage
@@ -21,6 +23,7 @@ from burstline.state.base import State
 
 PACKET_NAMES = (*HEADER, *LEVELS, *PACKET_FIELDS, *PACKET_METHODS)
 INNER_NAMES = (*HEADER, *OF_INNER)
+GROUP_NAMES = (*HEADERS_OF_GROUPS, *OF_GROUPS)
 _UNKNOWN = object()
 
 
@@ -61,7 +64,7 @@ class _Checker:
         self.names: dict[str, Any] = {}
         tree = source.tree
         if tree is not None:
-            self._learn(tree, is_stage)
+            self._learn(tree, "" if not is_stage else "group" if isinstance(stage, BurstStage) else "packet")
 
     def check(self) -> None:
         tree = self.source.tree
@@ -89,10 +92,11 @@ class _Checker:
     def fail(self, node: Any, problem: str, hint: str) -> None:
         self.found.append(self.source.error(self.stage.name, node, problem, hint))
 
-    def _learn(self, tree: ast.FunctionDef, is_stage: bool) -> None:
-        """Names that stand for one thing in the whole function; one that is bound twice is nothing known."""
+    def _learn(self, tree: ast.FunctionDef, first: str) -> None:
+        """Names that stand for one thing in the whole function; one that is bound twice is nothing known. `first` is
+        what its first parameter is: a packet, a group of them, or nothing known."""
         parameters = [a.arg for a in (*tree.args.posonlyargs, *tree.args.args)]
-        self.names = {name: "packet" if is_stage and k == 0 else _UNKNOWN for k, name in enumerate(parameters)}
+        self.names = {name: first if first and k == 0 else _UNKNOWN for k, name in enumerate(parameters)}
         assigned: dict[str, list[ast.expr | None]] = {}
         for node in ast.walk(tree):
             if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
@@ -112,6 +116,10 @@ class _Checker:
             if owner == "packet" and node.attr in LEVELS:
                 return "packet" if node.attr == "outer" else "inner"
             return HEADER.get(node.attr, _UNKNOWN)
+        if isinstance(node, ast.Attribute) and self._meaning(node.value, depth + 1) == "group":
+            if node.attr == "inner":
+                return "group"
+            return ("header of a group", HEADER[node.attr]) if node.attr in HEADERS_OF_GROUPS else _UNKNOWN
         return _UNKNOWN
 
     def _node(self, node: ast.AST) -> None:
@@ -128,6 +136,9 @@ class _Checker:
             names = tuple(n for n in dir(module) if not n.startswith("_"))
             self.fail(node, f"the module {module.__name__} has no {node.attr!r}", suggest(node.attr, names))
         owner = self._meaning(node.value)
+        if owner == "group" or (isinstance(owner, tuple) and owner[0] == "header of a group"):
+            self._group_attribute(node, owner)
+            return
         stored = isinstance(node.ctx, ast.Store)
         if owner in ("packet", "inner"):
             names = PACKET_NAMES if owner == "packet" else INNER_NAMES
@@ -145,6 +156,17 @@ class _Checker:
                 self.fail(node, f"{owner.name} has no field {node.attr!r}", suggest(node.attr, names))
             elif stored and (field is None or not field.writable):
                 self.fail(node, f"`{owner.name}.{node.attr}` is read-only", "it decides where other headers lie")
+
+    def _group_attribute(self, node: ast.Attribute, owner: Any) -> None:
+        names: tuple[str, ...] = GROUP_NAMES
+        what = "a group of packets"
+        if owner != "group":
+            header = owner[1]
+            names, what = (*(f.name for f in header.fields if lane_bits(f)), "here"), f"{header.name} of a group"
+        if node.attr not in names:
+            self.fail(node, f"{what} has no {node.attr!r}", suggest(node.attr, names))
+        elif isinstance(node.ctx, ast.Store):
+            self.fail(node, "a burst stage does not write to packets", "do it in a stage that takes one packet")
 
     def _call(self, node: ast.Call) -> None:
         """Calls of builtins and of classes; what other names stand for was looked at by itself."""

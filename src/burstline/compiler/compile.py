@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from types import FunctionType
 from typing import Any
 
 import llvmlite.binding as llvm
+from numba.core import types
 
 from burstline.compiler import branch_type, packet_type, protocol_type, regions, state_types  # noqa: F401  they teach Numba the types
+from burstline.compiler.burst_stages import DECIDE, GroupStage, group_ir, spoken_for
 from burstline.compiler.chain import EdgeCounters, Hop, chain_ir
 from burstline.compiler.check import check_stage
 from burstline.compiler.content import content
+from burstline.compiler.decide_kernel import decider
+from burstline.compiler.group_type import GroupType, VerdictsType
 from burstline.compiler.kernels import kernel_ir
 from burstline.compiler.packet_type import PacketType
 from burstline.compiler.parser import Parser
@@ -24,7 +29,10 @@ from burstline.native.host import target_machine
 from burstline.native.struct import Layout
 from burstline.native.struct_type import StructRefType
 from burstline.packet.burst import Burst
+from burstline.packet.burst_type import burst_reference
+from burstline.packet.group import LANES
 from burstline.packet.machine import Machine
+from burstline.pipeline.burst_stage import BurstStage
 from burstline.pipeline.needs import Needs
 from burstline.pipeline.pipeline import Pipeline, targets
 from burstline.pipeline.stage import Stage
@@ -83,11 +91,16 @@ def lower_pipeline(pipeline: Pipeline, plan: Plan) -> Parts:
     packet = PacketType(plan.burst)
     hops: list[list[Hop]] = []
     made: dict[Stage, set[str]] = {}
+    groups: list[GroupStage] = []
     for chain in pipeline.chains:
         hops.append([])
         for stage in chain.stages:
-            hops[-1].append(_hop(build, stage, packet, pipeline))
-            made[stage] = build.texts(stage.function, (packet,), VERDICT)
+            function = stage.function
+            if isinstance(stage, BurstStage):
+                groups.append(_group_stage(build, stage, GroupType(plan.burst, plan.needs.shared), pipeline))
+                function = spoken_for(len(groups))
+            hops[-1].append(_hop(build, stage, function, packet, pipeline))
+            made[stage] = build.texts(function, (packet,), VERDICT)
     for text in build.modules.values():
         with_numbers(text)  # from here on every drop reason has its number
     divided = _divide(hops, plan.dispatch)
@@ -96,6 +109,9 @@ def lower_pipeline(pipeline: Pipeline, plan: Plan) -> Parts:
     parser = Parser(build, pipeline, plan.machine, plan.needs, plan.burst)
     glue = chain_ir(hops, divided, counters) + parser.ir(plan.dispatch) + kernel_ir(build, pipeline.state)
     glue += wrapper_ir(plan.entry, loop, inline=False)
+    if groups:
+        decide = build.compile(decider(burst_reference(plan.burst), plan.needs.shared), [types.int64] * 7)  # type: ignore[arg-type]
+        glue += group_ir(groups, LANES) + wrapper_ir(DECIDE, decide)
     build.modules = {name: with_numbers(text) for name, text in build.modules.items()}
     bodies = [hop.body.symbol for chain in hops for hop in chain]
     reached = [(hop.size, divided.why[k, p]) for k, chain in enumerate(hops) for p, hop in enumerate(chain)]
@@ -120,12 +136,21 @@ def compile_pipeline(pipeline: Pipeline, plan: Plan) -> Code:
     return code
 
 
-def _hop(build: Build, stage: Stage, packet: PacketType, pipeline: Pipeline) -> Hop:
+def _group_stage(build: Build, stage: BurstStage, group: GroupType, pipeline: Pipeline) -> GroupStage:
     check_stage(stage)
     with explained(stage, pipeline):
-        body = build.compile(stage.function, (packet,), VERDICT)
+        body = build.compile(stage.function, (group,), VerdictsType())
+    return GroupStage(body, Numbers.reason(f"{stage.name}: error"))
+
+
+def _hop(build: Build, stage: Stage, function: FunctionType, packet: PacketType, pipeline: Pipeline) -> Hop:
+    """A stage at its place; `function` is its own, or what stands for a burst stage."""
+    if function is stage.function:
+        check_stage(stage)
+    with explained(stage, pipeline):
+        body = build.compile(function, (packet,), VERDICT)
     to = tuple(sorted({pipeline.chains.index(chain) for chain in targets(stage)}))
-    size = sum(text.count("\n  ") for text in build.texts(stage.function, (packet,), VERDICT))
+    size = sum(text.count("\n  ") for text in build.texts(function, (packet,), VERDICT))
     return Hop(stage.name, body, size, Numbers.reason(stage.name), Numbers.reason(f"{stage.name}: error"), to)
 
 

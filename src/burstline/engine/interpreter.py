@@ -55,7 +55,7 @@ class Interpreter:
             following = -1
             for place, stage in enumerate(self.pipeline.chains[number].stages):
                 try:
-                    said = stage.function(packet)
+                    said = stage(packet)
                     if not (said is None or isinstance(said, (Chain, Verdict))):
                         raise TypeError(f"stage {stage.name} returned {said!r}, which is no verdict")
                 except BdbQuit:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from burstline.engine.account_kernel import count_verdict
 from burstline.engine.bucket_kernel import enter
+from burstline.engine.burst_stage_kernel import burst_stage_runner
 from burstline.engine.flow_prefetch import FAR, NEAR, prefetch_entries, prefetch_slots
 from burstline.engine.worker import FileWorker
 from burstline.native.build import apart
@@ -95,7 +96,8 @@ def stage_runner(
     array of the worker's own, since a cache line that two cores write costs more than the stages do. With `buckets`,
     the burst's verdicts are worked out chain by chain before they are counted.
     """
-    bucketed = buckets is not None
+    bucketed, groups = buckets is not None, needs.groups
+    run_burst_stages = burst_stage_runner(needs.shared)
     keys, shared, digests = needs.keys and not bucketed, needs.shared, needs.digests
     run_buckets = buckets or no_buckets
 
@@ -104,6 +106,8 @@ def stage_runner(
         first = worker.next_packet if digests else 0
         done = count
         indices = own + 8
+        if groups and first == 0:
+            run_burst_stages(burst, count, own)
         if bucketed:
             run_buckets(burst, n)
         if keys:

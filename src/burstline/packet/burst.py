@@ -47,6 +47,8 @@ COLUMNS = (
     Column("slow", 2, "packets that the parser's fast path leaves to its states: a list of their numbers"),
     Column("unusual", 2, "in its first element: groups of packets that the fast path is still left out for"),
     Column("verdict", 4, "what the stages said, on ports: kind in the low 8 bits, argument above"),
+    Column("early", 4, "what a burst stage said, as a verdict"),
+    Column("decided", 1, "which burst stage did, counted from 1; 0 where none"),
     Column("buckets", 32, "packets that wait for each of up to 16 chains: lists of numbers of 16 bits, one per chain"),
     Column("hash", 8, "of the flow key"),
     Column("key", 40, "flow key: protocol, IP version, ports, addresses (state/flow_key.py)"),
@@ -103,6 +105,8 @@ class BurstColumns:
     slow: MutableSequence[int]
     unusual: MutableSequence[int]
     verdict: MutableSequence[int]
+    early: MutableSequence[int]
+    decided: MutableSequence[int]
     buckets: MutableSequence[int]  # addresses
     hash: MutableSequence[int]
     key: MutableSequence[int]  # addresses

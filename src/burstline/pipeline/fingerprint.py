@@ -24,7 +24,7 @@ def fingerprint(pipeline: Pipeline) -> Iterator[Any]:
     chains, state = pipeline.chains, pipeline.state
     numbers = {id(s): k for k, s in enumerate(state)}
     for chain in chains:
-        yield tuple(stage.name for stage in chain.stages)
+        yield tuple((type(stage).__name__, stage.name) for stage in chain.stages)
         for stage in chain.stages:
             yield from code_fingerprint(stage.function, numbers, chains)
     for protocol in pipeline.protocols:

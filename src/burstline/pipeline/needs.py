@@ -41,6 +41,7 @@ class Needs:
     writes: bool  # stages change packets
     digests: bool  # stages hand records to Python, so that a ring may fill up
     shared: bool  # several workers share one source, and each packet has an owner
+    groups: bool  # there are burst stages
 
     @property
     def full_parse(self) -> bool:
@@ -78,6 +79,7 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
         writes=writes,
         digests=any(isinstance(s, Digest) for s in pipeline.state),
         shared=workers > 1,
+        groups=bool(pipeline.burst_stages),
     )
 
 

@@ -10,6 +10,7 @@ from burstline.errors import UsageError, application_failed
 from burstline.packet.machine import MOST_PROTOCOLS
 from burstline.packet.protocol import Protocol
 from burstline.pipeline.branch import Branch
+from burstline.pipeline.burst_stage import BurstStage, refuse_misplaced
 from burstline.pipeline.chain import Chain as Chain
 from burstline.pipeline.references import references
 from burstline.pipeline.stage import Stage
@@ -24,6 +25,7 @@ class Pipeline(Chain):
         super().__init__(*stages, name=name or "main")
         self._at_end: list[Callable[[Any], None]] = []
         self.chains = self._find_chains()
+        refuse_misplaced(self.chains)
 
     def _find_chains(self) -> tuple[Chain, ...]:
         """This chain and all that its stages can hand packets to, each after all that lead to it, and else in the order
@@ -51,6 +53,11 @@ class Pipeline(Chain):
                 for function in reachable(stage.function):
                     for _, value in references(function):
                         yield value
+
+    @property
+    def burst_stages(self) -> tuple[BurstStage, ...]:
+        """The stages that take groups of packets: they come first."""
+        return tuple(stage for stage in self.stages if isinstance(stage, BurstStage))
 
     @property
     def state(self) -> tuple[State, ...]:
