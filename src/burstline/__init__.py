@@ -31,6 +31,7 @@ from burstline.pipeline.branch import Branch
 from burstline.pipeline.burst_stage import burst_stage, where
 from burstline.pipeline.chain import Chain
 from burstline.pipeline.pipeline import Pipeline
+from burstline.pipeline.predicate import predicate
 from burstline.pipeline.stage import Stage, stage
 from burstline.pipeline.verdict import CONSUME, DROP, PASS, Verdict, drop, send
 from burstline.state.counter import Counter
@@ -75,7 +76,7 @@ __all__ = [
     "ipv6",
     "mac",
     "mac_text",
-    "protocol",
+    "predicate", "protocol",
     "send",
     "simd",
     "stage",

@@ -12,6 +12,7 @@ from burstline.packet.protocol import Protocol
 from burstline.pipeline.branch import Branch
 from burstline.pipeline.burst_stage import BurstStage, refuse_misplaced
 from burstline.pipeline.chain import Chain as Chain
+from burstline.pipeline.predicate import Predicate, grouped_first
 from burstline.pipeline.references import references
 from burstline.pipeline.stage import Stage
 from burstline.pipeline.stage import stage as as_stage
@@ -22,7 +23,7 @@ class Pipeline(Chain):
     """The chain that packets enter. `Pipeline(first, second, ...)`; all state and chains are found in the stages."""
 
     def __init__(self, *stages: Stage, name: str | None = None) -> None:
-        super().__init__(*stages, name=name or "main")
+        super().__init__(*grouped_first(stages), name=name or "main")
         self._at_end: list[Callable[[Any], None]] = []
         self.chains = self._find_chains()
         refuse_misplaced(self.chains)
@@ -70,7 +71,8 @@ class Pipeline(Chain):
         Raises UsageError for a stage that this chain does not have. Stages of other chains cannot be replaced by
         themselves, since it is the code of stages that names those chains.
         """
-        known = [s for s in self.stages if s is old or s.name == old]
+        meant = (old, old.group) if isinstance(old, Predicate) else (old,)
+        known = [s for s in self.stages if s in meant or s.name == old]
         if not known:
             name = old if isinstance(old, str) else old.name
             raise UsageError(
