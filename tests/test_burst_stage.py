@@ -12,9 +12,9 @@ import burstline as bl
 from both_modes import pcap_of, run_both, stage_of
 from burstline.compiler.errors import CompileError
 from burstline.engine.offline import FileRun
-from burstline.native import host
 from burstline.packet.fields import HEADER
-from burstline.packet.group import HEADERS_OF_GROUPS, NUMBERS, lane_bits
+from burstline.packet.group_fields import HEADERS_OF_GROUPS, NUMBERS, lane_bits
+from burstline.simd import level as simd_level
 from mutations import mutants, seeds
 from packet_corpus import corpus, truncations
 
@@ -65,7 +65,7 @@ def test_every_field_of_every_header_is_the_same_in_lanes_and_one_by_one(level: 
     assert not silent or level  # inner packets of the corpus have not every header
 
 
-@pytest.mark.parametrize("simd", [level for level in host.levels() if level != host.levels()[-1]])
+@pytest.mark.parametrize("simd", [level for level in simd_level.known() if level != simd_level.known()[-1]])
 def test_narrower_vectors_say_the_same(simd: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BURSTLINE_SIMD", simd)
     stages, _ = reader("")

@@ -23,6 +23,7 @@ workers = 2
 burst = 128
 idle = "poll"
 dispatch = "tail"
+simd = "scalar"
 duration = 1.5
 cores = [2, 3]
 

@@ -11,6 +11,7 @@ import pytest
 from both_modes import stage_of
 from burstline.cli.main import main
 from burstline.compiler.stage_facts import Outcome, facts_of
+from burstline.simd import level
 
 APP = '''
 import burstline as bl
@@ -231,3 +232,51 @@ def test_outcomes_read_as_text() -> None:
         "send to port 1",
         "whatever x[0] is",
     ]
+
+
+def test_burst_stages_and_predicates_say_what_becomes_of_their_packets(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = tmp_path / "app.py"
+    app.write_text("""import burstline as bl
+
+@bl.predicate
+def web(pkt):
+    return pkt.tcp and pkt.tcp.dport == 443
+
+@bl.burst_stage
+def sort_out(pkts):
+    return bl.where(pkts.length > 100, bl.CONSUME, bl.where(pkts.ipv4.ttl == 1, bl.drop("late")))
+
+@bl.predicate
+def is_long(pkt):
+    return len(pkt.payload) > 20
+
+pipeline = bl.Pipeline(web, sort_out, is_long)
+""")
+    said = explained(capsys, str(app))
+    assert "1. web  (app.py:4), 16 packets at a time" in said
+    assert "reads     tcp, tcp.dport" in said
+    assert 'verdicts  goes on, drop "web"' in said
+    assert 'verdicts  goes on, consumed, drop "late"' in said
+    assert "3. is_long  (app.py:12)\n" in said
+    assert 'verdicts  comes through, drop "is_long"' in said
+    assert "vectors: " in said
+    assert "of stages: web, is_long, late" in said
+
+
+def test_the_assembly_of_a_burst_stage_is_of_the_level_that_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = tmp_path / "app.py"
+    app.write_text(
+        "import burstline as bl\n\n@bl.predicate\ndef web(pkt):\n    return pkt.tcp.dport == 443\n\n"
+        "pipeline = bl.Pipeline(web)\n"
+    )
+    registers = {"avx512": "%zmm", "avx2": "%ymm", "sse": "%xmm"}
+    for asked in level.known()[1:]:
+        monkeypatch.setenv("BURSTLINE_SIMD", asked)
+        assembly = explained(capsys, "--asm", str(app))
+        wider = [r for name, r in registers.items() if name not in level.known()[: level.known().index(asked) + 1]]
+        assert registers.get(asked, "") in assembly
+        assert not any(register in assembly for register in wider)

@@ -15,7 +15,7 @@ import burstline as bl
 import vector_stages
 from both_modes import run_both, stage_of
 from burstline.compiler.errors import CompileError
-from burstline.native import host
+from burstline.simd import level as simd_level
 from burstline.simd import m16, select, u8x16, u32x4, u32x16, vector
 
 SIZES = (0, 1, 2, 3, 15, 16, 17, 63, 64, 127, 130, 259, 300, 420, 600)
@@ -36,7 +36,7 @@ def payloads() -> list[bytes]:
     return [*made, bytes(600), b"\xff" * 600]
 
 
-@pytest.fixture(params=host.levels())
+@pytest.fixture(params=simd_level.known())
 def level(request: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("BURSTLINE_SIMD", request.param)
     yield request.param
@@ -67,7 +67,7 @@ def test_what_numbers_a_vector_cannot_have_is_said_with_what_it_can() -> None:
         with pytest.raises(bl.UsageError) as caught:
             vector(bits, lanes)
         assert f"u{bits}x{lanes}" in str(caught.value)
-    widest = host.vector_bits() // 8
+    widest = simd_level.vector_bits() // 8
     with pytest.raises(bl.UsageError, match=f"u8x{widest} at once"):
         vector(8, 4096)
 
@@ -102,7 +102,7 @@ def test_what_is_no_vector_operation_is_refused_with_its_line(line: str, problem
 def test_a_level_that_the_cpu_does_not_have_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BURSTLINE_SIMD", "sve")
     with pytest.raises(bl.UsageError, match="BURSTLINE_SIMD is 'sve': this CPU has scalar"):
-        host.level()
+        simd_level.used()
 
 
 def test_lanes_are_little_endian_and_what_is_not_there_is_zero() -> None:

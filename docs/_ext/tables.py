@@ -33,6 +33,8 @@ SETTINGS = {
     "engine.dispatch": "How a stage hands a packet to the next: `fused` makes one function of all, `tail` jumps from "
     "stage to stage, `called` calls and returns, for comparison, `bucketed` runs a burst chain by chain, `auto` "
     "chooses; `--dispatch`.",
+    "engine.simd": "The vector instructions that code is made of: `auto` takes all that the CPU has, `scalar` none; "
+    "`BURSTLINE_SIMD` in the environment overrides it.",
     "engine.duration": "Seconds after which a run stops; `--duration`.",
     "engine.cores": "Cores for the workers, one each; without it, those that the process may use, in order; `--cores`.",
     "dpdk.eal_args": "Options of DPDK's environment abstraction layer, which override burstline's own.",

@@ -5,7 +5,7 @@ These are all the public names; everything else may change between versions.
 
 from __future__ import annotations
 
-from burstline import simd
+from burstline import simd as simd
 from burstline.errors import BurstlineError, UsageError
 from burstline.native.fieldtypes import (
     boolean,
@@ -41,48 +41,8 @@ from burstline.state.prefix_map import PrefixMap, PrefixSet
 from burstline.state.record import Record
 
 __all__ = [
-    "CONSUME",
-    "DROP",
-    "PASS",
-    "Branch",
-    "BurstlineError",
-    "Chain",
-    "Counter",
-    "Digest",
-    "FlowTable",
-    "Header",
-    "Pipeline",
-    "PrefixMap",
-    "PrefixSet",
-    "Protocol",
-    "Record",
-    "Stage",
-    "UsageError",
-    "Verdict",
-    "bits",
-    "boolean",
-    "burst_stage",
-    "bytes_",
-    "cold",
-    "drop",
-    "f32",
-    "f64",
-    "i8",
-    "i16",
-    "i32",
-    "i64",
-    "ip",
-    "ipv4",
-    "ipv6",
-    "mac",
-    "mac_text",
-    "predicate", "protocol",
-    "send",
-    "simd",
-    "stage",
-    "u8",
-    "u16",
-    "u32",
-    "u64",
-    "where",
+    "CONSUME", "DROP", "PASS", "Branch", "BurstlineError", "Chain", "Counter", "Digest", "FlowTable", "Header",
+    "Pipeline", "PrefixMap", "PrefixSet", "Protocol", "Record", "Stage", "UsageError", "Verdict", "bits", "boolean",
+    "burst_stage", "bytes_", "cold", "drop", "f32", "f64", "i8", "i16", "i32", "i64", "ip", "ipv4", "ipv6", "mac",
+    "mac_text", "predicate", "protocol", "send", "stage", "u8", "u16", "u32", "u64", "where",
 ]  # fmt: skip

@@ -18,7 +18,10 @@ from burstline.engine.worker import ENGINE_REASONS
 from burstline.errors import UsageError
 from burstline.native.struct import Layout
 from burstline.packet.flow_key import KEY_SIZE
+from burstline.packet.group_fields import LANES
+from burstline.pipeline.burst_stage import BurstStage
 from burstline.pipeline.pipeline import Pipeline
+from burstline.simd import level
 from burstline.state.base import State
 from burstline.state.counter import Counter
 from burstline.state.digest import Digest
@@ -54,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     config = load(args.config, Path(args.app.partition(":")[0])).with_overrides(dispatch=args.dispatch)
+    config.engine.use_simd()
     pipeline = load_app(args.app)
     check_suffix(args.graph)
     if args.run or args.graph:
@@ -110,6 +114,7 @@ def described(pipeline: Pipeline, program: Program) -> dict[str, Any]:
         "pipeline": pipeline.name,
         "dispatch": program.dispatch,
         "dispatch_why": program.dispatch_why,
+        "simd": {"level": level.used(), "bits": level.vector_bits()},
         "needs": {name: bool(program.plan[name]) for name in NEEDS},
         "chains": [
             {
@@ -131,6 +136,7 @@ def _stage(facts: StageFacts, size: int, hop: str) -> dict[str, Any]:
     file, line = facts.place
     return {
         "name": facts.stage.name,
+        "packets": LANES if isinstance(facts.stage, BurstStage) else 1,
         "file": file,
         "line": line,
         "reads": facts.reads,
@@ -180,6 +186,8 @@ def lines(about: Mapping[str, Any]) -> Iterator[str]:
         needs = [n for n in needs if n != NEEDS["eth"]]
     yield f"  of each packet: {'; '.join(needs) or 'nothing is looked at'}"
     yield f"  dispatch: {about['dispatch']} ({about['dispatch_why']})"
+    if any(stage["packets"] > 1 for chain in about["chains"] for stage in chain["stages"]):
+        yield f"  vectors: {about['simd']['level']}, {about['simd']['bits']} bits"
     for chain in about["chains"]:
         yield ""
         yield f"chain {chain['name']}"
@@ -200,7 +208,8 @@ def lines(about: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _stage_lines(stage: Mapping[str, Any], place: int, count: int) -> Iterator[str]:
-    yield f"  {place + 1}. {stage['name']}  ({Path(stage['file']).name}:{stage['line']})"
+    grouped = f", {stage['packets']} packets at a time" if stage["packets"] > 1 else ""
+    yield f"  {place + 1}. {stage['name']}  ({Path(stage['file']).name}:{stage['line']}){grouped}"
     onward = "goes on" if place + 1 < count else "comes through"
     verdicts = [str(Outcome(**v)) if v["kind"] != "next" else onward for v in stage["verdicts"]]
     for title, words in (

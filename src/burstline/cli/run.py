@@ -65,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
         cores=_cores(args.cores),
         hugepages=False if args.no_huge else None,
     )
+    config.engine.use_simd()
     out = contextlib.redirect_stdout(sys.stderr) if args.json or args.out == "-" else contextlib.nullcontext()
     with out:
         app = Application(args.app)

@@ -12,7 +12,7 @@ from burstline.compiler.errors import CompileError, Source
 from burstline.compiler.names import BUILTINS, function_refused, is_constant, value_refused
 from burstline.compiler.rules import INTEGERS, TOO_LARGE, parameters_refused, refusal
 from burstline.packet.fields import HEADER, HEADER_METHODS, LEVELS, OF_INNER, PACKET_FIELDS, PACKET_METHODS, Header
-from burstline.packet.group import HEADERS_OF_GROUPS, OF_GROUPS, lane_bits
+from burstline.packet.group_fields import HEADERS_OF_GROUPS, OF_GROUPS, lane_bits
 from burstline.packet.protocol import Protocol
 from burstline.pipeline.branch import Branch
 from burstline.pipeline.burst_stage import BurstStage

@@ -18,7 +18,7 @@ from burstline.native.memory import I16, I32, I64, LOWERED, load_big_endian, poi
 from burstline.packet.burst import COLUMN, INNER, Burst
 from burstline.packet.fields import FRAGMENT, HEADER, PRESENT, Field, Header
 from burstline.packet.found_kernel import HERE
-from burstline.packet.group import HEADERS_OF_GROUPS, LANES, NUMBERS, lane_bits
+from burstline.packet.group_fields import HEADERS_OF_GROUPS, LANES, NUMBERS, lane_bits
 from burstline.packet.place import PLACES
 from burstline.pipeline.burst_stage import where
 from burstline.pipeline.verdict import NEXT

@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 from burstline.compiler.errors import Source
 from burstline.packet.fields import HEADER, Header
 from burstline.pipeline.branch import Branch
+from burstline.pipeline.burst_stage import where
 from burstline.pipeline.pipeline import Chain, reachable
+from burstline.pipeline.predicate import Predicate, PredicateGroup
 from burstline.pipeline.references import references
 from burstline.pipeline.stage import Stage
 from burstline.pipeline.verdict import CONSUMED, DROPPED, NEXT, SENT, Verdict, drop, send
@@ -62,12 +64,17 @@ class StageFacts:
         return source.file, line
 
 
+def _of_predicate(name: str) -> set[Outcome]:
+    return {Outcome("next"), Outcome("drop", name)}
+
+
 def facts_of(stage: Stage) -> StageFacts:
     """Read the source of a stage and of the functions that it calls."""
     facts = StageFacts(stage)
     for function in reachable(stage.function):
         facts.state.update({name: v for name, v in references(function) if isinstance(v, State)})
-    found = set(_outcomes(stage.function, stage.name, ()))
+    is_predicate = isinstance(stage, (Predicate, PredicateGroup))
+    found = _of_predicate(stage.name) if is_predicate else set(_outcomes(stage.function, stage.name, ()))
     facts.outcomes = sorted(found, key=lambda outcome: (KINDS.index(outcome.kind), outcome.to))
     tree = Source(stage.function).tree
     if tree is not None and tree.args.args:
@@ -122,6 +129,10 @@ def _value(
     elif isinstance(node, ast.Call) and (called := names.get(ast.unparse(node.func))) is not None:
         if called is drop and node.args:
             yield Outcome("drop", str(_literal(node.args[0], names)))
+        elif called is where and len(node.args) > 1:
+            yield from parts(node.args[1:])
+            if len(node.args) == 2:
+                yield Outcome("next")
         elif called is send and node.args:
             yield Outcome("send", str(_literal(node.args[0], names)))
         elif isinstance(called, FunctionType):

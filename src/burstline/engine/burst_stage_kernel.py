@@ -7,7 +7,7 @@ from collections.abc import Callable
 from burstline.native.memory import external, load16
 from burstline.packet.burst import BurstColumns
 from burstline.packet.burst_type import burst_address
-from burstline.packet.group import LANES
+from burstline.packet.group_fields import LANES
 from burstline.simd import u8x16
 from burstline.simd.memory import store_vector
 

@@ -31,9 +31,11 @@ from burstline.engine.schema import (
 )
 from burstline.errors import UsageError
 from burstline.packet.machine import TunnelPorts
+from burstline.simd import level
 
 FILE_NAME = "burstline.toml"
 MAX_BURST = 256
+SIMD = ("auto", "scalar", "sse", "avx2", "avx512", "neon")
 DISPATCH = ("auto", "fused", "tail", "called", "bucketed")
 Switch = Literal["auto"] | bool  # "auto" takes what the machine offers; true demands it, false does without
 
@@ -46,6 +48,7 @@ class Engine:
     burst: int = key(64, integer(1, MAX_BURST))
     idle: Literal["poll", "adaptive"] = key("adaptive", one_of("poll", "adaptive"))
     dispatch: Literal["auto", "fused", "tail", "called", "bucketed"] = key("auto", one_of(*DISPATCH))
+    simd: Literal["auto", "scalar", "sse", "avx2", "avx512", "neon"] = key("auto", one_of(*SIMD))
     duration: float | None = key(None, seconds())
     cores: tuple[int, ...] = key(
         (), many(integer(0), "a list of different core numbers, such as [2, 3]", distinct=True)
@@ -56,6 +59,10 @@ class Engine:
             have, want = f"{len(self.cores)} core{'' if len(self.cores) == 1 else 's'}", f"{self.workers} workers"
             return Conflict("cores", f"has {have} for {want}", "give each worker a core, or leave 'cores' out")
         return None
+
+    def use_simd(self) -> None:
+        """Make code of the vector instructions that `simd` names. Raises UsageError where this CPU has them not."""
+        level.force(None if self.simd == "auto" else self.simd)
 
 
 @dataclass(frozen=True)

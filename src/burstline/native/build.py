@@ -22,6 +22,7 @@ from numba.extending import typeof_impl
 from burstline.native import host
 from burstline.native.memory import LOWERED
 from burstline.native.pipeline import lower
+from burstline.simd import level
 
 # What the machine code may still refer to: the C library's memory functions, which LLVM itself calls.
 C_LIBRARY = frozenset({"memcpy", "memmove", "memset", "memcmp", "bcmp", "strlen", "read", "pread", "write"})
@@ -160,7 +161,7 @@ class Build:
     def _found(self, function: FunctionType, arguments: tuple[types.Type, ...], returns: types.Type | None) -> Lowered:
         if self.identify is None:
             return self._lowered(function, arguments, returns)
-        key = (host.level(), self.identify(function), arguments, returns)
+        key = (level.used(), self.identify(function), arguments, returns)
         found = _remembered.pop(key, None) or self._lowered(function, arguments, returns)
         _remembered[key] = found  # the last one is the one used last
         if len(_remembered) > KEPT:
@@ -227,7 +228,7 @@ class Build:
         machine = host.target_machine()
         module.triple, module.data_layout = machine.triple, str(machine.target_data)
         tuning = llvm.create_pipeline_tuning_options(speed_level=3)
-        tuning.loop_vectorization = tuning.slp_vectorization = host.level() != "scalar"
+        tuning.loop_vectorization = tuning.slp_vectorization = level.used() != "scalar"
         llvm.create_pass_builder(machine, tuning).getModulePassManager().run(
             module, llvm.create_pass_builder(machine, tuning)
         )

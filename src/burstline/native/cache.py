@@ -20,6 +20,7 @@ from types import CodeType
 from typing import Any
 
 from burstline.native import host
+from burstline.simd import level
 
 KEEP_BYTES = 256 << 20
 
@@ -34,7 +35,7 @@ def directory() -> Path:
 
 def key_of(parts: Iterable[Any]) -> str:
     digest = hashlib.blake2b(digest_size=20)
-    for part in (*_environment(), host.level(), host.cpu(), *parts):
+    for part in (*_environment(), level.used(), host.cpu(), *parts):
         digest.update(repr(part).encode() + b"\0")
     return digest.hexdigest()
 

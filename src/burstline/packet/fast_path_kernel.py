@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from burstline.native import host
 from burstline.native.memory import load8, load32, load64, mix, select, store32, store64
 from burstline.packet.burst import BurstColumns
 from burstline.packet.burst_type import burst_address
@@ -19,7 +18,7 @@ from burstline.packet.flow_key_kernel import SECRET_1, SECRET_2, SECRET_3
 from burstline.packet.machine import Machine
 from burstline.packet.parser import ETH, IPV4, IPV6, LINK_ETHERNET, TCP, UDP
 from burstline.packet.transitions import PORTS
-from burstline.simd import m4, u64x2, u64x4, vector
+from burstline.simd import level, m4, u64x2, u64x4, vector
 from burstline.simd import select as choose
 from burstline.simd.memory import load_masked, load_vector, scratch, store_vector, trailing_zeros
 
@@ -31,7 +30,7 @@ START, CAPTURED, HEADER, OFFSET, TRANSPORT, SIZE_AT, SIZE, KEY = 0, 128, 192, 44
 
 def lanes_here() -> int:
     """As many packets at a time as a register of the target has lanes; one, where vectors are taken apart."""
-    return 1 if host.level() == "scalar" else host.vector_bits() // 32
+    return 1 if level.used() == "scalar" else level.vector_bits() // 32
 
 
 def fast_path(

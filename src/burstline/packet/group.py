@@ -4,25 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from burstline.packet.extension import EXTENSION_PROTO
-from burstline.packet.fields import HEADER, Field
+from burstline.packet.fields import HEADER
+from burstline.packet.group_fields import HEADERS_OF_GROUPS, LANES, NUMBERS, OF_GROUPS, lane_bits
 from burstline.packet.packet import Level, Packet
 from burstline.packet.views import unknown_attribute
 from burstline.simd.vectors import Mask, Vector, mask, vector
-
-LANES = 16
-NUMBERS = ("length", "captured", "port", "proto", "vlan_depth", "mpls_depth")  # as u32x16
-OF_GROUPS = (*NUMBERS, "time", "is_fragment", "here", "inner")
-HEADERS_OF_GROUPS = tuple(name for name in HEADER if name not in EXTENSION_PROTO)
-
-
-def lane_bits(field: Field) -> int:
-    """Bits of the lanes that a field is read into; 1 for flags, 0 for what no lane holds."""
-    if field.kind == "bool":
-        return 1
-    if field.kind == "ipv6":
-        return 0
-    return 32 if (field.bits or 8 * field.width) <= 32 else 64
 
 
 def _first(value: int, bits: int = 32) -> Vector:

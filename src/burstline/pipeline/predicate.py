@@ -21,6 +21,10 @@ from burstline.pipeline.verdict import DROP
 _DROP, _WHERE = "_burstline_drop", "_burstline_where"
 
 
+class PredicateGroup(BurstStage):
+    """A predicate over groups of packets."""
+
+
 class Predicate(Stage):
     """A stage that drops, by its name, the packets for which its function is false. `group` is the same over groups of
     packets; None where the predicate has what vectors have not."""
@@ -28,9 +32,9 @@ class Predicate(Stage):
     def __init__(self, function: FunctionType) -> None:
         tree = _tree(function)
         super().__init__(_made(function, _Returns().visit(copy.deepcopy(tree))))
-        self.group: BurstStage | None = None
+        self.group: PredicateGroup | None = None
         if (masked := in_lanes(tree, dict(references(function)))) is not None:
-            self.group = BurstStage(_made(function, masked))
+            self.group = PredicateGroup(_made(function, masked))
 
     def __repr__(self) -> str:
         return f"<predicate {self.name}>"

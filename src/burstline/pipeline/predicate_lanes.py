@@ -12,7 +12,7 @@ from ipaddress import IPv4Address
 from typing import Any
 
 from burstline.packet.fields import HEADER
-from burstline.packet.group import HEADERS_OF_GROUPS, NUMBERS, lane_bits
+from burstline.packet.group_fields import HEADERS_OF_GROUPS, NUMBERS, lane_bits
 
 _OF_INNER = ("proto", "vlan_depth", "mpls_depth")
 _BITS = (ast.BitAnd, ast.BitOr, ast.BitXor)

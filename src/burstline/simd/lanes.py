@@ -7,8 +7,8 @@ from typing import Any
 from llvmlite import ir
 from numba.core import cgutils
 
-from burstline.native import host
 from burstline.native.memory import I8, I32, I64, pointer
+from burstline.simd import level
 from burstline.simd.vector_type import VectorType, constant_like, converted, mask_of, packed, spread, unpacked
 
 I1 = ir.IntType(1)
@@ -39,7 +39,7 @@ def looked_up(builder: Any, table: VectorType, indices: VectorType, entries: Any
     returns = VectorType(table.bits, indices.lanes)
     if not table.apart and indices.bits == table.bits:
         direct = _PERMUTATIONS.get((table.bits, table.lanes))
-        if direct and table.lanes == indices.lanes and direct[1] in host.features():
+        if direct and table.lanes == indices.lanes and direct[1] in level.features():
             return _call(builder, direct[0], returns.llvm, [entries, places])
         if table.bits == 8 and table.lanes == 16 and indices.lanes % 16 == 0 and (step := _byte_table(indices.lanes)):
             return _by_byte_tables(builder, entries, places, indices.lanes, step)
@@ -56,9 +56,9 @@ def looked_up(builder: Any, table: VectorType, indices: VectorType, entries: Any
 
 def _byte_table(lanes: int) -> int:
     """How many bytes go through one instruction here; 0 where there is none."""
-    if "neon" in host.features():
+    if "neon" in level.features():
         return 16
-    fits = [size for size, (_, feature) in _BYTE_TABLES.items() if size <= lanes and feature in host.features()]
+    fits = [size for size, (_, feature) in _BYTE_TABLES.items() if size <= lanes and feature in level.features()]
     return max((size for size in fits if lanes % size == 0), default=0)
 
 
@@ -71,7 +71,7 @@ def _by_byte_tables(builder: Any, entries: Any, places: Any, lanes: int, step: i
     for first in range(0, lanes, step):
         chosen = ir.Constant(ir.VectorType(I32, step), list(range(first, first + step)))
         index = builder.shuffle_vector(low, ir.Constant(low.type, ir.Undefined), chosen)
-        if "neon" in host.features():
+        if "neon" in level.features():
             parts.append(_call(builder, "llvm.aarch64.neon.tbl1.v16i8", piece, [table, index]))
         else:
             parts.append(_call(builder, _BYTE_TABLES[step][0], piece, [table, index]))
@@ -114,7 +114,7 @@ def store_at(builder: Any, kind: VectorType, value: Any, address: Any) -> None:
 
 def _masked(kind: VectorType) -> bool:
     """Whether the target has masked loads and stores of such lanes; LLVM makes a branch a lane of them elsewhere."""
-    return not kind.apart and ("avx512bw" if kind.bits < 32 else "avx512f") in host.features()
+    return not kind.apart and ("avx512bw" if kind.bits < 32 else "avx512f") in level.features()
 
 
 def masked_load(builder: Any, kind: VectorType, address: Any, mask: Any) -> Any:
@@ -154,7 +154,7 @@ def address_lanes(builder: Any, base: Any, wide: VectorType, offsets: Any) -> An
 def gathered(builder: Any, kind: VectorType, addresses: Any, mask: Any) -> Any:
     """A lane from each address where the mask is true, zeros elsewhere. Gather instructions exist for 32 and 64 bits;
     plain loads are as fast, or faster, on most machines, but they need an address for what is not to be read."""
-    if not kind.apart and kind.bits >= 32 and "avx2" in host.features():
+    if not kind.apart and kind.bits >= 32 and "avx2" in level.features():
         pointers = ir.VectorType(ir.PointerType(), kind.lanes)
         name = f"llvm.masked.gather.{kind.overloaded}.v{kind.lanes}p0"
         where = builder.inttoptr(addresses, pointers)

@@ -16,10 +16,9 @@ from numba.core.imputils import lower_builtin, lower_constant
 from numba.core.typing.templates import AbstractTemplate, builtin_registry, infer_global, signature
 from numba.extending import models, register_model, typeof_impl
 
-from burstline.native import host
 from burstline.native.memory import I32, I64, LOWERED
 from burstline.native.shift import python_lshift, python_rshift
-from burstline.simd import vectors
+from burstline.simd import level, vectors
 from burstline.simd.vectors import MaskKind, VectorKind
 
 i64 = types.int64
@@ -31,7 +30,7 @@ class VectorType(types.Type):
 
     def __init__(self, bits: int, lanes: int) -> None:
         self.bits, self.lanes = bits, lanes
-        self.apart = host.level() == "scalar"
+        self.apart = level.used() == "scalar"
         self.element = ir.IntType(bits)
         self.llvm = ir.ArrayType(self.element, lanes) if self.apart else ir.VectorType(self.element, lanes)
         super().__init__(f"{f'u{bits}x' if bits > 1 else 'mask of '}{lanes}{' lanes' if bits == 1 else ''}")

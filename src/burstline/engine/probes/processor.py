@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from burstline.engine.probes.finding import Finding, count, labelled, no, read, size, unknown, yes
+from burstline.errors import UsageError
+from burstline.simd import level
 from burstline.simd.cpu import detect_cpu_features
 
 _CPU = "sys/devices/system/cpu"
@@ -15,13 +17,22 @@ def features(root: Path) -> Finding:
     held = {"SSE4.2": cpu.sse42, "AVX2": cpu.avx2, "AVX-512": cpu.avx512, "NEON": cpu.neon}
     names = [name for name, there in held.items() if there]
     detail = f"{cpu.name}: {', '.join(names) or 'no vector unit that is known'}; vectors of {cpu.vector_bits} bits"
+    try:
+        chosen = level.used()
+    except UsageError as error:
+        return no(f"{detail}; {error.message}", f"unset {level.VARIABLE}", name=cpu.name)
+    if chosen != level.known()[-1]:
+        detail += f", of which {chosen} is used ({level.VARIABLE}): {level.vector_bits()}"
     if cpu.source == "architecture":
         return unknown(f"{detail} at least (neither LLVM nor /proc/cpuinfo told more)")
     if cpu.vector_bits < 256 and not cpu.neon:
         virtual = "hypervisor" in labelled(root / "proc/cpuinfo").get("flags", "").split()
         mend = "start this virtual machine with the CPU of its host: qemu-system-x86_64 -cpu host" if virtual else None
         return no(detail, mend, name=cpu.name, features=sorted(cpu.features), vector_bits=cpu.vector_bits)
-    return yes(detail, name=cpu.name, features=sorted(cpu.features), vector_bits=cpu.vector_bits)
+    return yes(
+        detail, name=cpu.name, features=sorted(cpu.features), vector_bits=cpu.vector_bits, used=chosen,
+        used_bits=level.vector_bits(),
+    )  # fmt: skip
 
 
 def caches(root: Path) -> Finding:
