@@ -30,7 +30,7 @@ from burstline.native.struct import Layout
 from burstline.native.struct_type import StructRefType
 from burstline.packet.burst import Burst
 from burstline.packet.burst_type import burst_reference
-from burstline.packet.group import LANES
+from burstline.packet.group_fields import LANES
 from burstline.packet.machine import Machine
 from burstline.pipeline.burst_stage import BurstStage
 from burstline.pipeline.needs import Needs
