@@ -9,15 +9,19 @@ from numba.core import types
 from burstline.compiler.chain import each_ir
 from burstline.compiler.columns import CHECKSUM_SYMBOLS, ZEROS
 from burstline.compiler.header_type import EXTENSION_SYMBOL
-from burstline.compiler.state_types import DIGEST_NEW, FLOW_LOOKUP, PREFIX_FIND
+from burstline.compiler.state_types import DIGEST_NEW, FLOW_LOOKUP, NEXT_RULE, PREFIX_FIND, RULE_VALUE
 from burstline.native.build import Build, wrapper_ir
 from burstline.native.struct_type import StructRefType, reference
 from burstline.packet import checksum, extension
-from burstline.state import digest_kernel, flow_table_kernel, prefix_map_kernel
+from burstline.packet.burst import Burst
+from burstline.packet.burst_type import BurstType
+from burstline.state import digest_kernel, flow_table_kernel, prefix_map_kernel, rule_set_kernel
 from burstline.state.base import State
 from burstline.state.digest import Digest, DigestHead
 from burstline.state.flow_table import FlowTable, TableHead
+from burstline.state.rule_set import RuleSet
 
+AHEAD, MATCH_RULES = "burstline_ahead", "burstline_match_rules"  # what is worked out of a burst before its stages
 i64 = types.int64
 digest_at = reference(DigestHead)
 # By plain names: compiled code does not look into modules.
@@ -38,7 +42,7 @@ def digest_room(address: int) -> int:
     return room(digest_at(address), address)
 
 
-def kernel_ir(build: Build, state: Sequence[State]) -> str:
+def kernel_ir(build: Build, state: Sequence[State], burst: Burst) -> str:
     """IR for everything that the modules compiled so far refer to, and that the loops call once a burst."""
     text = "\n".join(build.modules.values())
     parts = [f"@{ZEROS} = constant [8 x i64] zeroinitializer, align 64", "declare i64 @llvm.smin.i64(i64, i64)"]
@@ -67,6 +71,15 @@ def kernel_ir(build: Build, state: Sequence[State]) -> str:
             "burstline_prefetch_entries", 1, "burstline_prefetch_entry", [(t.symbol, "%a0", t.stride) for t in tables]
         )
     )
+
+    sets = [s for s in state if isinstance(s, RuleSet)]
+    if sets:
+        add(MATCH_RULES, rule_set_kernel.match_rules, [i64, BurstType(burst), i64, i64])
+    parts.append(each_ir(AHEAD, 3, MATCH_RULES, [(s.symbol, "%a0", "%a1", "%a2") for s in sets]))
+    if NEXT_RULE in text:
+        add(NEXT_RULE, rule_set_kernel.next_rule, [i64, BurstType(burst), i64, i64])
+    if RULE_VALUE in text:
+        add(RULE_VALUE, rule_set_kernel.rule_value, [i64, i64], inline=True)
 
     digests = [s for s in state if isinstance(s, Digest)]
     if digests:

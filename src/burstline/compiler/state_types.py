@@ -21,8 +21,10 @@ from burstline.state.counter import Counter
 from burstline.state.digest import Digest
 from burstline.state.flow_table import FlowTable
 from burstline.state.prefix_map import PrefixMap
+from burstline.state.rule_set import RuleSet
 
 i64 = types.int64
+NEXT_RULE, RULE_VALUE = "burstline_next_rule", "burstline_rule_value"
 FLOW_LOOKUP, DIGEST_NEW, PREFIX_FIND = "burstline_flow_lookup", "burstline_digest_new", "burstline_prefix_find"
 
 
@@ -53,11 +55,16 @@ class PrefixMapType(StateType):
     kind = "PrefixMap"
 
 
+class RuleSetType(StateType):
+    kind = "RuleSet"
+
+
 for _python, _numba in (
     (Counter, CounterType),
     (FlowTable, FlowTableType),
     (Digest, DigestType),
     (PrefixMap, PrefixMapType),
+    (RuleSet, RuleSetType),
 ):
     typeof_impl.register(_python)(lambda value, context, kind=_numba: kind(value))
 
@@ -107,6 +114,11 @@ METHODS = {
     CounterType: {"add": _method(CounterType, "add", types.none, types.Integer, optional=1)},
     DigestType: {"new": _method(DigestType, "new", lambda this: StructRefType(this.owner.record.layout))},
     PrefixMapType: {"get": _method(PrefixMapType, "get", i64, AddressType, types.Integer)},
+    RuleSetType: {
+        "match": _method(RuleSetType, "match", i64, PacketType),
+        "next_match": _method(RuleSetType, "next_match", i64, PacketType, types.Integer),
+        "value": _method(RuleSetType, "value", i64, types.Integer),
+    },
 }
 
 for _kind, _methods in METHODS.items():
@@ -155,6 +167,8 @@ class _Contains(AbstractTemplate):  # type: ignore[misc]
     def generic(self, args: Any, kws: Any) -> Any:
         if len(args) == 2 and isinstance(args[0], PrefixMapType) and isinstance(args[1], AddressType):
             return signature(types.boolean, *args)
+        if len(args) == 2 and isinstance(args[0], RuleSetType) and _is_whole(args[1]):
+            return signature(types.boolean, *args)
         return None
 
 
@@ -180,3 +194,33 @@ def _get(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     found = _find(builder, args[0], sig.args[1], args[1])
     missing = builder.icmp_unsigned("==", found, I64(0))
     return builder.select(missing, args[2], builder.sub(found, I64(1)))
+
+
+def _is_whole(kind: Any) -> bool:
+    """A packet, not what its tunnel carries."""
+    return isinstance(kind, PacketType) and not kind.level
+
+
+@lower_builtin("RuleSet.match", RuleSetType, PacketType)
+def _match(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    """It was worked out for the whole burst."""
+    packet = context.make_helper(builder, sig.args[1], args[1])
+    results = load(builder, builder.add(args[0], I64(16)), I64, 8)
+    found = load(builder, builder.add(results, builder.mul(packet.index, I64(4))), ir.IntType(32), 4)
+    return builder.sext(found, I64)
+
+
+@lower_builtin(operator.contains, RuleSetType, PacketType)
+def _in_rules(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    return builder.icmp_signed(">=", _match(context, builder, sig, args), I64(0))
+
+
+@lower_builtin("RuleSet.next_match", RuleSetType, PacketType, types.Integer)
+def _next_match(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    packet = context.make_helper(builder, sig.args[1], args[1])
+    return _call(builder, NEXT_RULE, [args[0], packet.burst, packet.index, args[2]])
+
+
+@lower_builtin("RuleSet.value", RuleSetType, types.Integer)
+def _rule_value(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    return _call(builder, RULE_VALUE, list(args))

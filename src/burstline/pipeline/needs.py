@@ -12,6 +12,7 @@ from burstline.packet.place import columns_for
 from burstline.pipeline.pipeline import Pipeline, reachable
 from burstline.state.digest import Digest
 from burstline.state.flow_table import FlowTable
+from burstline.state.rule_set import RuleSet
 
 # The parser's columns behind what is no header.
 _COLUMNS = {
@@ -42,6 +43,7 @@ class Needs:
     digests: bool  # stages hand records to Python, so that a ring may fill up
     shared: bool  # several workers share one source, and each packet has an owner
     groups: bool  # there are burst stages
+    ahead: bool  # there is state that is worked out for whole bursts
 
     @property
     def full_parse(self) -> bool:
@@ -67,6 +69,8 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
     columns |= {column for name in by_header & EXTENSION_PROTO.keys() for column in columns_for(name)}
     columns |= {column for name in names for column in _columns(name, inner)}
     columns |= {"protocols"} if pipeline.protocols else set()
+    ahead = any(isinstance(s, RuleSet) for s in pipeline.state)
+    columns |= {"present", "l3", "l4", "proto"} if ahead else set()
     return Needs(
         columns=tuple(sorted(columns)),
         eth="eth" in names or "eth" in by_header,
@@ -80,6 +84,7 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
         digests=any(isinstance(s, Digest) for s in pipeline.state),
         shared=workers > 1,
         groups=bool(pipeline.burst_stages),
+        ahead=ahead,
     )
 
 
