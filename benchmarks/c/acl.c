@@ -23,8 +23,8 @@ struct plain { // host byte order
 };
 
 int start(const char *core) {
-    char *words[] = {"acl", "-l", strdup(core), "--no-huge", "--no-pci", "--in-memory", "-m", "2048",
-                     "--no-telemetry", "--log-level=1", "--force-max-simd-bitwidth=512"};
+    char *words[] = {"acl", "-l", strdup(core), "--no-huge", "--no-pci", "--no-shconf", "-m", "2048", "--no-telemetry", "--log-level=1",
+                     "--force-max-simd-bitwidth=512"};
     return rte_eal_init((int)(sizeof(words) / sizeof(*words)), words);
 }
 

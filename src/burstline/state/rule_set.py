@@ -14,7 +14,7 @@ from burstline.state.region import Block, Region
 from burstline.state.rule import BadField, Rule, rule_of, usage_error
 from burstline.state.rule_file import load_rules
 
-FEW = 48  # rules that are compared one after the other, with sixteen packets at once: docs/filters.md
+FEW = 192  # rules that are compared one after the other, with sixteen packets at once: docs/filters.md
 RESULTS = (1 << 15) + 128  # packets of the largest burst: a chunk of a file
 MOST_RULES = 1 << 20
 Overlaps = Literal["refuse", "allow"]
@@ -29,9 +29,9 @@ class RuleTable(Struct):
     nodes: i64  # addresses of a RuleTrees' arrays
     blocks: i64
     counts: i64
-    roots: i64  # references, then the least rule number of each
+    roots: i64
     trees: i64  # how many
-    depth: i64
+    depths: i64
     flat: i64  # address of all rules in blocks, in order
     flat_blocks: i64
 
@@ -180,14 +180,14 @@ class _Built:
             few = len(words) <= FEW
             trees, all_rules = (flat(words), None) if few else (cut(words), flat(words))
             whole = all_rules or trees
-            roots = np.array([*trees.roots, *trees.firsts], "u4")
             table = Block(RuleTable.layout)
-            table.set(
-                rows=self._words(words.rows()[::-1]), count=len(words), few=int(few and version == 4),
-                nodes=self._words(np.array(trees.nodes, "u4")), blocks=self._words(_joined(trees.blocks)),
-                counts=self._words(np.array(trees.counts, "u4")), roots=self._words(roots), trees=len(trees.roots),
-                depth=trees.depth, flat=self._words(_joined(whole.blocks)), flat_blocks=len(whole.blocks),
-            )  # fmt: skip
+            arrays = {
+                "rows": words.rows()[::-1], "nodes": np.array(trees.nodes, "u4"), "blocks": _joined(trees.blocks),
+                "counts": np.array(trees.counts, "u4"), "roots": np.array(trees.roots, "u4"),
+                "depths": np.array(trees.depths, "u4"), "flat": _joined(whole.blocks),
+            }  # fmt: skip
+            table.set(count=len(words), few=int(few and version == 4), trees=len(trees.roots))
+            table.set(flat_blocks=len(whole.blocks), **{name: self._words(array) for name, array in arrays.items()})
             self._keep.append(table)
             tables.append(table.address)
         head = Block(RuleSetTables.layout)

@@ -49,22 +49,24 @@ def leaf_matcher(address_words: int, stride: int, behind: bool = False) -> Calla
     size = 64 * (2 * words + 1)
 
     def match_leaf(blocks: int, first: int, last: int, key: int, least: int) -> int:
+        found = NONE
         for number in range(first, last):
             block = blocks + number * size
-            masked: Any = load_vector(u32x16, block + 64 * (2 * words - 1))
-            fits = (masked & load32(key + stride * (words - 1))) == load_vector(u32x16, block + 64 * (words - 1))
             ports: Any = u16x32.cast(u32x16(load32(key + stride * addresses)))
             over = ports - load_vector(u16x32, block + 64 * addresses)
             within = minimum(over, load_vector(u16x32, block + 64 * (words + addresses)))
-            fits = fits & (u32x16.cast(within) == u32x16.cast(over))
+            differ: Any = u32x16(load32(key + stride * (words - 1))) ^ load_vector(u32x16, block + 64 * (words - 1))
+            differ = differ & load_vector(u32x16, block + 64 * (2 * words - 1))
             for word in range(addresses):
-                value: Any = u32x16(load32(key + stride * word)) - load_vector(u32x16, block + 64 * word)
-                fits = fits & (value <= load_vector(u32x16, block + 64 * (words + word)))
+                value: Any = u32x16(load32(key + stride * word)) ^ load_vector(u32x16, block + 64 * word)
+                differ = differ | value & load_vector(u32x16, block + 64 * (words + word))
+            fits = (differ == 0) & (u32x16.cast(within) == u32x16.cast(over))
             if behind:
                 fits = fits & (load_vector(u32x16, block + 128 * words) >= least)
-            if fits.any():
-                return load32(block + 128 * words + 4 * trailing_zeros(fits.bits()))
-        return NONE
+            # Whether there is one is not asked: nobody can predict it.
+            one = load32(block + 128 * words + 4 * trailing_zeros(fits.bits() | 1 << 15))
+            found = min(found, select(fits.any(), one, NONE))
+        return found
 
     return match_leaf
 
@@ -116,33 +118,30 @@ def compare_all(rows: int, count: int, room: int) -> Any:
         row = rows + 36 * k
         over = ports - u16x32.cast(u32x16(load32(row + 8)))
         within = minimum(over, u16x32.cast(u32x16(load32(row + 24))))
-        fits = (u32x16.cast(within) == u32x16.cast(over)) & ((masked & load32(row + 28)) == load32(row + 12))
-        fits = fits & (source - load32(row) <= load32(row + 16)) & (target - load32(row + 4) <= load32(row + 20))
+        differ = (source ^ load32(row)) & load32(row + 16) | (target ^ load32(row + 4)) & load32(row + 20)
+        differ = differ | (masked ^ load32(row + 12)) & load32(row + 28)
+        fits = (differ == 0) & (u32x16.cast(within) == u32x16.cast(over))
         found = choose(fits, u32x16(load32(row + 32)), found)
     return found
 
 
-def compare_by_trees(table: int, lanes: int, room: int, found_at: int) -> None:
-    """The same of many rules, for the packets in the bit set `lanes`; lowers what is at `found_at`."""
+def compare_by_trees(table: int, room: int, found_at: int) -> None:
+    """The same of many rules, of packets that are all IPv4."""
     rules = table_at(table)
     nodes, blocks, counts, trees = rules.nodes, rules.blocks, rules.counts, rules.trees
     references = scratch()
+    store_vector(found_at, u32x16(NONE))
     for tree in range(trees):
-        root, least = load32(rules.roots + 4 * tree), load32(rules.roots + 4 * (trees + tree))
+        root = load32(rules.roots + 4 * tree)
         for k in range(LANES):
             store32(references + 4 * k, root)
-        for _ in range(rules.depth if root & LEAF_BIT == 0 else 0):
+        for _ in range(load32(rules.depths + 4 * tree)):
             for k in range(LANES):
                 store32(references + 4 * k, step(nodes, load32(references + 4 * k), room + 4 * k, 64))
-        left = lanes
-        while left != 0:
-            k = trailing_zeros(left)
-            left &= left - 1
-            leaf, found = load32(references + 4 * k), load32(found_at + 4 * k)
-            if leaf != NONE and least < found:
-                first = leaf & PLACE
-                number = match_leaf4(blocks, first, first + load32(counts + 4 * first), room + 4 * k, 0)
-                store32(found_at + 4 * k, min(found, number))
+        for k in range(LANES):
+            first = load32(references + 4 * k) & PLACE
+            number = match_leaf4(blocks, first, first + load32(counts + 4 * first), room + 4 * k, 0)
+            store32(found_at + 4 * k, min(load32(found_at + 4 * k), number))
 
 
 def match_one(table: int, key: int) -> int:
@@ -153,9 +152,8 @@ def match_one(table: int, key: int) -> int:
         leaf = load32(rules.roots + 4 * tree)
         while leaf & LEAF_BIT == 0:
             leaf = step(rules.nodes, leaf, key, 4)
-        if leaf != NONE and load32(rules.roots + 4 * (rules.trees + tree)) < found:
-            first = leaf & PLACE
-            found = min(found, match_leaf6(rules.blocks, first, first + load32(rules.counts + 4 * first), key, 0))
+        first = leaf & PLACE
+        found = min(found, match_leaf6(rules.blocks, first, first + load32(rules.counts + 4 * first), key, 0))
     return found
 
 
@@ -226,8 +224,7 @@ def match_group(table: int, fours: int, sixes: int, room: int, found_at: int) ->
     if rules.few != 0:
         store_vector(found_at, compare_all(rules.rows, rules.count, room))
         return
-    store_vector(found_at, u32x16(NONE))
-    compare_by_trees(table, fours, room, found_at)
+    compare_by_trees(table, room, found_at)
     others = ~(fours | sixes) & 0xFFFF
     while others != 0:
         k = trailing_zeros(others)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from burstline.state.rule_words import IS_V4, IS_V6, NONE, RuleWords
+from burstline.state.rule_words import IS_V4, IS_V6, RuleWords
 
 AT_ONCE = 16  # rules that are compared at once
 LEAF = 1 << 31  # a reference to a leaf, by its first block; else to a node, by its word
@@ -24,35 +24,35 @@ NARROW = 1 << 24  # an address that leaves fewer than this open is narrowed
 @dataclass
 class RuleTrees:
     """`nodes`: words, of each node how it cuts, then a reference for each piece. `blocks`: rules, sixteen in each, each
-    word of all sixteen together. `counts`: of the block that a leaf begins with, how many it has. `roots`: references,
-    those first whose rules come first; `firsts`: the least rule number in each. `depth`: nodes on the way."""
+    word of all sixteen together. `counts`: of the block that a leaf begins with, how many it has. `roots`: references;
+    `depths`: nodes on the way from each to its farthest leaf."""
 
     nodes: list[int] = field(default_factory=list)
     blocks: list[Any] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
     roots: list[int] = field(default_factory=list)
-    firsts: list[int] = field(default_factory=list)
-    depth: int = 0
+    depths: list[int] = field(default_factory=list)
 
 
 def flat(words: RuleWords) -> RuleTrees:
     """All rules in one leaf."""
     made = _Maker(words)
-    made.trees.roots = [made.leaf(np.arange(len(words)))]
-    made.trees.firsts = [int(words.number[0]) if len(words) else NONE]
+    if len(words):
+        made.trees.roots, made.trees.depths = [made.leaf(np.arange(len(words)))], [0]
     return made.trees
 
 
 def cut(words: RuleWords) -> RuleTrees:
     """Trees over all rules."""
     made = _Maker(words)
+    made.block(np.arange(0))  # for pieces without a rule: nothing matches it, and nobody has to ask first
+    made.trees.counts[0] = 1
     half = words.address_words
     narrow = [words.more[:, side] < NARROW for side in (0, half)]
     parts = [np.flatnonzero((narrow[0] == a) & (narrow[1] == b)) for a in (True, False) for b in (True, False)]
-    parts = sorted((p for p in parts if len(p)), key=lambda part: int(part[0]))
-    for part in parts:
+    for part in filter(len, parts):
+        made.trees.depths.append(0)
         made.trees.roots.append(made.node(part, made.everything, 0))
-        made.trees.firsts.append(int(words.number[part[0]]))
     return made.trees
 
 
@@ -81,7 +81,7 @@ class _Maker:
         rules = self._seen(rules, region)
         best = self._best(rules, region) if len(rules) > AT_ONCE else None
         if best is None:
-            self.trees.depth = max(self.trees.depth, depth)
+            self.trees.depths[-1] = max(self.trees.depths[-1], depth)
             return self.leaf(rules)
         column, bits = best
         least, open_bits = region[column]
@@ -97,23 +97,21 @@ class _Maker:
 
     def leaf(self, rules: Any) -> int:
         if not len(rules):
-            return NONE
+            return LEAF
         first = len(self.trees.blocks)
-        rows = self.words.rows(rules)
         for k in range(0, len(rules), AT_ONCE):
-            block = np.zeros((AT_ONCE, rows.shape[1]), "u4")
-            part = rows[k : k + AT_ONCE]
-            block[: len(part)] = part
-            block[len(part) :, self._value] = 1  # nothing has a 1 where the mask is 0: no match
-            self.trees.blocks.append(block.T.copy())
-            self.trees.counts.append(0)
+            self.block(rules[k : k + AT_ONCE])
         self.trees.counts[first] = len(self.trees.blocks) - first
         return LEAF | first
 
-    @property
-    def _value(self) -> int:
-        """The word of a row that is compared under the mask."""
-        return 2 * self.words.address_words + 1
+    def block(self, rules: Any) -> None:
+        """Up to sixteen rules; the rest of it matches nothing."""
+        rows = self.words.rows(rules)
+        block = np.zeros((AT_ONCE, rows.shape[1]), "u4")
+        block[: len(rows)] = rows
+        block[len(rows) :, 2 * self.words.address_words + 1] = 1  # nothing has a 1 where the mask is 0
+        self.trees.blocks.append(block.T.copy())
+        self.trees.counts.append(0)
 
     def _seen(self, rules: Any, region: Region) -> Any:
         """Without the rules behind one that takes up all of the region."""

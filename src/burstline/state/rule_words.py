@@ -41,10 +41,11 @@ class RuleWords:
         return len(self.number)
 
     def rows(self, order: Any = slice(None)) -> Words:
-        """For compiled code, of rules in an order: the words of each and then what there may be more of each, or the
-        mask; at the end its number. Both ports are one word, the source port in its lower half."""
+        """For compiled code, of rules in an order: the words of each, then the mask of each, and at the end its number.
+        Both ports are one word, the source port in its lower half: the least one, and in place of a mask how many more
+        there may be. An address is the prefix, since nothing else can be open of it than its last bits."""
         least = np.concatenate((self.low, self._both(self.port_low), self.value[:, None]), 1)
-        more = np.concatenate((self.more, self._both(self.port_more), self.mask[:, None]), 1)
+        more = np.concatenate((~self.more, self._both(self.port_more), self.mask[:, None]), 1)
         return np.concatenate((least, more, self.number[:, None]), 1)[order].astype("u4")
 
     @staticmethod
