@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from burstline.state.rule_words import IS_V4, IS_V6, RuleWords
+from burstline.state.rule_words import IS_V4, IS_V6, NONE, RuleWords
 
 AT_ONCE = 16  # rules that are compared at once
 LEAF = 1 << 31  # a reference to a leaf, by its first block; else to a node, by its word
@@ -45,7 +45,7 @@ def flat(words: RuleWords) -> RuleTrees:
 def cut(words: RuleWords) -> RuleTrees:
     """Trees over all rules."""
     made = _Maker(words)
-    made.block(np.arange(0))  # for pieces without a rule: nothing matches it, and nobody has to ask first
+    made.block(np.arange(0))  # for pieces without a rule, so that nobody has to ask whether there is one
     made.trees.counts[0] = 1
     half = words.address_words
     narrow = [words.more[:, side] < NARROW for side in (0, half)]
@@ -105,11 +105,11 @@ class _Maker:
         return LEAF | first
 
     def block(self, rules: Any) -> None:
-        """Up to sixteen rules; the rest of it matches nothing."""
+        """Up to sixteen rules; the rest of it may match, behind them all, and has no rule's number."""
         rows = self.words.rows(rules)
         block = np.zeros((AT_ONCE, rows.shape[1]), "u4")
         block[: len(rows)] = rows
-        block[len(rows) :, 2 * self.words.address_words + 1] = 1  # nothing has a 1 where the mask is 0
+        block[len(rows) :, -1] = NONE
         self.trees.blocks.append(block.T.copy())
         self.trees.counts.append(0)
 
