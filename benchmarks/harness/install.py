@@ -74,4 +74,6 @@ def package_flags(package: str) -> list[str] | None:
     if program("pkg-config") is None:
         return None
     found = subprocess.run(["pkg-config", "--cflags", "--libs", package], capture_output=True, text=True, check=False)
-    return found.stdout.split() if found.returncode == 0 else None
+    # DPDK names the CPU that it was built for; we compile for this one.
+    flags = [flag for flag in found.stdout.split() if not flag.startswith("-march=")]
+    return flags if found.returncode == 0 else None

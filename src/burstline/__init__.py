@@ -41,10 +41,12 @@ from burstline.state.prefix_map import PrefixMap, PrefixSet
 from burstline.state.record import Record
 from burstline.state.rule import Rule
 from burstline.state.rule_set import RuleSet
+from burstline.state.toeplitz import Toeplitz
 
 __all__ = [
     "CONSUME", "DROP", "PASS", "Branch", "BurstlineError", "Chain", "Counter", "Digest", "FlowTable", "Header",
-    "Pipeline", "PrefixMap", "PrefixSet", "Protocol", "Record", "Rule", "RuleSet", "Stage", "UsageError", "Verdict",
-    "bits", "boolean", "burst_stage", "bytes_", "cold", "drop", "f32", "f64", "i8", "i16", "i32", "i64", "ip", "ipv4",
-    "ipv6", "mac", "mac_text", "predicate", "protocol", "send", "stage", "u8", "u16", "u32", "u64", "where",
+    "Pipeline", "PrefixMap", "PrefixSet", "Protocol", "Record", "Rule", "RuleSet", "Stage", "Toeplitz", "UsageError",
+    "Verdict", "bits", "boolean", "burst_stage", "bytes_", "cold", "drop", "f32", "f64", "i8", "i16", "i32", "i64",
+    "ip", "ipv4", "ipv6", "mac", "mac_text", "predicate", "protocol", "send", "stage", "u8", "u16", "u32", "u64",
+    "where",
 ]  # fmt: skip

@@ -15,13 +15,14 @@ from burstline.native.struct_type import StructRefType, reference
 from burstline.packet import checksum, extension
 from burstline.packet.burst import Burst
 from burstline.packet.burst_type import BurstType
-from burstline.state import digest_kernel, flow_table_kernel, prefix_map_kernel, rule_set_kernel
+from burstline.state import digest_kernel, flow_table_kernel, prefix_map_kernel, rule_set_kernel, toeplitz_kernel
 from burstline.state.base import State
 from burstline.state.digest import Digest, DigestHead
 from burstline.state.flow_table import FlowTable, TableHead
 from burstline.state.rule_set import RuleSet
+from burstline.state.toeplitz import Toeplitz
 
-AHEAD, MATCH_RULES = "burstline_ahead", "burstline_match_rules"  # what is worked out of a burst before its stages
+AHEAD, MATCH_RULES, HASH_PACKETS = "burstline_ahead", "burstline_match_rules", "burstline_hash_packets"
 i64 = types.int64
 digest_at = reference(DigestHead)
 # By plain names: compiled code does not look into modules.
@@ -40,6 +41,17 @@ def digest_publish(address: int) -> int:
 
 def digest_room(address: int) -> int:
     return room(digest_at(address), address)
+
+
+def ahead_ir(calls: Sequence[tuple[str, str]]) -> str:
+    """What is worked out of a whole burst before its stages: `i64 (burst, count, own)`, which calls a kernel for each
+    state object."""
+    passed = "i64 %burst, i64 %count, i64 %own"
+    lines = [
+        f"  %r{k} = call i64 @{kernel}(i64 ptrtoint (ptr @{s} to i64), {passed})" for k, (kernel, s) in enumerate(calls)
+    ]
+    body = "\n".join(lines)
+    return f"define i64 @{AHEAD}({passed}) alwaysinline {{\n{body}\n  ret i64 0\n}}"
 
 
 def kernel_ir(build: Build, state: Sequence[State], burst: Burst) -> str:
@@ -75,7 +87,11 @@ def kernel_ir(build: Build, state: Sequence[State], burst: Burst) -> str:
     sets = [s for s in state if isinstance(s, RuleSet)]
     if sets:
         add(MATCH_RULES, rule_set_kernel.match_rules, [i64, BurstType(burst), i64, i64])
-    parts.append(each_ir(AHEAD, 3, MATCH_RULES, [(s.symbol, "%a0", "%a1", "%a2") for s in sets]))
+    hashes = [s for s in state if isinstance(s, Toeplitz)]
+    if hashes:
+        add(HASH_PACKETS, toeplitz_kernel.hash_packets, [i64, BurstType(burst), i64, i64])
+    calls = [(MATCH_RULES, s.symbol) for s in sets] + [(HASH_PACKETS, s.symbol) for s in hashes]
+    parts.append(ahead_ir(calls))
     if NEXT_RULE in text:
         add(NEXT_RULE, rule_set_kernel.next_rule, [i64, BurstType(burst), i64, i64])
     if RULE_VALUE in text:

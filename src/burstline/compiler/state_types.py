@@ -21,7 +21,8 @@ from burstline.state.counter import Counter
 from burstline.state.digest import Digest
 from burstline.state.flow_table import FlowTable
 from burstline.state.prefix_map import PrefixMap
-from burstline.state.rule_set import RuleSet
+from burstline.state.rule_set import RuleSet, RuleSetHead
+from burstline.state.toeplitz import Toeplitz, ToeplitzHead
 
 i64 = types.int64
 NEXT_RULE, RULE_VALUE = "burstline_next_rule", "burstline_rule_value"
@@ -55,6 +56,10 @@ class PrefixMapType(StateType):
     kind = "PrefixMap"
 
 
+class ToeplitzType(StateType):
+    kind = "Toeplitz"
+
+
 class RuleSetType(StateType):
     kind = "RuleSet"
 
@@ -65,6 +70,7 @@ for _python, _numba in (
     (Digest, DigestType),
     (PrefixMap, PrefixMapType),
     (RuleSet, RuleSetType),
+    (Toeplitz, ToeplitzType),
 ):
     typeof_impl.register(_python)(lambda value, context, kind=_numba: kind(value))
 
@@ -114,6 +120,7 @@ METHODS = {
     CounterType: {"add": _method(CounterType, "add", types.none, types.Integer, optional=1)},
     DigestType: {"new": _method(DigestType, "new", lambda this: StructRefType(this.owner.record.layout))},
     PrefixMapType: {"get": _method(PrefixMapType, "get", i64, AddressType, types.Integer)},
+    ToeplitzType: {"hash": _method(ToeplitzType, "hash", i64, PacketType)},
     RuleSetType: {
         "match": _method(RuleSetType, "match", i64, PacketType),
         "next_match": _method(RuleSetType, "next_match", i64, PacketType, types.Integer),
@@ -201,13 +208,23 @@ def _is_whole(kind: Any) -> bool:
     return isinstance(kind, PacketType) and not kind.level
 
 
+def _worked_out(context: Any, builder: Any, sig: Any, args: Any, place: int) -> Any:
+    """A packet's 32 bits of what was worked out for the whole burst; its address is at `place` of the state."""
+    packet = context.make_helper(builder, sig.args[1], args[1])
+    results = load(builder, builder.add(args[0], I64(place)), I64, 8)
+    return load(builder, builder.add(results, builder.mul(packet.index, I64(4))), ir.IntType(32), 4)
+
+
 @lower_builtin("RuleSet.match", RuleSetType, PacketType)
 def _match(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    """It was worked out for the whole burst."""
-    packet = context.make_helper(builder, sig.args[1], args[1])
-    results = load(builder, builder.add(args[0], I64(16)), I64, 8)
-    found = load(builder, builder.add(results, builder.mul(packet.index, I64(4))), ir.IntType(32), 4)
-    return builder.sext(found, I64)
+    place = RuleSetHead.layout.offset("results")
+    return builder.sext(_worked_out(context, builder, sig, args, place), I64)
+
+
+@lower_builtin("Toeplitz.hash", ToeplitzType, PacketType)
+def _hash(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    place = ToeplitzHead.layout.offset("results")
+    return builder.zext(_worked_out(context, builder, sig, args, place), I64)
 
 
 @lower_builtin(operator.contains, RuleSetType, PacketType)

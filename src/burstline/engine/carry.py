@@ -12,6 +12,7 @@ from burstline.pipeline.references import references
 from burstline.state.base import State
 from burstline.state.prefix_map import PrefixMap
 from burstline.state.rule_set import RuleSet
+from burstline.state.toeplitz import Toeplitz
 
 Name = tuple[str, str]  # of a module, and in it
 
@@ -53,7 +54,7 @@ def carry_over(old: Pipeline, new: Pipeline) -> Carried:
             continue
         state.reset()
         same = next((before[name] for name in names if name in before and before[name] not in taken), None)
-        if isinstance(state, (PrefixMap, RuleSet)):
+        if isinstance(state, (PrefixMap, RuleSet, Toeplitz)):
             continue
         if same is not None and type(same) is type(state) and state.adopt(same):
             kept.append(shown)

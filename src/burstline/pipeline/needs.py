@@ -13,6 +13,7 @@ from burstline.pipeline.pipeline import Pipeline, reachable
 from burstline.state.digest import Digest
 from burstline.state.flow_table import FlowTable
 from burstline.state.rule_set import RuleSet
+from burstline.state.toeplitz import Toeplitz
 
 # The parser's columns behind what is no header.
 _COLUMNS = {
@@ -69,7 +70,7 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
     columns |= {column for name in by_header & EXTENSION_PROTO.keys() for column in columns_for(name)}
     columns |= {column for name in names for column in _columns(name, inner)}
     columns |= {"protocols"} if pipeline.protocols else set()
-    ahead = any(isinstance(s, RuleSet) for s in pipeline.state)
+    ahead = any(isinstance(s, (RuleSet, Toeplitz)) for s in pipeline.state)
     columns |= {"present", "l3", "l4", "proto"} if ahead else set()
     return Needs(
         columns=tuple(sorted(columns)),
