@@ -37,6 +37,7 @@ from burstline.pipeline.verdict import CONSUME, DROP, PASS, Verdict, drop, send
 from burstline.state.counter import Counter
 from burstline.state.digest import Digest
 from burstline.state.flow_table import FlowTable
+from burstline.state.pattern_set import PatternSet
 from burstline.state.prefix_map import PrefixMap, PrefixSet
 from burstline.state.record import Record
 from burstline.state.rule import Rule
@@ -45,8 +46,8 @@ from burstline.state.toeplitz import Toeplitz
 
 __all__ = [
     "CONSUME", "DROP", "PASS", "Branch", "BurstlineError", "Chain", "Counter", "Digest", "FlowTable", "Header",
-    "Pipeline", "PrefixMap", "PrefixSet", "Protocol", "Record", "Rule", "RuleSet", "Stage", "Toeplitz", "UsageError",
-    "Verdict", "bits", "boolean", "burst_stage", "bytes_", "cold", "drop", "f32", "f64", "i8", "i16", "i32", "i64",
-    "ip", "ipv4", "ipv6", "mac", "mac_text", "predicate", "protocol", "send", "stage", "u8", "u16", "u32", "u64",
-    "where",
+    "PatternSet", "Pipeline", "PrefixMap", "PrefixSet", "Protocol", "Record", "Rule", "RuleSet", "Stage", "Toeplitz",
+    "UsageError", "Verdict", "bits", "boolean", "burst_stage", "bytes_", "cold", "drop", "f32", "f64", "i8", "i16",
+    "i32", "i64", "ip", "ipv4", "ipv6", "mac", "mac_text", "predicate", "protocol", "send", "stage", "u8", "u16",
+    "u32", "u64", "where",
 ]  # fmt: skip

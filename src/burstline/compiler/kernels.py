@@ -9,13 +9,20 @@ from numba.core import types
 from burstline.compiler.chain import each_ir
 from burstline.compiler.columns import CHECKSUM_SYMBOLS, ZEROS
 from burstline.compiler.header_type import EXTENSION_SYMBOL
-from burstline.compiler.state_types import DIGEST_NEW, FLOW_LOOKUP, NEXT_RULE, PREFIX_FIND, RULE_VALUE
+from burstline.compiler.state_types import DIGEST_NEW, FIND_LITERAL, FLOW_LOOKUP, NEXT_RULE, PREFIX_FIND, RULE_VALUE
 from burstline.native.build import Build, wrapper_ir
 from burstline.native.struct_type import StructRefType, reference
 from burstline.packet import checksum, extension
 from burstline.packet.burst import Burst
 from burstline.packet.burst_type import BurstType
-from burstline.state import digest_kernel, flow_table_kernel, prefix_map_kernel, rule_set_kernel, toeplitz_kernel
+from burstline.state import (
+    digest_kernel,
+    flow_table_kernel,
+    pattern_set_kernel,
+    prefix_map_kernel,
+    rule_set_kernel,
+    toeplitz_kernel,
+)
 from burstline.state.base import State
 from burstline.state.digest import Digest, DigestHead
 from burstline.state.flow_table import FlowTable, TableHead
@@ -94,6 +101,8 @@ def kernel_ir(build: Build, state: Sequence[State], burst: Burst) -> str:
     parts.append(ahead_ir(calls))
     if NEXT_RULE in text:
         add(NEXT_RULE, rule_set_kernel.next_rule, [i64, BurstType(burst), i64, i64])
+    if FIND_LITERAL in text:
+        add(FIND_LITERAL, pattern_set_kernel.find_literal, [i64] * 5)
     if RULE_VALUE in text:
         add(RULE_VALUE, rule_set_kernel.rule_value, [i64, i64], inline=True)
 
