@@ -16,6 +16,7 @@ from burstline.compiler.chain import EdgeCounters, Hop, chain_ir
 from burstline.compiler.check import check_stage
 from burstline.compiler.content import content
 from burstline.compiler.decide_kernel import decider
+from burstline.compiler.entropy_type import ENTROPY as ENTROPY  # it teaches Numba the function
 from burstline.compiler.group_type import GroupType, VerdictsType
 from burstline.compiler.kernels import kernel_ir
 from burstline.compiler.packet_type import PacketType

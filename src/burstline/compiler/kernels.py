@@ -8,13 +8,15 @@ from numba.core import types
 
 from burstline.compiler.chain import each_ir
 from burstline.compiler.columns import CHECKSUM_SYMBOLS, ZEROS
+from burstline.compiler.entropy_type import ENTROPY
 from burstline.compiler.header_type import EXTENSION_SYMBOL
 from burstline.compiler.state_types import DIGEST_NEW, FIND_LITERAL, FLOW_LOOKUP, NEXT_RULE, PREFIX_FIND, RULE_VALUE
 from burstline.native.build import Build, wrapper_ir
 from burstline.native.struct_type import StructRefType, reference
-from burstline.packet import checksum, extension
+from burstline.packet import checksum, entropy, entropy_kernel, extension
 from burstline.packet.burst import Burst
 from burstline.packet.burst_type import BurstType
+from burstline.packet.entropy import MOST_BYTES
 from burstline.state import (
     digest_kernel,
     flow_table_kernel,
@@ -101,6 +103,10 @@ def kernel_ir(build: Build, state: Sequence[State], burst: Burst) -> str:
     parts.append(ahead_ir(calls))
     if NEXT_RULE in text:
         add(NEXT_RULE, rule_set_kernel.next_rule, [i64, BurstType(burst), i64, i64])
+    if ENTROPY in text:
+        numbers = ", ".join(f"i64 {term}" for term in entropy.table())
+        parts.append(f"@burstline_entropy_terms = constant [{MOST_BYTES + 1} x i64] [{numbers}]")
+        add(ENTROPY, entropy_kernel.entropy_of, [i64, i64])
     if FIND_LITERAL in text:
         add(FIND_LITERAL, pattern_set_kernel.find_literal, [i64] * 5)
     if RULE_VALUE in text:
