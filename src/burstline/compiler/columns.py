@@ -12,6 +12,7 @@ from burstline.packet.burst_type import read
 
 ZEROS = "burstline_zeros"  # 64 bytes, defined by kernels.py
 CHECKSUM_SYMBOLS = {"ipv4": "burstline_fix_ipv4", "l4": "burstline_fix_l4"}
+CHECKSUMS_WRONG = "burstline_checksums_wrong"
 
 
 class Columns:

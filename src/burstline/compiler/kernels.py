@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from numba.core import types
 
 from burstline.compiler.chain import each_ir
-from burstline.compiler.columns import CHECKSUM_SYMBOLS, ZEROS
+from burstline.compiler.columns import CHECKSUM_SYMBOLS, CHECKSUMS_WRONG, ZEROS
 from burstline.compiler.entropy_type import ENTROPY
 from burstline.compiler.header_type import EXTENSION_SYMBOL
 from burstline.compiler.state_types import DIGEST_NEW, FIND_LITERAL, FLOW_LOOKUP, NEXT_RULE, PREFIX_FIND, RULE_VALUE
@@ -35,6 +36,7 @@ AHEAD, MATCH_RULES, HASH_PACKETS = "burstline_ahead", "burstline_match_rules", "
 i64 = types.int64
 digest_at = reference(DigestHead)
 # By plain names: compiled code does not look into modules.
+are_wrong: Any = checksum.checksums_wrong
 new_digest, publish, room = digest_kernel.digest_new, digest_kernel.digest_publish, digest_kernel.digest_room
 TABLE = StructRefType(TableHead.layout)
 
@@ -46,6 +48,10 @@ def digest_new(address: int, stride: int) -> int:
 def digest_publish(address: int) -> int:
     publish(digest_at(address), address)
     return 0
+
+
+def checksums_wrong(data: int, captured: int, present: int, l3: int, l4: int) -> int:
+    return 1 if are_wrong(data, captured, present, l3, l4) else 0
 
 
 def digest_room(address: int) -> int:
@@ -80,6 +86,9 @@ def kernel_ir(build: Build, state: Sequence[State], burst: Burst) -> str:
         add(CHECKSUM_SYMBOLS["ipv4"], checksum.fix_ipv4, [i64] * 4)
     if CHECKSUM_SYMBOLS["l4"] in text:
         add(CHECKSUM_SYMBOLS["l4"], checksum.fix_l4, [i64] * 5)
+
+    if CHECKSUMS_WRONG in text:
+        add(CHECKSUMS_WRONG, checksums_wrong, [i64] * 5)
 
     tables = [s for s in state if isinstance(s, FlowTable)]
     if tables:

@@ -10,7 +10,7 @@ from numba.core.imputils import lower_builtin, lower_getattr_generic
 from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr, infer_global, signature
 from numba.extending import models, register_model
 
-from burstline.compiler.columns import Columns, fix
+from burstline.compiler.columns import CHECKSUMS_WRONG, Columns, call, fix
 from burstline.compiler.header_type import HeaderType, header_view
 from burstline.native.bytes_type import BYTES, make_bytes
 from burstline.native.memory import I64
@@ -45,6 +45,16 @@ class _FixTemplate(AbstractTemplate):  # type: ignore[misc]
         return None if args or kws else signature(types.none, recvr=self.this)
 
 
+class _OkTemplate(AbstractTemplate):  # type: ignore[misc]
+    key = "Packet.checksums_ok"
+
+    def generic(self, args: Any, kws: Any) -> Any:
+        return None if args or kws else signature(types.boolean, recvr=self.this)
+
+
+METHODS = {"fix_checksums": _FixTemplate, "checksums_ok": _OkTemplate}
+
+
 @infer_getattr
 class _PacketAttributes(AttributeTemplate):  # type: ignore[misc]
     key = PacketType
@@ -62,7 +72,7 @@ class _PacketAttributes(AttributeTemplate):  # type: ignore[misc]
             return types.boolean
         if name == "payload":
             return BYTES
-        return types.BoundFunction(_FixTemplate, kind) if name == "fix_checksums" else None
+        return types.BoundFunction(METHODS[name], kind) if name in METHODS else None
 
 
 def has_header(context: Any, builder: Any, kind: PacketType, value: Any, name: str) -> Any:
@@ -140,3 +150,11 @@ def _fix_all(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     fix(columns, "ipv4", PRESENT["ipv4"])
     fix(columns, "l4", L4_WITH_CHECKSUM)
     return context.get_dummy_value()
+
+
+@lower_builtin("Packet.checksums_ok", PacketType)
+def _checksums_ok(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    packet = cgutils.create_struct_proxy(sig.args[0])(context, builder, args[0])
+    columns = Columns(builder, sig.args[0], packet.burst, packet.index)
+    given = [columns.read("data"), columns.read("captured"), *(columns.found(c) for c in ("present", "l3", "l4"))]
+    return builder.icmp_unsigned("==", call(builder, CHECKSUMS_WRONG, given), I64(0))

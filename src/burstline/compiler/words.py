@@ -52,6 +52,7 @@ USAGE = {
     "Vector.lookup": "write `table.lookup(indices)`, two vectors",
     "Vector.bits": "a mask of up to 64 lanes has `.bits()`; a vector does not, compare it first",
     "Packet.fix_checksums": "write `pkt.fix_checksums()`",
+    "Packet.checksums_ok": "write `pkt.checksums_ok()`",
     "Header.fix_checksum": "write e.g. `pkt.ipv4.fix_checksum()`",
 }
 RETURNS = 'return bl.PASS or None, bl.DROP, bl.drop("why"), bl.send(port), bl.CONSUME, or a chain'

@@ -51,28 +51,56 @@ def segment_end(data: Words, captured: int, present: int, l3: int) -> int:
     return -1 if length == 0 or l3 + length > captured else l3 + length
 
 
-def fix_l4(data: WritableWords, captured: int, present: int, l3: int, l4: int) -> None:
-    """TCP (RFC 9293), UDP (RFC 768; over IPv6 RFC 8200 section 8.1), ICMP (RFC 792), ICMPv6 (RFC 4443 section 2.3)."""
+def l4_end(data: Words, captured: int, present: int, l3: int, l4: int) -> int:
+    """Where what the transport's checksum covers ends; -1 where there is no such checksum, or not all bytes of it are
+    here."""
     if not present & (TCP | UDP | ICMP | ICMPV6) or present & FRAGMENT:
-        return
+        return -1
     end = segment_end(data, captured, present, l3)
     if end < l4 + (20 if present & TCP else 8):
-        return
+        return -1
     if present & ROUTING and be8(data, find_extension(data, l3, end, 43) + 3) > 0:
-        return  # RFC 8200 section 8.1: the pseudo-header has the final destination, which is in that header
-    at = l4 + 16 if present & TCP else l4 + 6 if present & UDP else l4 + 2
-    proto = 6 if present & TCP else 17 if present & UDP else 58
+        return -1  # RFC 8200 section 8.1: the pseudo-header has the final destination, which is in that header
     if present & UDP:
         length = be16(data, l4 + 4)
         if length < 8 or l4 + length > end:
-            return
-        if present & IPV4 and be16(data, at) == 0:
-            return  # RFC 768: the sender made none
+            return -1
+        if present & IPV4 and be16(data, l4 + 6) == 0:
+            return -1  # RFC 768: the sender made none
         end = l4 + length
-    total = 0
-    if not present & ICMP:
-        addresses = sum16(data, l3 + 12, l3 + 20) if present & IPV4 else sum16(data, l3 + 8, l3 + 40)
-        total = addresses + proto + ((end - l4) >> 16) + ((end - l4) & 0xFFFF)
+    return end
+
+
+def pseudo_header(data: Words, present: int, l3: int, size: int) -> int:
+    """What the transport's checksum covers besides its `size` bytes, added up."""
+    if present & ICMP:
+        return 0
+    proto = 6 if present & TCP else 17 if present & UDP else 58
+    addresses = sum16(data, l3 + 12, l3 + 20) if present & IPV4 else sum16(data, l3 + 8, l3 + 40)
+    return addresses + proto + (size >> 16) + (size & 0xFFFF)
+
+
+def fix_l4(data: WritableWords, captured: int, present: int, l3: int, l4: int) -> None:
+    """TCP (RFC 9293), UDP (RFC 768; over IPv6 RFC 8200 section 8.1), ICMP (RFC 792), ICMPv6 (RFC 4443 section 2.3)."""
+    end = l4_end(data, captured, present, l3, l4)
+    if end < 0:
+        return
+    at = l4 + 16 if present & TCP else l4 + 6 if present & UDP else l4 + 2
     put16(data, at, 0)
-    checksum = folded(total + sum16(data, l4, end))
+    checksum = folded(pseudo_header(data, present, l3, end - l4) + sum16(data, l4, end))
     put16(data, at, 0xFFFF if checksum == 0 and present & UDP else checksum)
+
+
+def checksums_wrong(data: Words, captured: int, present: int, l3: int, l4: int) -> bool:
+    """Whether the checksum of IPv4, or of what it or IPv6 carries, is not what it must be. A UDP checksum of 0 is wrong
+    over IPv6 (RFC 8200 section 8.1); what `fix_ipv4` and `fix_l4` leave alone is not."""
+    if present & IPV4:
+        size = (be8(data, l3) & 15) * 4
+        if size >= 20 and l3 + size <= captured and folded(sum16(data, l3, l3 + size)) != 0:
+            return True
+    end = l4_end(data, captured, present, l3, l4)
+    if end < 0:
+        return False
+    if present & UDP and be16(data, l4 + 6) == 0:
+        return True
+    return folded(pseudo_header(data, present, l3, end - l4) + sum16(data, l4, end)) != 0

@@ -336,5 +336,8 @@ PACKET_FIELDS = {
 }
 LEVELS = {"outer": "the packet itself: its outermost headers", "inner": "what its tunnel carries; false without one"}
 OF_INNER = ("payload", "proto", "is_fragment", "vlan_depth", "mpls_depth")  # of PACKET_FIELDS, what `pkt.inner` has
-PACKET_METHODS = {"fix_checksums": "recompute the IPv4, TCP, UDP, ICMP and ICMPv6 checksums that are present"}
+PACKET_METHODS = {
+    "fix_checksums": "recompute the IPv4, TCP, UDP, ICMP and ICMPv6 checksums that are present",
+    "checksums_ok": "whether none of these that can be told is wrong",
+}
 HEADER_METHODS = {"fix_checksum": ("ipv4", "tcp", "udp", "icmp", "icmpv6")}

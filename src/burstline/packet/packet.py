@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from burstline.native.bytes_view import Bytes
+from burstline.packet.checksum import checksums_wrong
 from burstline.packet.fields import FRAGMENT, HEADERS, LEVELS, OF_INNER, PACKET_FIELDS, PACKET_METHODS, PRESENT, Header
 from burstline.packet.flow_key import flow_key
 from burstline.packet.machine import Levels, Parsed
@@ -160,6 +161,12 @@ class Packet(Level):
         are here; as is a UDP checksum of 0 over IPv4, which means that there is none.
         """
         fix_checksums(self._data, self._columns)
+
+    def checksums_ok(self) -> bool:
+        """Whether none of the IPv4, TCP, UDP, ICMP and ICMPv6 checksums is wrong. Those that `fix_checksums` leaves
+        alone are not; a UDP checksum of 0 over IPv6 is."""
+        columns = self._columns
+        return not checksums_wrong(self._data, len(self._data), columns.present, columns.l3, columns.l4)
 
     def _names(self) -> tuple[str, ...]:
         return _NAMES

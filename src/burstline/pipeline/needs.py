@@ -25,6 +25,7 @@ _COLUMNS = {
     "mpls_depth": ("mpls_depth",),
     "fix_checksum": ("l3", "l4"),
     "fix_checksums": ("present", "l3", "l4"),
+    "checksums_ok": ("present", "l3", "l4"),
 }
 _TUNNEL_HEADERS = {"vxlan", "geneve", "gtpu"}
 _FIELDS = {field.name for header in HEADER.values() for field in header.fields}

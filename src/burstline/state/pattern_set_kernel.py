@@ -62,9 +62,9 @@ def literal_at(head: int, buckets: int, data: int, left: int, after: int) -> int
         buckets &= buckets - 1
         for k in range(load32(bounds), load32(bounds + 4)):
             entry = entry_at(patterns.literals + ENTRY * k)
-            if (word ^ entry.word) & entry.mask == 0 and after < entry.number < best and entry.length <= left:
-                if entry.rest == 0 or is_rest(entry.rest, entry.length, data):
-                    best = entry.number
+            alike = (word ^ entry.word) & entry.mask == 0 and entry.length <= left and after < entry.number < best
+            if alike and (entry.rest == 0 or is_rest(entry.rest, entry.length, data)):
+                best = entry.number
     return best
 
 
