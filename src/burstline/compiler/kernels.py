@@ -9,10 +9,13 @@ from numba.core import types
 from burstline.compiler.chain import each_ir
 from burstline.compiler.columns import CHECKSUM_SYMBOLS, ZEROS
 from burstline.compiler.header_type import EXTENSION_SYMBOL
-from burstline.compiler.state_types import DIGEST_NEW, FLOW_LOOKUP, PREFIX_FIND
+from burstline.compiler.state_types import DIGEST_NEW, FLOW_LOOKUP, PREFIX_FIND, matches_symbol
+from burstline.filter.native import dispatcher, native_functions
+from burstline.filter.program import LINKS
 from burstline.native.build import Build, wrapper_ir
 from burstline.native.struct_type import StructRefType, reference
 from burstline.packet import checksum, extension
+from burstline.pipeline.match import Match
 from burstline.state import digest_kernel, flow_table_kernel, prefix_map_kernel
 from burstline.state.base import State
 from burstline.state.digest import Digest, DigestHead
@@ -49,6 +52,10 @@ def kernel_ir(build: Build, state: Sequence[State]) -> str:
 
     if PREFIX_FIND in text:
         add(PREFIX_FIND, prefix_map_kernel.prefix_find, [i64] * 3, inline=True)
+    for each in state:
+        if isinstance(each, Match):
+            matches = dispatcher(native_functions(each.program, LINKS))
+            add(matches_symbol(each.symbol), matches, [i64] * 4)
     if EXTENSION_SYMBOL in text:
         add(EXTENSION_SYMBOL, extension.find_extension, [i64] * 4)
     if CHECKSUM_SYMBOLS["ipv4"] in text:

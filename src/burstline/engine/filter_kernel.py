@@ -6,42 +6,18 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
-from burstline.engine.filter_job import AGAIN, FilterJob, FINISHED
+from burstline.engine.filter_job import AGAIN, FINISHED, FilterJob
+from burstline.filter.native import dispatcher
 from burstline.native.build import apart
 from burstline.native.memory import load_acquire, store_release
 from burstline.native.struct_type import reference
 from burstline.packet.burst import BurstColumns
-from burstline.packet.parser import LINK_ETHERNET, LINK_NULL, LINK_RAW, LINK_SLL, LINK_SLL2
 from burstline.ports.capture_file import Capture, Chunk
 from burstline.ports.capture_sink import Sink
 from burstline.ports.capture_walk_kernel import filler, prepare, walker
 from burstline.ports.capture_write_kernel import write_pcap, write_pcapng
 
 capture_at, chunk_at, sink_at = reference(Capture), reference(Chunk), reference(Sink)
-
-
-def nothing(data: int, captured: int, length: int) -> int:
-    """Of a link layer for which the filter has no meaning; the run ends with an error."""
-    return 0
-
-
-def dispatcher(functions: dict[int, FunctionType]) -> Callable[[int, int, int, int], int]:
-    """`matches(link, data, captured, length)` for packets of any link layer."""
-    ethernet, raw = functions.get(LINK_ETHERNET, nothing), functions.get(LINK_RAW, nothing)
-    sll, sll2, loopback = (functions.get(link, nothing) for link in (LINK_SLL, LINK_SLL2, LINK_NULL))
-
-    def matches(link: int, data: int, captured: int, length: int) -> int:
-        if link == LINK_ETHERNET:
-            return ethernet(data, captured, length)
-        if link == LINK_RAW:
-            return raw(data, captured, length)
-        if link == LINK_SLL:
-            return sll(data, captured, length)
-        if link == LINK_SLL2:
-            return sll2(data, captured, length)
-        return loopback(data, captured, length) if link == LINK_NULL else 0
-
-    return matches
 
 
 def filter_loop(

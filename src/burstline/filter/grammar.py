@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import NoReturn, TypeVar
 
-from burstline.filter import lexer, primitives
 from burstline.filter import layers as layer
+from burstline.filter import lexer, primitives
 from burstline.filter.layers import Layers, layers_of
 from burstline.filter.lexer import ADDRESS, ADDRESS6, ARCNET, END, FOREIGN, MAC, NAME, NUMBER, PROTOCOLS, Token
 from burstline.filter.predicate import (

@@ -184,7 +184,9 @@ class Layers:
         return Not(Compare("==", self.header.register, self.payload.register))
 
     def ethernet_address(self, address: bytes, direction: str) -> Condition:
-        found = by_direction(direction, lambda way: self.bytes_are(self.header.moved(6 if way == "src" else 0), address))
+        found = by_direction(
+            direction, lambda way: self.bytes_are(self.header.moved(6 if way == "src" else 0), address)
+        )
         return both(self.only_ethernet(), found)
 
 

@@ -28,17 +28,92 @@ ALIASES = {
     "lsu": "lssu", "ifname": "on", "ruleset": "rset", "rulenum": "rnr", "subrulenum": "srnr",
 }  # fmt: skip
 PROTOCOLS = frozenset(
-    "link arp rarp ip sctp tcp udp icmp igmp igrp pim vrrp carp radio ip6 icmp6 ah esp atalk aarp decnet lat sca moprc "
-    "mopdl iso esis isis l1 l2 iih lsp snp csnp psnp clnp stp ipx netbeui".split()
+    [
+        "link",
+        "arp",
+        "rarp",
+        "ip",
+        "sctp",
+        "tcp",
+        "udp",
+        "icmp",
+        "igmp",
+        "igrp",
+        "pim",
+        "vrrp",
+        "carp",
+        "radio",
+        "ip6",
+        "icmp6",
+        "ah",
+        "esp",
+        "atalk",
+        "aarp",
+        "decnet",
+        "lat",
+        "sca",
+        "moprc",
+        "mopdl",
+        "iso",
+        "esis",
+        "isis",
+        "l1",
+        "l2",
+        "iih",
+        "lsp",
+        "snp",
+        "csnp",
+        "psnp",
+        "clnp",
+        "stp",
+        "ipx",
+        "netbeui",
+    ]
 )
 # What filters link types that burstline does not read: ATM, SS7, 802.11, BSD's packet filter log.
 FOREIGN = frozenset(
-    "lane metac bcc oam oamf4 oamf4ec oamf4sc sc ilmic vpi vci connectmsg metaconnect on rset rnr srnr reason action "
-    "fisu lssu msu hfisu hlssu hmsu sio opc dpc sls hsio hopc hdpc hsls type subtype dir ifindex".split()
+    [
+        "lane",
+        "metac",
+        "bcc",
+        "oam",
+        "oamf4",
+        "oamf4ec",
+        "oamf4sc",
+        "sc",
+        "ilmic",
+        "vpi",
+        "vci",
+        "connectmsg",
+        "metaconnect",
+        "on",
+        "rset",
+        "rnr",
+        "srnr",
+        "reason",
+        "action",
+        "fisu",
+        "lssu",
+        "msu",
+        "hfisu",
+        "hlssu",
+        "hmsu",
+        "sio",
+        "opc",
+        "dpc",
+        "sls",
+        "hsio",
+        "hopc",
+        "hdpc",
+        "hsls",
+        "type",
+        "subtype",
+        "dir",
+        "ifindex",
+    ]
 )
 KEYWORDS = PROTOCOLS | FOREIGN | frozenset(
-    "dst src host net mask port portrange proto protochain gateway addr1 addr2 addr3 addr4 ra ta less greater byte "
-    "broadcast multicast and or len inbound outbound vlan mpls pppoed pppoes geneve llc".split()
+    ["dst", "src", "host", "net", "mask", "port", "portrange", "proto", "protochain", "gateway", "addr1", "addr2", "addr3", "addr4", "ra", "ta", "less", "greater", "byte", "broadcast", "multicast", "and", "or", "len", "inbound", "outbound", "vlan", "mpls", "pppoed", "pppoes", "geneve", "llc"]
 )  # fmt: skip
 CONSTANTS = {
     "icmptype": 0, "icmpcode": 1, "icmp-echoreply": 0, "icmp-unreach": 3, "icmp-sourcequench": 4, "icmp-redirect": 5,

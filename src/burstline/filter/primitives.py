@@ -264,7 +264,9 @@ def multicast(at: Layers, protocol: str) -> Condition:
         return every(at.type_is(layer.IP), Compare(">=", at.field(1, 16), Number(224)))
     if protocol == "ip6":
         return every(at.type_is(layer.IP6), equal(at.field(1, 24), 255))
-    raise Refused("multicasts are those of Ethernet, ip and ip6", "write `multicast`, `ip multicast` or `ip6 multicast`")
+    raise Refused(
+        "multicasts are those of Ethernet, ip and ip6", "write `multicast`, `ip multicast` or `ip6 multicast`"
+    )
 
 
 def inbound(at: Layers, outgoing: bool) -> Condition:
@@ -402,5 +404,3 @@ def loaded(
 
 def _sum(index: Expression, register: Register | None) -> Expression:
     return index if register is None else Arithmetic("+", register, index)
-
-

@@ -12,7 +12,9 @@ class FilterError(UsageError):
 
     def __init__(self, expression: str, column: int, problem: str, hint: str | None = None) -> None:
         line = "".join(" " if character.isspace() else character for character in expression)
-        super().__init__(f"filter: {problem}, at column {column + 1}\n    {line}\n    {' ' * column}^", hint or LANGUAGE)
+        super().__init__(
+            f"filter: {problem}, at column {column + 1}\n    {line}\n    {' ' * column}^", hint or LANGUAGE
+        )
         self.problem = problem
         self.column = column
 
