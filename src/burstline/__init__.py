@@ -43,7 +43,8 @@ from burstline.state.record import Record
 
 __all__ = [
     "CONSUME", "DROP", "PASS", "Branch", "BurstlineError", "Chain", "Counter", "Digest", "FlowTable", "Header",
-    "Match", "Pipeline", "PrefixMap", "PrefixSet", "Protocol", "Record", "Stage", "UsageError", "Verdict", "bits", "boolean",
-    "burst_stage", "bytes_", "cold", "drop", "f32", "f64", "i8", "i16", "i32", "i64", "ip", "ipv4", "ipv6", "mac",
-    "mac_text", "match", "predicate", "protocol", "send", "stage", "u8", "u16", "u32", "u64", "where",
+    "Match", "Pipeline", "PrefixMap", "PrefixSet", "Protocol", "Record", "Stage", "UsageError", "Verdict", "bits",
+    "boolean", "burst_stage", "bytes_", "cold", "drop", "f32", "f64", "i8", "i16", "i32", "i64", "ip", "ipv4",
+    "ipv6", "mac", "mac_text", "match", "predicate", "protocol", "send", "stage", "u8", "u16", "u32", "u64",
+    "where",
 ]  # fmt: skip

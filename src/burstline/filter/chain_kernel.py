@@ -16,9 +16,9 @@ def in_chain(data: Words, captured: int, version: int, start: int, protocol: int
     kind = be8(data, start + 9) if version == 4 else be8(data, start + 6)
     at = (be8(data, start) & 0xF) << 2 if version == 4 else 40
     for _ in range(MOST):
-        if kind == protocol or kind == NONE:
+        if kind in (protocol, NONE):
             break
-        extension = kind == HOPS or kind == DESTINATION or kind == ROUTING or kind == FRAGMENT
+        extension = kind in (HOPS, DESTINATION, ROUTING, FRAGMENT)
         if kind != AUTHENTICATION and (version == 4 or not extension):
             break
         if captured < start + at + 2:
