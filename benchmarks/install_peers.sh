@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the peers of `burstline bench` on Debian or Ubuntu: clang, tshark and testpmd from the system, Python peers in an
+# Installs the peers of `burstline bench` on Debian or Ubuntu: clang, tshark, testpmd, DPDK and Hyperscan from the system, Python peers in an
 # environment of their own. Needs root for the system's packages; without it, only the Python peers are installed.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -9,6 +9,9 @@ need=
 command -v clang >/dev/null || need="$need clang"
 command -v tshark >/dev/null || need="$need tshark"
 command -v dpdk-testpmd >/dev/null || need="$need dpdk-dev"
+command -v pkg-config >/dev/null || need="$need pkg-config"
+pkg-config --exists libdpdk 2>/dev/null || need="$need libdpdk-dev"
+pkg-config --exists libhs 2>/dev/null || need="$need libhyperscan-dev"
 if [ -n "$need" ]; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         apt-get update -qq

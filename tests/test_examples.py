@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ def drops(report: dict[str, Any]) -> dict[str, int]:
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
 def test_an_example_is_short_and_says_how_to_run_it(path: Path) -> None:
     text = path.read_text()
-    assert len(text.splitlines()) < 40
+    assert len(text.splitlines()) < 50
     assert f"burstline run examples/{path.name} " in text.split('"""')[1]
 
 
@@ -180,3 +181,35 @@ def test_dns_log_prints_the_time_client_and_name_of_queries_only(run: Run) -> No
         f"{at[6]} 192.0.2.3 .",
         f"{at[7]} 192.0.2.4 {'x' * 63}.",
     ]
+
+
+def openings(src: str, dst: str, sport: int, dport: int, time: float, flags: str = "S") -> Packet:
+    packet = ETHER / IP(src=src, dst=dst) / TCP(sport=sport, dport=dport, flags=flags)
+    packet.time = time
+    return packet
+
+
+def background(chance: random.Random, seconds: int) -> list[Packet]:
+    """Clients that open connections to a few servers, and are answered."""
+    found = []
+    for _ in range(300 * seconds):
+        client, server = f"10.0.{chance.randrange(4)}.{chance.randrange(1, 200)}", f"10.9.0.{chance.randrange(1, 9)}"
+        time, sport = 1_700_000_000 + chance.random() * seconds, chance.randrange(1024, 65536)
+        port = chance.choice((22, 80, 443))
+        found.append(openings(client, server, sport, port, time))
+        found.append(openings(server, client, port, sport, time + 0.001, "SA"))
+    return found
+
+
+def test_anomaly_finds_the_flood_and_the_scan_and_nothing_in_clean_traffic(run: Run) -> None:
+    chance = random.Random(6)
+    clean = sorted(background(chance, 3), key=lambda packet: packet.time)
+    assert run("anomaly", clean)[2] == ""
+    flood = [
+        openings(f"172.{16 + k % 16}.{k // 16 % 256}.{k % 251 + 1}", "10.9.0.3", 1024 + k, 80, 1_700_000_001 + k / 900)
+        for k in range(800)
+    ]
+    scan = [openings("10.0.1.77", "10.9.0.5", 4000 + k, k, 1_700_000_002.1 + k / 400) for k in range(1, 300)]
+    attacked = sorted([*clean, *flood, *scan], key=lambda packet: packet.time)
+    said = run("anomaly", attacked)[2].splitlines()
+    assert said == ["SYN flood of 10.9.0.3", "port scan of 10.9.0.5 by 10.0.1.77"]

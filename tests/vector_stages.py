@@ -25,6 +25,11 @@ def bytes_(pkt: Any) -> Any:
     x.lookup(y).store(pkt.payload, 64)
     x.lookup(u8x64.load(pkt.payload, ROOM)).store(pkt.payload, 80)
     x.lookup(u8x48.load(pkt.payload, 3)).store(pkt.payload, 144)
+    wide, narrow = u8x64.load(pkt.payload, 5), u8x32.load(pkt.payload, 9)
+    wide.lookup_beside(u8x64.load(pkt.payload, ROOM)).store(pkt.payload, 192)
+    narrow.lookup_beside(narrow).store(pkt.payload, 260)
+    wide.transpose(4).store(pkt.payload, 300)
+    wide.transpose(16).store(pkt.payload, 364)
     numbers.add(x.sum() + x.max() * 3 + y.min() * 5 + x.popcount().sum() + (x == y).bits() + y[3] + len(x))
 
 

@@ -55,13 +55,25 @@ def yardstick(name: str, cache: Path) -> Path | None:
     return binary
 
 
-def shared_library(name: str, cache: Path) -> Path | None:
-    """`c/NAME.c` as a shared library, compiled for this machine when older than its source; None without clang."""
+def shared_library(name: str, cache: Path, needs: str | None = None) -> Path | None:
+    """`c/NAME.c` as a shared library, compiled for this machine when older than its source; None without clang, or
+    without the library `needs` that pkg-config is asked for."""
     compiler = program("clang")
-    if compiler is None:
+    flags = package_flags(needs) if needs else []
+    if compiler is None or flags is None:
         return None
     source, library = BENCHMARKS / "c" / f"{name}.c", cache / f"{name}.so"
     if not library.exists() or library.stat().st_mtime < source.stat().st_mtime:
         cache.mkdir(parents=True, exist_ok=True)
-        output([compiler, *C_FLAGS, "-shared", "-fPIC", source, "-o", library])
+        output([compiler, *C_FLAGS, "-shared", "-fPIC", source, "-o", library, *flags])
     return library
+
+
+def package_flags(package: str) -> list[str] | None:
+    """What pkg-config says that a compiler needs for a library; None where it is not installed."""
+    if program("pkg-config") is None:
+        return None
+    found = subprocess.run(["pkg-config", "--cflags", "--libs", package], capture_output=True, text=True, check=False)
+    # DPDK names the CPU that it was built for; we compile for this one.
+    flags = [flag for flag in found.stdout.split() if not flag.startswith("-march=")]
+    return flags if found.returncode == 0 else None

@@ -25,6 +25,7 @@ from burstline.native.fieldtypes import (
     u64,
 )
 from burstline.packet.address import ip, mac, mac_text
+from burstline.packet.entropy import byte_entropy
 from burstline.packet.protocol import Bits as bits
 from burstline.packet.protocol import Header, Protocol, protocol
 from burstline.pipeline.branch import Branch
@@ -38,13 +39,17 @@ from burstline.pipeline.verdict import CONSUME, DROP, PASS, Verdict, drop, send
 from burstline.state.counter import Counter
 from burstline.state.digest import Digest
 from burstline.state.flow_table import FlowTable
+from burstline.state.pattern_set import PatternSet
 from burstline.state.prefix_map import PrefixMap, PrefixSet
 from burstline.state.record import Record
+from burstline.state.rule import Rule
+from burstline.state.rule_set import RuleSet
+from burstline.state.toeplitz import Toeplitz
 
 __all__ = [
     "CONSUME", "DROP", "PASS", "Branch", "BurstlineError", "Chain", "Counter", "Digest", "FlowTable", "Header",
-    "Match", "Pipeline", "PrefixMap", "PrefixSet", "Protocol", "Record", "Stage", "UsageError", "Verdict", "bits",
-    "boolean", "burst_stage", "bytes_", "cold", "drop", "f32", "f64", "i8", "i16", "i32", "i64", "ip", "ipv4",
-    "ipv6", "mac", "mac_text", "match", "predicate", "protocol", "send", "stage", "u8", "u16", "u32", "u64",
-    "where",
+    "Match", "PatternSet", "Pipeline", "PrefixMap", "PrefixSet", "Protocol", "Record", "Rule", "RuleSet", "Stage",
+    "Toeplitz", "UsageError", "Verdict", "bits", "boolean", "burst_stage", "byte_entropy", "bytes_", "cold", "drop",
+    "f32", "f64", "i8", "i16", "i32", "i64", "ip", "ipv4", "ipv6", "mac", "mac_text", "match", "predicate",
+    "protocol", "send", "stage", "u8", "u16", "u32", "u64", "where",
 ]  # fmt: skip

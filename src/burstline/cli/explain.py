@@ -26,7 +26,9 @@ from burstline.state.base import State
 from burstline.state.counter import Counter
 from burstline.state.digest import Digest
 from burstline.state.flow_table import RECORD_AT, FlowTable
+from burstline.state.pattern_set import PatternSet
 from burstline.state.prefix_map import PrefixMap
+from burstline.state.rule_set import RuleSet
 
 NEEDS = {
     "columns": "headers are parsed",
@@ -162,6 +164,10 @@ def _state(state: State, names: list[str]) -> dict[str, Any]:
         about |= {"capacity": state.capacity, "entry_bytes": state.stride, "record": _record(state.record.layout)}
     elif isinstance(state, PrefixMap):
         about["prefixes"] = len(state)
+    elif isinstance(state, PatternSet):
+        about["literals"] = len(state)
+    elif isinstance(state, RuleSet):
+        about["rules"] = len(state)
     elif isinstance(state, Counter):
         about["counter"] = state.name
     return about
@@ -237,6 +243,10 @@ def _state_lines(state: Mapping[str, Any]) -> Iterator[str]:
         what = f"a ring of {state['capacity']:,} records {record['name']} of {state['entry_bytes']} bytes"
     elif "prefixes" in state:
         what = f"{state['prefixes']:,} prefix{'' if state['prefixes'] == 1 else 'es'}"
+    elif "literals" in state:
+        what = f"{state['literals']:,} literal{'' if state['literals'] == 1 else 's'}"
+    elif "rules" in state:
+        what = f"{state['rules']:,} rule{'' if state['rules'] == 1 else 's'}"
     else:
         what = state.get("counter", "")
     yield f"  {called}: {state['kind']}, {what}"

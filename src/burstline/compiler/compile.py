@@ -16,6 +16,7 @@ from burstline.compiler.chain import EdgeCounters, Hop, chain_ir
 from burstline.compiler.check import check_stage
 from burstline.compiler.content import content
 from burstline.compiler.decide_kernel import decider
+from burstline.compiler.entropy_type import ENTROPY as ENTROPY  # it teaches Numba the function
 from burstline.compiler.group_type import GroupType, VerdictsType
 from burstline.compiler.kernels import kernel_ir
 from burstline.compiler.packet_type import PacketType
@@ -107,7 +108,7 @@ def lower_pipeline(pipeline: Pipeline, plan: Plan) -> Parts:
     counters = EdgeCounters(len(pipeline.chains), Numbers.reasons) if plan.edges else None
     loop = build.compile(plan.loop, [StructRefType(plan.context)])  # type: ignore[arg-type]
     parser = Parser(build, pipeline, plan.machine, plan.needs, plan.burst)
-    glue = chain_ir(hops, divided, counters) + parser.ir(plan.dispatch) + kernel_ir(build, pipeline.state)
+    glue = chain_ir(hops, divided, counters) + parser.ir(plan.dispatch) + kernel_ir(build, pipeline.state, plan.burst)
     glue += wrapper_ir(plan.entry, loop, inline=False)
     if groups:
         decide = build.compile(decider(burst_reference(plan.burst), plan.needs.shared), [types.int64] * 7)  # type: ignore[arg-type]

@@ -8,19 +8,41 @@ from numba.core import types
 
 from burstline.compiler.chain import each_ir
 from burstline.compiler.columns import CHECKSUM_SYMBOLS, ZEROS
+from burstline.compiler.entropy_type import ENTROPY
 from burstline.compiler.header_type import EXTENSION_SYMBOL
-from burstline.compiler.state_types import DIGEST_NEW, FLOW_LOOKUP, PREFIX_FIND, matches_symbol
+from burstline.compiler.state_types import (
+    DIGEST_NEW,
+    FIND_LITERAL,
+    FLOW_LOOKUP,
+    NEXT_RULE,
+    PREFIX_FIND,
+    RULE_VALUE,
+    matches_symbol,
+)
 from burstline.filter.native import dispatcher, native_functions
 from burstline.filter.program import LINKS
 from burstline.native.build import Build, wrapper_ir
 from burstline.native.struct_type import StructRefType, reference
-from burstline.packet import checksum, extension
+from burstline.packet import checksum, entropy, entropy_kernel, extension
+from burstline.packet.burst import Burst
+from burstline.packet.burst_type import BurstType
+from burstline.packet.entropy import MOST_BYTES
 from burstline.pipeline.match import Match
-from burstline.state import digest_kernel, flow_table_kernel, prefix_map_kernel
+from burstline.state import (
+    digest_kernel,
+    flow_table_kernel,
+    pattern_set_kernel,
+    prefix_map_kernel,
+    rule_set_kernel,
+    toeplitz_kernel,
+)
 from burstline.state.base import State
 from burstline.state.digest import Digest, DigestHead
 from burstline.state.flow_table import FlowTable, TableHead
+from burstline.state.rule_set import RuleSet
+from burstline.state.toeplitz import Toeplitz
 
+AHEAD, MATCH_RULES, HASH_PACKETS = "burstline_ahead", "burstline_match_rules", "burstline_hash_packets"
 i64 = types.int64
 digest_at = reference(DigestHead)
 # By plain names: compiled code does not look into modules.
@@ -41,7 +63,18 @@ def digest_room(address: int) -> int:
     return room(digest_at(address), address)
 
 
-def kernel_ir(build: Build, state: Sequence[State]) -> str:
+def ahead_ir(calls: Sequence[tuple[str, str]]) -> str:
+    """What is worked out of a whole burst before its stages: `i64 (burst, count, own)`, which calls a kernel for each
+    state object."""
+    passed = "i64 %burst, i64 %count, i64 %own"
+    lines = [
+        f"  %r{k} = call i64 @{kernel}(i64 ptrtoint (ptr @{s} to i64), {passed})" for k, (kernel, s) in enumerate(calls)
+    ]
+    body = "\n".join(lines)
+    return f"define i64 @{AHEAD}({passed}) alwaysinline {{\n{body}\n  ret i64 0\n}}"
+
+
+def kernel_ir(build: Build, state: Sequence[State], burst: Burst) -> str:
     """IR for everything that the modules compiled so far refer to, and that the loops call once a burst."""
     text = "\n".join(build.modules.values())
     parts = [f"@{ZEROS} = constant [8 x i64] zeroinitializer, align 64", "declare i64 @llvm.smin.i64(i64, i64)"]
@@ -74,6 +107,25 @@ def kernel_ir(build: Build, state: Sequence[State]) -> str:
             "burstline_prefetch_entries", 1, "burstline_prefetch_entry", [(t.symbol, "%a0", t.stride) for t in tables]
         )
     )
+
+    sets = [s for s in state if isinstance(s, RuleSet)]
+    if sets:
+        add(MATCH_RULES, rule_set_kernel.match_rules, [i64, BurstType(burst), i64, i64])
+    hashes = [s for s in state if isinstance(s, Toeplitz)]
+    if hashes:
+        add(HASH_PACKETS, toeplitz_kernel.hash_packets, [i64, BurstType(burst), i64, i64])
+    calls = [(MATCH_RULES, s.symbol) for s in sets] + [(HASH_PACKETS, s.symbol) for s in hashes]
+    parts.append(ahead_ir(calls))
+    if NEXT_RULE in text:
+        add(NEXT_RULE, rule_set_kernel.next_rule, [i64, BurstType(burst), i64, i64])
+    if ENTROPY in text:
+        numbers = ", ".join(f"i64 {term}" for term in entropy.table())
+        parts.append(f"@burstline_entropy_terms = constant [{MOST_BYTES + 1} x i64] [{numbers}]")
+        add(ENTROPY, entropy_kernel.entropy_of, [i64, i64])
+    if FIND_LITERAL in text:
+        add(FIND_LITERAL, pattern_set_kernel.find_literal, [i64] * 5)
+    if RULE_VALUE in text:
+        add(RULE_VALUE, rule_set_kernel.rule_value, [i64, i64], inline=True)
 
     digests = [s for s in state if isinstance(s, Digest)]
     if digests:

@@ -13,6 +13,7 @@ from numba.extending import models, register_model, typeof_impl
 
 from burstline.compiler.packet_type import PacketType
 from burstline.native.address_type import IPV4, AddressType
+from burstline.native.bytes_type import BYTES, BytesViewType, view_of
 from burstline.native.memory import I64, load, store
 from burstline.native.passes import takes
 from burstline.native.struct_type import StructRefType
@@ -21,9 +22,15 @@ from burstline.pipeline.match import Match
 from burstline.state.counter import Counter
 from burstline.state.digest import Digest
 from burstline.state.flow_table import FlowTable
+from burstline.state.pattern_set import PatternSet
 from burstline.state.prefix_map import PrefixMap
+from burstline.state.rule_set import RuleSet, RuleSetHead
+from burstline.state.toeplitz import Toeplitz, ToeplitzHead
 
 i64 = types.int64
+PLACE = types.UniTuple(i64, 2)  # type: ignore[attr-defined]
+NEXT_RULE, RULE_VALUE = "burstline_next_rule", "burstline_rule_value"
+FIND_LITERAL = "burstline_find_literal"
 FLOW_LOOKUP, DIGEST_NEW, PREFIX_FIND = "burstline_flow_lookup", "burstline_digest_new", "burstline_prefix_find"
 
 
@@ -58,12 +65,27 @@ class MatchType(StateType):
     kind = "Match"
 
 
+class PatternSetType(StateType):
+    kind = "PatternSet"
+
+
+class ToeplitzType(StateType):
+    kind = "Toeplitz"
+
+
+class RuleSetType(StateType):
+    kind = "RuleSet"
+
+
 for _python, _numba in (
     (Counter, CounterType),
     (FlowTable, FlowTableType),
     (Digest, DigestType),
     (PrefixMap, PrefixMapType),
     (Match, MatchType),
+    (RuleSet, RuleSetType),
+    (Toeplitz, ToeplitzType),
+    (PatternSet, PatternSetType),
 ):
     typeof_impl.register(_python)(lambda value, context, kind=_numba: kind(value))
 
@@ -113,6 +135,15 @@ METHODS = {
     CounterType: {"add": _method(CounterType, "add", types.none, types.Integer, optional=1)},
     DigestType: {"new": _method(DigestType, "new", lambda this: StructRefType(this.owner.record.layout))},
     PrefixMapType: {"get": _method(PrefixMapType, "get", i64, AddressType, types.Integer)},
+    PatternSetType: {
+        "find": _method(PatternSetType, "find", PLACE, BYTES, types.Integer, types.Integer, optional=2),
+    },
+    ToeplitzType: {"hash": _method(ToeplitzType, "hash", i64, PacketType)},
+    RuleSetType: {
+        "match": _method(RuleSetType, "match", i64, PacketType),
+        "next_match": _method(RuleSetType, "next_match", i64, PacketType, types.Integer),
+        "value": _method(RuleSetType, "value", i64, types.Integer),
+    },
 }
 
 for _kind, _methods in METHODS.items():
@@ -163,6 +194,10 @@ class _Contains(AbstractTemplate):  # type: ignore[misc]
             return signature(types.boolean, *args)
         if len(args) == 2 and isinstance(args[0], MatchType) and isinstance(args[1], PacketType) and not args[1].level:
             return signature(types.boolean, *args)
+        if args == (args[0], BYTES) and isinstance(args[0], PatternSetType):
+            return signature(types.boolean, *args)
+        if len(args) == 2 and isinstance(args[0], RuleSetType) and _is_whole(args[1]):
+            return signature(types.boolean, *args)
         return None
 
 
@@ -201,3 +236,64 @@ def _get(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     found = _find(builder, args[0], sig.args[1], args[1])
     missing = builder.icmp_unsigned("==", found, I64(0))
     return builder.select(missing, args[2], builder.sub(found, I64(1)))
+
+
+def _is_whole(kind: Any) -> bool:
+    """A packet, not what its tunnel carries."""
+    return isinstance(kind, PacketType) and not kind.level
+
+
+def _worked_out(context: Any, builder: Any, sig: Any, args: Any, place: int) -> Any:
+    """A packet's 32 bits of what was worked out for the whole burst; its address is at `place` of the state."""
+    packet = context.make_helper(builder, sig.args[1], args[1])
+    results = load(builder, builder.add(args[0], I64(place)), I64, 8)
+    return load(builder, builder.add(results, builder.mul(packet.index, I64(4))), ir.IntType(32), 4)
+
+
+@lower_builtin("RuleSet.match", RuleSetType, PacketType)
+def _match(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    place = RuleSetHead.layout.offset("results")
+    return builder.sext(_worked_out(context, builder, sig, args, place), I64)
+
+
+@lower_builtin("Toeplitz.hash", ToeplitzType, PacketType)
+def _hash(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    place = ToeplitzHead.layout.offset("results")
+    return builder.zext(_worked_out(context, builder, sig, args, place), I64)
+
+
+@lower_builtin(operator.contains, RuleSetType, PacketType)
+def _in_rules(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    return builder.icmp_signed(">=", _match(context, builder, sig, args), I64(0))
+
+
+@lower_builtin("RuleSet.next_match", RuleSetType, PacketType, types.Integer)
+def _next_match(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    packet = context.make_helper(builder, sig.args[1], args[1])
+    return _call(builder, NEXT_RULE, [args[0], packet.burst, packet.index, args[2]])
+
+
+@lower_builtin("RuleSet.value", RuleSetType, types.Integer)
+def _rule_value(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    return _call(builder, RULE_VALUE, list(args))
+
+
+def _found_literal(context: Any, builder: Any, args: Any) -> Any:
+    view = view_of(context, builder, args[1])
+    at = args[2] if len(args) > 2 else I64(0)
+    after = args[3] if len(args) > 3 else I64(-1)
+    return _call(builder, FIND_LITERAL, [args[0], view.address, view.size, at, after])
+
+
+@lower_builtin("PatternSet.find", PatternSetType, types.VarArg(types.Any))  # type: ignore[attr-defined]
+def _find_literal(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    found = _found_literal(context, builder, args)
+    none = builder.icmp_signed("<", found, I64(0))
+    number = builder.select(none, I64(-1), builder.and_(found, I64((1 << 20) - 1)))
+    at = builder.select(none, I64(0), builder.lshr(found, I64(20)))
+    return context.make_tuple(builder, PLACE, [number, at])
+
+
+@lower_builtin(operator.contains, PatternSetType, BytesViewType)
+def _has_literal(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    return builder.icmp_signed(">=", _found_literal(context, builder, args), I64(0))

@@ -34,6 +34,11 @@ USAGE = {
     "Counter.add": "write `counter.add()` or `counter.add(n)`, n an integer",
     "Digest.new": "write `record = digest.new()`, then set the record's fields",
     "PrefixMap.get": "write `prefixes.get(address, default)`, default an integer",
+    "Toeplitz.hash": "write `rss.hash(pkt)`",
+    "PatternSet.find": "write `number, at = patterns.find(pkt.payload)`, and to go on `.find(pkt.payload, at, number)`",
+    "RuleSet.match": "write `rules.match(pkt)`; packets inside of tunnels are not looked at",
+    "RuleSet.next_match": "write `rules.next_match(pkt, number)`, number an integer",
+    "RuleSet.value": "write `rules.value(number)`, number an integer",
     "BytesView.startswith": 'write `view.startswith(b"GET ")`, one literal',
     "BytesView.be16": "write `view.be16(index)`, index an integer",
     "BytesView.be32": "write `view.be32(index)`, index an integer",
@@ -62,7 +67,7 @@ def described(kind: str) -> str:
         return f"the text {found.group(2)!r}" if found.group(1) == "str" else found.group(2)
     if found := re.match(r"(?:OptionalType|Optional)\((.*)\)$", kind):
         return f"{described(found.group(1))} or None"
-    if found := re.match(r"(FlowTable|Counter|Digest|PrefixMap)\(", kind):
+    if found := re.match(r"(FlowTable|Counter|Digest|PrefixMap|RuleSet|Toeplitz|PatternSet)\(", kind):
         return f"a {found.group(1)}"
     if found := re.match(r"Header\((\w+)", kind):
         return f"the {found.group(1)} header"

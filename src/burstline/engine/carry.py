@@ -10,7 +10,10 @@ from burstline.errors import UsageError
 from burstline.pipeline.pipeline import Pipeline, reachable
 from burstline.pipeline.references import references
 from burstline.state.base import State
+from burstline.state.pattern_set import PatternSet
 from burstline.state.prefix_map import PrefixMap
+from burstline.state.rule_set import RuleSet
+from burstline.state.toeplitz import Toeplitz
 
 Name = tuple[str, str]  # of a module, and in it
 
@@ -18,7 +21,7 @@ Name = tuple[str, str]  # of a module, and in it
 @dataclass(frozen=True)
 class Carried:
     """Names of state objects: those that go on with all they have, and those that are empty though there was one of
-    that name, because it was laid out differently. Prefixes, which come from the application, are in neither."""
+    that name, because it was laid out differently. What the application gave, prefixes and rules, is in neither."""
 
     kept: tuple[str, ...]
     begun_anew: tuple[str, ...]
@@ -52,7 +55,7 @@ def carry_over(old: Pipeline, new: Pipeline) -> Carried:
             continue
         state.reset()
         same = next((before[name] for name in names if name in before and before[name] not in taken), None)
-        if isinstance(state, PrefixMap):
+        if isinstance(state, (PatternSet, PrefixMap, RuleSet, Toeplitz)):
             continue
         if same is not None and type(same) is type(state) and state.adopt(same):
             kept.append(shown)

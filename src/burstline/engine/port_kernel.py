@@ -9,7 +9,7 @@ from burstline.engine.account_kernel import count_consumed, count_drop, count_ou
 from burstline.engine.bucket_kernel import enter
 from burstline.engine.burst_stage_kernel import burst_stage_runner
 from burstline.engine.flow_prefetch import FAR, NEAR, prefetch_entries, prefetch_slots
-from burstline.engine.stages_kernel import Buckets, burst_parser, no_buckets
+from burstline.engine.stages_kernel import Buckets, burst_parser, no_buckets, work_ahead
 from burstline.engine.trampoline_kernel import CODE
 from burstline.engine.worker import FINISHED, NO_SUCH_PORT, PAUSED, SEND_FAILED, SWAPPED, PortQueue, PortWorker
 from burstline.native.memory import (
@@ -88,7 +88,7 @@ def port_loop(
     pkt_len, nb_segs = mbuf_layout["pkt_len"], mbuf_layout["nb_segs"]
     parse_burst = burst_parser(needs, machine)
     bucketed, run_buckets = buckets is not None, buckets or no_buckets
-    groups, run_burst_stages = needs.groups, burst_stage_runner(shared=False)
+    groups, ahead, run_burst_stages = needs.groups, needs.ahead, burst_stage_runner(shared=False)
     keys, clock, numbered = needs.keys and not bucketed, needs.time or sink != "", needs.port or sink != ""
     to_file = sink != ""
     parsed = needs.full_parse or needs.eth
@@ -122,6 +122,8 @@ def port_loop(
     def run_stages(burst: BurstColumns, n: int) -> int:
         """The verdict of all packets, when it is the same for all; else `DIFFERENT`, and each has its own written."""
         common, differ = 0, False
+        if ahead:
+            work_ahead(burst_address(burst), n, 0)
         if groups:
             run_burst_stages(burst, n, 0)
         if bucketed:

@@ -23,6 +23,7 @@ parse = external(
     "burstline_parse", 5
 )  # the parser's states, compiler/parser_ir.py: (burst, packet, data, captured, link)
 zeros = address_of("burstline_zeros")
+work_ahead = external("burstline_ahead", 3)  # state for the whole burst, by compiler/kernels.py: (burst, count, own)
 digest_room = external("burstline_digest_room", 0)  # 0 when a digest's ring is more than half full
 
 
@@ -96,7 +97,7 @@ def stage_runner(
     array of the worker's own, since a cache line that two cores write costs more than the stages do. With `buckets`,
     the burst's verdicts are worked out chain by chain before they are counted.
     """
-    bucketed, groups = buckets is not None, needs.groups
+    bucketed, groups, ahead = buckets is not None, needs.groups, needs.ahead
     run_burst_stages = burst_stage_runner(needs.shared)
     keys, shared, digests = needs.keys and not bucketed, needs.shared, needs.digests
     run_buckets = buckets or no_buckets
@@ -106,6 +107,8 @@ def stage_runner(
         first = worker.next_packet if digests else 0
         done = count
         indices = own + 8
+        if ahead and first == 0:
+            work_ahead(burst_address(burst), count, own if shared else 0)
         if groups and first == 0:
             run_burst_stages(burst, count, own)
         if bucketed:

@@ -13,6 +13,8 @@ from burstline.pipeline.match import Match
 from burstline.pipeline.pipeline import Pipeline, reachable
 from burstline.state.digest import Digest
 from burstline.state.flow_table import FlowTable
+from burstline.state.rule_set import RuleSet
+from burstline.state.toeplitz import Toeplitz
 
 # The parser's columns behind what is no header.
 _COLUMNS = {
@@ -43,6 +45,7 @@ class Needs:
     digests: bool  # stages hand records to Python, so that a ring may fill up
     shared: bool  # several workers share one source, and each packet has an owner
     groups: bool  # there are burst stages
+    ahead: bool  # there is state that is worked out for whole bursts
 
     @property
     def full_parse(self) -> bool:
@@ -68,6 +71,8 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
     columns |= {column for name in by_header & EXTENSION_PROTO.keys() for column in columns_for(name)}
     columns |= {column for name in names for column in _columns(name, inner)}
     columns |= {"protocols"} if pipeline.protocols else set()
+    ahead = any(isinstance(s, (RuleSet, Toeplitz)) for s in pipeline.state)
+    columns |= {"present", "l3", "l4", "proto"} if ahead else set()
     return Needs(
         columns=tuple(sorted(columns)),
         eth="eth" in names or "eth" in by_header,
@@ -81,6 +86,7 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
         digests=any(isinstance(s, Digest) for s in pipeline.state),
         shared=workers > 1,
         groups=bool(pipeline.burst_stages),
+        ahead=ahead,
     )
 
 

@@ -63,18 +63,36 @@ def _byte_table(lanes: int) -> int:
 
 
 def _by_byte_tables(builder: Any, entries: Any, places: Any, lanes: int, step: int) -> Any:
+    """One table for all indices: repeated beside each sixteen of them."""
+    again = ir.Constant(ir.VectorType(I32, lanes), [k % 16 for k in range(lanes)])
+    tables = builder.shuffle_vector(entries, ir.Constant(entries.type, ir.Undefined), again)
+    return _beside(builder, tables, places, lanes, step)
+
+
+def looked_up_beside(builder: Any, kind: VectorType, tables: Any, places: Any) -> Any:
+    """Lane k is that of its own sixteen whose number is `places[k] % 16`."""
+    if not kind.apart and (step := _byte_table(kind.lanes)):
+        return _beside(builder, tables, places, kind.lanes, step)
+    room = cgutils.alloca_once(builder, ir.ArrayType(kind.element, kind.lanes))
+    for k, entry in enumerate(unpacked(builder, tables)):
+        builder.store(entry, builder.gep(room, [I32(0), I32(k)]))
+    found = []
+    for k, place in enumerate(unpacked(builder, places)):
+        index = builder.add(builder.zext(builder.and_(place, place.type(15)), I64), I64(k // 16 * 16))
+        found.append(builder.load(builder.gep(room, [I32(0), index])))
+    return packed(builder, kind, found)
+
+
+def _beside(builder: Any, tables: Any, places: Any, lanes: int, step: int) -> Any:
     piece = ir.VectorType(I8, step)
-    again = ir.Constant(ir.VectorType(I32, step), [k % 16 for k in range(step)])
-    table = builder.shuffle_vector(entries, ir.Constant(entries.type, ir.Undefined), again)
     low = builder.and_(places, constant_like(places, 15))  # a byte with its upper bit set would give 0
+    if step == lanes:
+        return _shuffle_bytes(builder, piece, tables, low, step)
     parts = []
     for first in range(0, lanes, step):
         chosen = ir.Constant(ir.VectorType(I32, step), list(range(first, first + step)))
-        index = builder.shuffle_vector(low, ir.Constant(low.type, ir.Undefined), chosen)
-        if "neon" in level.features():
-            parts.append(_call(builder, "llvm.aarch64.neon.tbl1.v16i8", piece, [table, index]))
-        else:
-            parts.append(_call(builder, _BYTE_TABLES[step][0], piece, [table, index]))
+        table, index = (builder.shuffle_vector(v, ir.Constant(v.type, ir.Undefined), chosen) for v in (tables, low))
+        parts.append(_shuffle_bytes(builder, piece, table, index, step))
     while len(parts) > 1:
         size = 2 * parts[0].type.count
         both = ir.Constant(ir.VectorType(I32, size), list(range(size)))
@@ -85,6 +103,11 @@ def _by_byte_tables(builder: Any, entries: Any, places: Any, lanes: int, step: i
         return parts[0]
     chosen = ir.Constant(ir.VectorType(I32, lanes), list(range(lanes)))
     return builder.shuffle_vector(parts[0], ir.Constant(parts[0].type, ir.Undefined), chosen)
+
+
+def _shuffle_bytes(builder: Any, piece: ir.Type, table: Any, index: Any, step: int) -> Any:
+    name = "llvm.aarch64.neon.tbl1.v16i8" if "neon" in level.features() else _BYTE_TABLES[step][0]
+    return _call(builder, name, piece, [table, index])
 
 
 def vector_at(builder: Any, kind: VectorType, address: Any) -> Any:

@@ -13,7 +13,7 @@ from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, inf
 
 from burstline.native.bytes_type import BYTES, view_of
 from burstline.native.memory import I32, I64
-from burstline.simd.lanes import address_lanes, gathered, load_part, looked_up, store_part
+from burstline.simd.lanes import address_lanes, gathered, load_part, looked_up, looked_up_beside, store_part
 from burstline.simd.vector_type import (
     KindType,
     VectorType,
@@ -248,6 +248,18 @@ def _every(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     return _chosen(builder, sig.return_type, list(range(first, sig.args[0].lanes, step)), args[0])
 
 
+def _matrix(kind: VectorType, rows: Any) -> VectorType | None:
+    count = getattr(rows, "literal_value", None)
+    return kind if kind.bits > 1 and isinstance(count, int) and count > 0 and kind.lanes % count == 0 else None
+
+
+@method(VectorType, "transpose", _matrix, literal=True)
+def _transpose(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    lanes, rows = sig.args[0].lanes, sig.args[1].literal_value
+    columns = lanes // rows
+    return _chosen(builder, sig.return_type, [k % rows * columns + k // rows for k in range(lanes)], args[0])
+
+
 def _both(a: VectorType, b: Any) -> VectorType | None:
     return VectorType(a.bits, 2 * a.lanes) if a == b and a.bits > 1 else None
 
@@ -271,6 +283,15 @@ def _table(table: VectorType, indices: Any) -> VectorType | None:
 @method(VectorType, "lookup", _table)
 def _lookup(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     return looked_up(builder, sig.args[0], sig.args[1], *args)
+
+
+def _tables(tables: VectorType, indices: Any) -> VectorType | None:
+    return tables if tables == indices and tables.bits == 8 and tables.lanes % 16 == 0 else None
+
+
+@method(VectorType, "lookup_beside", _tables)
+def _lookup_beside(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    return looked_up_beside(builder, sig.args[0], *args)
 
 
 @infer_global(len)

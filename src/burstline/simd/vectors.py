@@ -268,6 +268,15 @@ class Vector:
         found = self.array[first::step]
         return Vector(vector(self.kind.bits, len(found)), found)
 
+    def transpose(self, rows: int) -> Vector:
+        """The lanes as a matrix of so many rows, which is a constant, turned over."""
+        return self._made(self.array.reshape(rows, -1).T.ravel())
+
+    def lookup_beside(self, indices: Vector) -> Vector:
+        """Bytes as a table for each sixteen of them: lane k is the one at `indices[k] % 16` among its own sixteen."""
+        start = np.arange(len(self)) // 16 * 16
+        return self._made(self.array[start + (self._with(indices) % 16)])
+
     def store(self, view: Bytes, at: int = 0) -> None:
         """The lanes into a packet's bytes, little-endian, from byte `at` on; none is written behind the view's end."""
         if at < 0:
