@@ -6,44 +6,10 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 PROTOCOLS = [
-    "ip",
-    "ip6",
-    "tcp",
-    "udp",
-    "icmp",
-    "icmp6",
-    "arp",
-    "rarp",
-    "sctp",
-    "igmp",
-    "igrp",
-    "pim",
-    "ah",
-    "esp",
-    "vrrp",
-    "carp",
-    "stp",
-    "ipx",
-    "netbeui",
-    "iso",
-    "isis",
-    "l1",
-    "l2",
-    "iih",
-    "lsp",
-    "snp",
-    "csnp",
-    "psnp",
-    "clnp",
-    "esis",
-    "atalk",
-    "aarp",
-    "decnet",
-    "lat",
-    "sca",
-    "moprc",
-    "mopdl",
-]
+    "ip", "ip6", "tcp", "udp", "icmp", "icmp6", "arp", "rarp", "sctp", "igmp", "igrp", "pim", "ah", "esp", "vrrp",
+    "carp", "stp", "ipx", "netbeui", "iso", "isis", "l1", "l2", "iih", "lsp", "snp", "csnp", "psnp", "clnp", "esis",
+    "atalk", "aarp", "decnet", "lat", "sca", "moprc", "mopdl",
+]  # fmt: skip
 ADDRESS = st.sampled_from(
     ["192.0.2.1", "198.51.100.77", "10.1", "224.0.0.1", "2001:db8::1", "ff02::1", "::ffff:1.2.3.4"]
 )
@@ -89,42 +55,13 @@ QUALIFIED = st.one_of(
         for kind, ids in IDS.items()
     )
 )
-OTHER = st.sampled_from(
-    [
-        "broadcast",
-        "multicast",
-        "ip multicast",
-        "ip6 multicast",
-        "vlan",
-        "vlan 5",
-        "mpls",
-        "mpls 16",
-        "pppoed",
-        "pppoes",
-        "pppoes 3",
-        "llc",
-        "llc i",
-        "llc s",
-        "llc u",
-        "llc ui",
-        "llc rnr",
-        "inbound",
-        "outbound",
-        "less 100",
-        "greater 60",
-        "byte 12 = 8",
-        "byte 0 < 3",
-        "ether host 02:00:00:00:00:01",
-        "ether src 0611.2233.4455",
-        "ether proto 0x800",
-        "ether proto \\arp",
-        "ether proto 0x42",
-        "decnet src host 1.5",
-        "geneve and ip",
-        "geneve 7 and udp",
-        "ether proto \\iso",
-    ]
-)
+OTHER = st.sampled_from([
+    "broadcast", "multicast", "ip multicast", "ip6 multicast", "vlan", "vlan 5", "mpls", "mpls 16", "pppoed",
+    "pppoes", "pppoes 3", "llc", "llc i", "llc s", "llc u", "llc ui", "llc rnr", "inbound", "outbound", "less 100",
+    "greater 60", "byte 12 = 8", "byte 0 < 3", "ether host 02:00:00:00:00:01", "ether src 0611.2233.4455",
+    "ether proto 0x800", "ether proto \\arp", "ether proto 0x42", "decnet src host 1.5", "geneve and ip",
+    "geneve 7 and udp", "ether proto \\iso",
+])  # fmt: skip
 PRIMITIVE = st.one_of(
     st.sampled_from(PROTOCOLS), QUALIFIED, QUALIFIED, _joined(ARITHMETIC, RELATION, ARITHMETIC), OTHER
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import random
 
@@ -75,7 +76,7 @@ COMPILED = (
     "tcp[tcpflags] & (tcp-syn|tcp-ack) == tcp-syn or not (udp[2:2] / (ip[0] & 3) > 4)",
     "vlan and (ip6 or arp)",
     "ip6 protochain 17 or ip[2:2] % 7 << 2 = 8",
-    "geneve and icmp",
+    "geneve",
     "len - 100 > 0xffffff00 or -ip[8] = 0xffffffc0",
 )
 
@@ -84,8 +85,6 @@ def test_compiled_is_interpreted() -> None:
     """All filters in one kernel, which gives a bit for each."""
     kernel = Kernel("pcap_filter_kernel:all_filters", int, int, int)
     programs = [FilterProgram(expression) for expression in COMPILED]
-    import ctypes
-
     hits = [0] * len(COMPILED)
     for packet in PACKETS:
         memory = ctypes.create_string_buffer(packet, max(1, len(packet)))
