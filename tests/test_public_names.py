@@ -13,6 +13,7 @@ import burstline
 
 NAMES = [
     "CONSUME", "DROP", "PASS", "Branch", "BurstlineError", "Chain", "Counter", "Digest", "FlowTable", "Header",
+    "Match",
     "PatternSet", "Pipeline", "PrefixMap", "PrefixSet", "Protocol", "Record", "Rule", "RuleSet", "Stage", "Toeplitz",
     "UsageError", "Verdict", "bits", "boolean", "burst_stage", "byte_entropy", "bytes_", "cold", "drop", "f32", "f64",
     "i8", "i16", "i32", "i64", "ip", "ipv4", "ipv6", "mac", "mac_text", "predicate", "protocol", "send", "stage",

@@ -23,6 +23,7 @@ missing() {
     command -v ip >/dev/null || echo iproute2
     command -v ethtool >/dev/null || echo ethtool
     command -v tshark >/dev/null || echo tshark
+    command -v tcpdump >/dev/null || echo tcpdump # and with it libpcap, which filters are compared with
     command -v dot >/dev/null || echo graphviz
 }
 packages=$(missing | tr '\n' ' ')

@@ -31,6 +31,7 @@ from burstline.packet.protocol import Header, Protocol, protocol
 from burstline.pipeline.branch import Branch
 from burstline.pipeline.burst_stage import burst_stage, where
 from burstline.pipeline.chain import Chain
+from burstline.pipeline.match import Match, match
 from burstline.pipeline.pipeline import Pipeline
 from burstline.pipeline.predicate import predicate
 from burstline.pipeline.stage import Stage, stage
@@ -47,8 +48,8 @@ from burstline.state.toeplitz import Toeplitz
 
 __all__ = [
     "CONSUME", "DROP", "PASS", "Branch", "BurstlineError", "Chain", "Counter", "Digest", "FlowTable", "Header",
-    "PatternSet", "Pipeline", "PrefixMap", "PrefixSet", "Protocol", "Record", "Rule", "RuleSet", "Stage", "Toeplitz",
-    "UsageError", "Verdict", "bits", "boolean", "burst_stage", "byte_entropy", "bytes_", "cold", "drop", "f32", "f64",
-    "i8", "i16", "i32", "i64", "ip", "ipv4", "ipv6", "mac", "mac_text", "predicate", "protocol", "send", "stage",
-    "u8", "u16", "u32", "u64", "where",
+    "Match", "PatternSet", "Pipeline", "PrefixMap", "PrefixSet", "Protocol", "Record", "Rule", "RuleSet", "Stage",
+    "Toeplitz", "UsageError", "Verdict", "bits", "boolean", "burst_stage", "byte_entropy", "bytes_", "cold", "drop",
+    "f32", "f64", "i8", "i16", "i32", "i64", "ip", "ipv4", "ipv6", "mac", "mac_text", "match", "predicate",
+    "protocol", "send", "stage", "u8", "u16", "u32", "u64", "where",
 ]  # fmt: skip

@@ -17,6 +17,7 @@ from burstline.errors import BurstlineError, UsageError
 
 COMMANDS = {
     "run": "run a pipeline over a capture file, a generator or live ports",
+    "filter": "keep the packets of a capture that match a pcap filter, as tcpdump -r IN -w OUT does",
     "explain": "show what a pipeline is compiled to: its graph, LLVM IR or assembly",
     "gen": "write a capture of generated flows",
     "bench": "measure burstline beside its peers on this machine",

@@ -11,13 +11,24 @@ from burstline.compiler.chain import each_ir
 from burstline.compiler.columns import CHECKSUM_SYMBOLS, CHECKSUMS_WRONG, ZEROS
 from burstline.compiler.entropy_type import ENTROPY
 from burstline.compiler.header_type import EXTENSION_SYMBOL
-from burstline.compiler.state_types import DIGEST_NEW, FIND_LITERAL, FLOW_LOOKUP, NEXT_RULE, PREFIX_FIND, RULE_VALUE
+from burstline.compiler.state_types import (
+    DIGEST_NEW,
+    FIND_LITERAL,
+    FLOW_LOOKUP,
+    NEXT_RULE,
+    PREFIX_FIND,
+    RULE_VALUE,
+    matches_symbol,
+)
+from burstline.filter.native import dispatcher, native_functions
+from burstline.filter.program import LINKS
 from burstline.native.build import Build, wrapper_ir
 from burstline.native.struct_type import StructRefType, reference
 from burstline.packet import checksum, entropy, entropy_kernel, extension
 from burstline.packet.burst import Burst
 from burstline.packet.burst_type import BurstType
 from burstline.packet.entropy import MOST_BYTES
+from burstline.pipeline.match import Match
 from burstline.state import (
     digest_kernel,
     flow_table_kernel,
@@ -80,6 +91,10 @@ def kernel_ir(build: Build, state: Sequence[State], burst: Burst) -> str:
 
     if PREFIX_FIND in text:
         add(PREFIX_FIND, prefix_map_kernel.prefix_find, [i64] * 3, inline=True)
+    for each in state:
+        if isinstance(each, Match):
+            matches = dispatcher(native_functions(each.program, LINKS))
+            add(matches_symbol(each.symbol), matches, [i64] * 4)
     if EXTENSION_SYMBOL in text:
         add(EXTENSION_SYMBOL, extension.find_extension, [i64] * 4)
     if CHECKSUM_SYMBOLS["ipv4"] in text:

@@ -18,6 +18,7 @@ from burstline.native.memory import I64, load, store
 from burstline.native.passes import takes
 from burstline.native.struct_type import StructRefType
 from burstline.packet.burst_type import read
+from burstline.pipeline.match import Match
 from burstline.state.counter import Counter
 from burstline.state.digest import Digest
 from burstline.state.flow_table import FlowTable
@@ -60,6 +61,10 @@ class PrefixMapType(StateType):
     kind = "PrefixMap"
 
 
+class MatchType(StateType):
+    kind = "Match"
+
+
 class PatternSetType(StateType):
     kind = "PatternSet"
 
@@ -77,6 +82,7 @@ for _python, _numba in (
     (FlowTable, FlowTableType),
     (Digest, DigestType),
     (PrefixMap, PrefixMapType),
+    (Match, MatchType),
     (RuleSet, RuleSetType),
     (Toeplitz, ToeplitzType),
     (PatternSet, PatternSetType),
@@ -186,6 +192,8 @@ class _Contains(AbstractTemplate):  # type: ignore[misc]
     def generic(self, args: Any, kws: Any) -> Any:
         if len(args) == 2 and isinstance(args[0], PrefixMapType) and isinstance(args[1], AddressType):
             return signature(types.boolean, *args)
+        if len(args) == 2 and isinstance(args[0], MatchType) and isinstance(args[1], PacketType) and not args[1].level:
+            return signature(types.boolean, *args)
         if args == (args[0], BYTES) and isinstance(args[0], PatternSetType):
             return signature(types.boolean, *args)
         if len(args) == 2 and isinstance(args[0], RuleSetType) and _is_whole(args[1]):
@@ -208,6 +216,19 @@ def _find(builder: Any, prefixes: Any, kind: Any, address: Any) -> Any:
 @lower_builtin(operator.contains, PrefixMapType, AddressType)
 def _contains(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     return builder.icmp_unsigned("!=", _find(builder, args[0], sig.args[1], args[1]), I64(0))
+
+
+def matches_symbol(symbol: str) -> str:
+    """Of the compiled filter: link layer, address of the bytes, captured bytes, length on the wire."""
+    return f"{symbol}_matches"
+
+
+@lower_builtin(operator.contains, MatchType, PacketType)
+def _matches(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    packet = context.make_helper(builder, sig.args[1], args[1])
+    columns = ("link", "data", "captured", "length")
+    values = [read(builder, sig.args[1].burst, packet.burst, name, packet.index) for name in columns]
+    return builder.icmp_unsigned("!=", _call(builder, matches_symbol(sig.args[0].owner.symbol), values), I64(0))
 
 
 @lower_builtin("PrefixMap.get", PrefixMapType, AddressType, types.Integer)

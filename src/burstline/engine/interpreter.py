@@ -46,7 +46,7 @@ class Interpreter:
 
     def packet(self, data: bytearray, length: int, time: int, port: int, link: int) -> Packet:
         """A packet, parsed; `link` is the LINK_ number of what it begins with."""
-        return Packet(data, length, time, port, self._machine.parse(memoryview(data), len(data), link))
+        return Packet(data, length, time, port, self._machine.parse(memoryview(data), len(data), link), link)
 
     def verdict(self, packet: Packet) -> Verdict:
         """Where a packet goes: `NEXT` when it came through to the end of its chain."""

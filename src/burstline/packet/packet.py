@@ -10,6 +10,7 @@ from burstline.packet.checksum import checksums_wrong
 from burstline.packet.fields import FRAGMENT, HEADERS, LEVELS, OF_INNER, PACKET_FIELDS, PACKET_METHODS, PRESENT, Header
 from burstline.packet.flow_key import flow_key
 from burstline.packet.machine import Levels, Parsed
+from burstline.packet.parser import LINK_ETHERNET
 from burstline.packet.place import place_of
 from burstline.packet.protocol import Protocol
 from burstline.packet.views import VIEWS, HeaderView, fix_checksums, protocol_view, unknown_attribute
@@ -101,19 +102,26 @@ class Packet(Level):
     written.
 
     `data` is the captured bytes, writable; `length` is in bytes, `time` in nanoseconds since the epoch; `levels` is
-    what the parser found in `data`.
+    what the parser found in `data`, which starts with the link layer `link`.
     """
 
-    __slots__ = ("_inner", "_key", "_length", "_port", "_time")
+    __slots__ = ("_inner", "_key", "_length", "_link", "_port", "_time")
 
     _inner: Inner
     _key: bytes
     _length: int
+    _link: int
     _port: int
     _time: int
 
     def __init__(
-        self, data: memoryview | bytearray, length: int, time: int, port: int, levels: Levels | Parsed
+        self,
+        data: memoryview | bytearray,
+        length: int,
+        time: int,
+        port: int,
+        levels: Levels | Parsed,
+        link: int = LINK_ETHERNET,
     ) -> None:
         outer, inner = levels if isinstance(levels, Levels) else (levels, None)
         super().__init__(memoryview(data), outer)
@@ -121,6 +129,7 @@ class Packet(Level):
         put(self, "_inner", Inner(self._data, inner))
         put(self, "_length", length)
         put(self, "_time", time)
+        put(self, "_link", link)
         put(self, "_port", port)
         put(self, "_key", flow_key(self._data, outer))
 
@@ -188,6 +197,11 @@ def _example(name: str) -> str:
 def data_of(packet: Packet) -> memoryview:
     """The packet's bytes. No attribute, because compiled stages have none such."""
     return packet._data
+
+
+def link_of(packet: Packet) -> int:
+    """The link layer that its bytes start with, a LINK_ number of the parser."""
+    return packet._link
 
 
 def key_of(packet: Packet) -> bytes:

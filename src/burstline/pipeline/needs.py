@@ -9,6 +9,7 @@ from types import CodeType
 from burstline.packet.extension import EXTENSION_PROTO
 from burstline.packet.fields import HEADER
 from burstline.packet.place import columns_for
+from burstline.pipeline.match import Match
 from burstline.pipeline.pipeline import Pipeline, reachable
 from burstline.state.digest import Digest
 from burstline.state.flow_table import FlowTable
@@ -81,7 +82,7 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
         keys=workers > 1 or any(isinstance(s, FlowTable) for s in pipeline.state),
         time="time" in names,
         port="port" in names,
-        captured="captured" in names,
+        captured="captured" in names or any(isinstance(s, Match) for s in pipeline.state),
         writes=writes,
         digests=any(isinstance(s, Digest) for s in pipeline.state),
         shared=workers > 1,

@@ -136,6 +136,7 @@ def strand_filler(parse: Parse, timed: bool) -> Callable[[Capture, Chunk, BurstC
                 burst.captured[n] = read(record + 8, swapped)
                 burst.length[n] = read(record + 12, swapped)
                 burst.port[n] = 0
+                burst.link[n] = link
                 if timed:
                     burst.time[n] = seconds * 1_000_000_000 + read(record + 4, swapped) * unit
                 n += 1
