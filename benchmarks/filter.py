@@ -4,6 +4,9 @@ Five-tuple rules (`RuleSet`, the first match) over 2**20 tuples that do not repe
 within a rule that is drawn at random. 1, 8 and 32 rules beside C of the same rules, with early exits (c/rules.c). 100,
 1,000 and 10,000 rules beside DPDK's ACL library at its widest vectors (c/acl.c). Rules are in the manner of ClassBench;
 all sides read the same tuples, and must find the same rules.
+
+Then `burstline filter` beside `tcpdump -r IN -w OUT` with the same expressions, over a capture of a million packets, from
+file to file: both as processes, less the time that each takes over an empty file; outputs are compared.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ FEW, MANY = (1, 8, 32), (100, 1_000, 10_000)
 def run(options: Options) -> Iterator[Row]:
     import numpy as np
 
+    from benchmarks.harness.filter_files import rows
     from benchmarks.harness.rule_loop import Acl, ours, scalar_c
     from benchmarks.harness.rules import make_rules, make_tuples
 
@@ -62,3 +66,4 @@ def run(options: Options) -> Iterator[Row]:
             yield Row("filter", case, peer, a, b, "ns/packet", runs)
     finally:
         os.sched_setaffinity(0, usable)
+    yield from rows(options)
