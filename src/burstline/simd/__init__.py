@@ -28,11 +28,10 @@ _MASK = re.compile(r"m(\d+)$")
 
 def __getattr__(name: str) -> Any:
     """`u32x16` is `vector(32, 16)`, `m16` is `mask(16)`. NumPy is imported when the first of them is asked for."""
+    kind, of_truths = _KIND.match(name), _MASK.match(name)
+    if not (kind or of_truths or name in __all__):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     vectors = importlib.import_module("burstline.simd.vectors")
-    if found := _KIND.match(name):
-        return vectors.vector(int(found.group(1)), int(found.group(2)))
-    if found := _MASK.match(name):
-        return vectors.mask(int(found.group(1)))
-    if name in __all__:
-        return getattr(vectors, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if kind:
+        return vectors.vector(int(kind.group(1)), int(kind.group(2)))
+    return vectors.mask(int(of_truths.group(1))) if of_truths else getattr(vectors, name)
