@@ -5,8 +5,8 @@ within a rule that is drawn at random. 1, 8 and 32 rules beside C of the same ru
 1,000 and 10,000 rules beside DPDK's ACL library at its widest vectors (c/acl.c). Rules are in the manner of ClassBench;
 all sides read the same tuples, and must find the same rules.
 
-Then `burstline filter` beside `tcpdump -r IN -w OUT` with the same expressions, over a capture of a million packets, from
-file to file: both as processes, less the time that each takes over an empty file; outputs are compared.
+Then `burstline filter` beside `tcpdump -r IN -w OUT` with the same expressions, over a capture of a million packets,
+from file to file: both as processes, less the time that each takes over an empty file; outputs are compared.
 """
 
 from __future__ import annotations

@@ -146,6 +146,8 @@ def named_state(pipeline: bl.Pipeline) -> list[tuple[str, State]]:
 def read_out(state: State, digests: list[Any] | None) -> Any:
     if isinstance(state, bl.Counter):
         return state.value
+    if isinstance(state, bl.ByteHistogram):
+        return state.counts
     if isinstance(state, bl.FlowTable):
         flows = state.to_numpy()
         return state.refused, len(state), [plain(row) for row in flows.tolist()]

@@ -81,6 +81,7 @@ def look(pkt):
         number, at = ONE_FOLDED.find(view, at, number)
     number, at = LETTER.find(view, 2)
     SHORT.add((number + 1) * 7919 + at * weight)
+    LARGE.add((ONE.first_in(pkt) + 2) * weight + PATTERNS.first_in(pkt) * 31)
     number, at = MANY.find(view, 3)
     LARGE.add((number + 1) * 7919 + at * weight)
     if view in MANY:

@@ -36,6 +36,7 @@ from burstline.pipeline.pipeline import Pipeline
 from burstline.pipeline.predicate import predicate
 from burstline.pipeline.stage import Stage, stage
 from burstline.pipeline.verdict import CONSUME, DROP, PASS, Verdict, drop, send
+from burstline.state.byte_histogram import ByteHistogram
 from burstline.state.counter import Counter
 from burstline.state.digest import Digest
 from burstline.state.flow_table import FlowTable
@@ -47,9 +48,9 @@ from burstline.state.rule_set import RuleSet
 from burstline.state.toeplitz import Toeplitz
 
 __all__ = [
-    "CONSUME", "DROP", "PASS", "Branch", "BurstlineError", "Chain", "Counter", "Digest", "FlowTable", "Header",
-    "Match", "PatternSet", "Pipeline", "PrefixMap", "PrefixSet", "Protocol", "Record", "Rule", "RuleSet", "Stage",
-    "Toeplitz", "UsageError", "Verdict", "bits", "boolean", "burst_stage", "byte_entropy", "bytes_", "cold", "drop",
-    "f32", "f64", "i8", "i16", "i32", "i64", "ip", "ipv4", "ipv6", "mac", "mac_text", "match", "predicate",
+    "CONSUME", "DROP", "PASS", "Branch", "BurstlineError", "ByteHistogram", "Chain", "Counter", "Digest", "FlowTable",
+    "Header", "Match", "PatternSet", "Pipeline", "PrefixMap", "PrefixSet", "Protocol", "Record", "Rule", "RuleSet",
+    "Stage", "Toeplitz", "UsageError", "Verdict", "bits", "boolean", "burst_stage", "byte_entropy", "bytes_", "cold",
+    "drop", "f32", "f64", "i8", "i16", "i32", "i64", "ip", "ipv4", "ipv6", "mac", "mac_text", "match", "predicate",
     "protocol", "send", "stage", "u8", "u16", "u32", "u64", "where",
 ]  # fmt: skip

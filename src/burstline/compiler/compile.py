@@ -108,7 +108,11 @@ def lower_pipeline(pipeline: Pipeline, plan: Plan) -> Parts:
     counters = EdgeCounters(len(pipeline.chains), Numbers.reasons) if plan.edges else None
     loop = build.compile(plan.loop, [StructRefType(plan.context)])  # type: ignore[arg-type]
     parser = Parser(build, pipeline, plan.machine, plan.needs, plan.burst)
-    glue = chain_ir(hops, divided, counters) + parser.ir(plan.dispatch) + kernel_ir(build, pipeline.state, plan.burst)
+    glue = (
+        chain_ir(hops, divided, counters)
+        + parser.ir(plan.dispatch)
+        + kernel_ir(build, pipeline.state, plan.burst, plan.needs)
+    )
     glue += wrapper_ir(plan.entry, loop, inline=False)
     if groups:
         decide = build.compile(decider(burst_reference(plan.burst), plan.needs.shared), [types.int64] * 7)  # type: ignore[arg-type]

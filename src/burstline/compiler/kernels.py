@@ -12,6 +12,7 @@ from burstline.compiler.columns import CHECKSUM_SYMBOLS, CHECKSUMS_WRONG, ZEROS
 from burstline.compiler.entropy_type import ENTROPY
 from burstline.compiler.header_type import EXTENSION_SYMBOL
 from burstline.compiler.state_types import (
+    COUNT_BYTES,
     DIGEST_NEW,
     FIND_LITERAL,
     FLOW_LOOKUP,
@@ -29,7 +30,9 @@ from burstline.packet.burst import Burst
 from burstline.packet.burst_type import BurstType
 from burstline.packet.entropy import MOST_BYTES
 from burstline.pipeline.match import Match
+from burstline.pipeline.needs import Needs
 from burstline.state import (
+    byte_histogram_kernel,
     digest_kernel,
     flow_table_kernel,
     pattern_set_kernel,
@@ -40,9 +43,11 @@ from burstline.state import (
 from burstline.state.base import State
 from burstline.state.digest import Digest, DigestHead
 from burstline.state.flow_table import FlowTable, TableHead
+from burstline.state.pattern_set import PatternSet
 from burstline.state.rule_set import RuleSet
 from burstline.state.toeplitz import Toeplitz
 
+SEARCH_PACKETS = "burstline_search_packets"
 AHEAD, MATCH_RULES, HASH_PACKETS = "burstline_ahead", "burstline_match_rules", "burstline_hash_packets"
 i64 = types.int64
 digest_at = reference(DigestHead)
@@ -80,7 +85,7 @@ def ahead_ir(calls: Sequence[tuple[str, str]]) -> str:
     return f"define i64 @{AHEAD}({passed}) alwaysinline {{\n{body}\n  ret i64 0\n}}"
 
 
-def kernel_ir(build: Build, state: Sequence[State], burst: Burst) -> str:
+def kernel_ir(build: Build, state: Sequence[State], burst: Burst, needs: Needs) -> str:
     """IR for everything that the modules compiled so far refer to, and that the loops call once a burst."""
     text = "\n".join(build.modules.values())
     parts = [f"@{ZEROS} = constant [8 x i64] zeroinitializer, align 64", "declare i64 @llvm.smin.i64(i64, i64)"]
@@ -123,8 +128,13 @@ def kernel_ir(build: Build, state: Sequence[State], burst: Burst) -> str:
     hashes = [s for s in state if isinstance(s, Toeplitz)]
     if hashes:
         add(HASH_PACKETS, toeplitz_kernel.hash_packets, [i64, BurstType(burst), i64, i64])
-    calls = [(MATCH_RULES, s.symbol) for s in sets] + [(HASH_PACKETS, s.symbol) for s in hashes]
-    parts.append(ahead_ir(calls))
+    searched = [s for s in state if isinstance(s, PatternSet) and needs.literals]
+    if searched:
+        add(SEARCH_PACKETS, pattern_set_kernel.search_packets, [i64, BurstType(burst), i64, i64])
+    if COUNT_BYTES in text:
+        add(COUNT_BYTES, byte_histogram_kernel.count_bytes, [i64] * 3)
+    ahead = ((SEARCH_PACKETS, searched), (MATCH_RULES, sets), (HASH_PACKETS, hashes))
+    parts.append(ahead_ir([(kernel, s.symbol) for kernel, objects in ahead for s in objects]))
     if NEXT_RULE in text:
         add(NEXT_RULE, rule_set_kernel.next_rule, [i64, BurstType(burst), i64, i64])
     if ENTROPY in text:

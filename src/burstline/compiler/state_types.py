@@ -19,10 +19,11 @@ from burstline.native.passes import takes
 from burstline.native.struct_type import StructRefType
 from burstline.packet.burst_type import read
 from burstline.pipeline.match import Match
+from burstline.state.byte_histogram import ByteHistogram
 from burstline.state.counter import Counter
 from burstline.state.digest import Digest
 from burstline.state.flow_table import FlowTable
-from burstline.state.pattern_set import PatternSet
+from burstline.state.pattern_set import PatternHead, PatternSet
 from burstline.state.prefix_map import PrefixMap
 from burstline.state.rule_set import RuleSet, RuleSetHead
 from burstline.state.toeplitz import Toeplitz, ToeplitzHead
@@ -30,7 +31,7 @@ from burstline.state.toeplitz import Toeplitz, ToeplitzHead
 i64 = types.int64
 PLACE = types.UniTuple(i64, 2)  # type: ignore[attr-defined]
 NEXT_RULE, RULE_VALUE = "burstline_next_rule", "burstline_rule_value"
-FIND_LITERAL = "burstline_find_literal"
+FIND_LITERAL, COUNT_BYTES = "burstline_find_literal", "burstline_count_bytes"
 FLOW_LOOKUP, DIGEST_NEW, PREFIX_FIND = "burstline_flow_lookup", "burstline_digest_new", "burstline_prefix_find"
 
 
@@ -65,6 +66,10 @@ class MatchType(StateType):
     kind = "Match"
 
 
+class ByteHistogramType(StateType):
+    kind = "ByteHistogram"
+
+
 class PatternSetType(StateType):
     kind = "PatternSet"
 
@@ -86,6 +91,7 @@ for _python, _numba in (
     (RuleSet, RuleSetType),
     (Toeplitz, ToeplitzType),
     (PatternSet, PatternSetType),
+    (ByteHistogram, ByteHistogramType),
 ):
     typeof_impl.register(_python)(lambda value, context, kind=_numba: kind(value))
 
@@ -135,7 +141,9 @@ METHODS = {
     CounterType: {"add": _method(CounterType, "add", types.none, types.Integer, optional=1)},
     DigestType: {"new": _method(DigestType, "new", lambda this: StructRefType(this.owner.record.layout))},
     PrefixMapType: {"get": _method(PrefixMapType, "get", i64, AddressType, types.Integer)},
+    ByteHistogramType: {"add": _method(ByteHistogramType, "add", types.none, BYTES)},
     PatternSetType: {
+        "first_in": _method(PatternSetType, "first_in", i64, PacketType),
         "find": _method(PatternSetType, "find", PLACE, BYTES, types.Integer, types.Integer, optional=2),
     },
     ToeplitzType: {"hash": _method(ToeplitzType, "hash", i64, PacketType)},
@@ -297,3 +305,16 @@ def _find_literal(context: Any, builder: Any, sig: Any, args: Any) -> Any:
 @lower_builtin(operator.contains, PatternSetType, BytesViewType)
 def _has_literal(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     return builder.icmp_signed(">=", _found_literal(context, builder, args), I64(0))
+
+
+@lower_builtin("PatternSet.first_in", PatternSetType, PacketType)
+def _first_in(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    place = PatternHead.layout.offset("results")
+    return builder.sext(_worked_out(context, builder, sig, args, place), I64)
+
+
+@lower_builtin("ByteHistogram.add", ByteHistogramType, BytesViewType)
+def _count_bytes(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    view = view_of(context, builder, args[1])
+    _call(builder, COUNT_BYTES, [args[0], view.address, view.size])
+    return context.get_dummy_value()

@@ -35,6 +35,8 @@ USAGE = {
     "Digest.new": "write `record = digest.new()`, then set the record's fields",
     "PrefixMap.get": "write `prefixes.get(address, default)`, default an integer",
     "Toeplitz.hash": "write `rss.hash(pkt)`",
+    "ByteHistogram.add": "write `seen.add(pkt.payload)`",
+    "PatternSet.first_in": "write `patterns.first_in(pkt)`",
     "PatternSet.find": "write `number, at = patterns.find(pkt.payload)`, and to go on `.find(pkt.payload, at, number)`",
     "RuleSet.match": "write `rules.match(pkt)`; packets inside of tunnels are not looked at",
     "RuleSet.next_match": "write `rules.next_match(pkt, number)`, number an integer",
@@ -68,7 +70,9 @@ def described(kind: str) -> str:
         return f"the text {found.group(2)!r}" if found.group(1) == "str" else found.group(2)
     if found := re.match(r"(?:OptionalType|Optional)\((.*)\)$", kind):
         return f"{described(found.group(1))} or None"
-    if found := re.match(r"(FlowTable|Counter|Digest|PrefixMap|RuleSet|Toeplitz|PatternSet)\(", kind):
+    if found := re.match(
+        r"(FlowTable|Counter|Digest|PrefixMap|RuleSet|Toeplitz|PatternSet|ByteHistogram|Match)\(", kind
+    ):
         return f"a {found.group(1)}"
     if found := re.match(r"Header\((\w+)", kind):
         return f"the {found.group(1)} header"

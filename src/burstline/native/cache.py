@@ -55,7 +55,18 @@ def _own_source() -> str:
     """burstline's own source: kernels are compiled from it."""
     digest = hashlib.blake2b(digest_size=20)
     root = Path(__file__).parent.parent
-    for room in ("compiler", "engine", "filter", "native", "packet", "packet/states", "pipeline", "ports", "simd", "state"):
+    for room in (
+        "compiler",
+        "engine",
+        "filter",
+        "native",
+        "packet",
+        "packet/states",
+        "pipeline",
+        "ports",
+        "simd",
+        "state",
+    ):
         for file in sorted((root / room).glob("*.py")):
             digest.update(file.read_bytes())
     return digest.hexdigest()

@@ -13,6 +13,7 @@ from burstline.pipeline.match import Match
 from burstline.pipeline.pipeline import Pipeline, reachable
 from burstline.state.digest import Digest
 from burstline.state.flow_table import FlowTable
+from burstline.state.pattern_set import PatternSet
 from burstline.state.rule_set import RuleSet
 from burstline.state.toeplitz import Toeplitz
 
@@ -47,6 +48,7 @@ class Needs:
     shared: bool  # several workers share one source, and each packet has an owner
     groups: bool  # there are burst stages
     ahead: bool  # there is state that is worked out for whole bursts
+    literals: bool  # and literals in payloads are
 
     @property
     def full_parse(self) -> bool:
@@ -74,6 +76,8 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
     columns |= {"protocols"} if pipeline.protocols else set()
     ahead = any(isinstance(s, (RuleSet, Toeplitz)) for s in pipeline.state)
     columns |= {"present", "l3", "l4", "proto"} if ahead else set()
+    literals = "first_in" in names and any(isinstance(s, PatternSet) for s in pipeline.state)
+    columns |= {"payload", "end"} if literals else set()
     return Needs(
         columns=tuple(sorted(columns)),
         eth="eth" in names or "eth" in by_header,
@@ -87,7 +91,8 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
         digests=any(isinstance(s, Digest) for s in pipeline.state),
         shared=workers > 1,
         groups=bool(pipeline.burst_stages),
-        ahead=ahead,
+        ahead=ahead or literals,
+        literals=literals,
     )
 
 

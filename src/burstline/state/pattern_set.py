@@ -13,6 +13,7 @@ from burstline.native.fieldtypes import i64
 from burstline.native.struct import Struct
 from burstline.state.base import State
 from burstline.state.region import Block, Region
+from burstline.state.rule_set import RESULTS
 
 BUCKETS, FINGERPRINT = 8, 4  # a bit for each bucket; bytes at the start of a literal that are looked up in tables
 FEW = 16  # literals whose first three bytes are enough: docs/patterns.md
@@ -23,7 +24,7 @@ PIECE = 64  # bytes that are compared at once
 
 
 class PatternHead(Struct):
-    """The literals, as compiled code reads them; all workers have the same."""
+    """The literals, as compiled code reads them; all workers have the same, but results of their own."""
 
     tables: i64  # address: of each byte of the fingerprint two tables of sixteen bytes, by its lower and its upper half
     buckets: i64  # address: of each bucket its first literal and the one behind its last, 32 bits each
@@ -35,6 +36,7 @@ class PatternHead(Struct):
     far_byte: i64
     near_case: i64  # these bits
     far_case: i64
+    results: i64  # address: of each packet of the burst what `first_in` says, 32 bits
 
 
 class PatternEntry(Struct):
@@ -53,7 +55,8 @@ class PatternSet(State):
     In a stage `number, at = bad.find(pkt.payload)` gives the first literal that occurs and where it starts, -1 and 0
     where none does; `bad.find(pkt.payload, at, number)` the next occurrence. The order is by where they start, and
     at one place by their numbers, from 0. `pkt.payload in bad` tells whether there is one. With `ignore_case`,
-    ASCII letters count without regard to case.
+    ASCII letters count without regard to case. `bad.first_in(pkt)` is the number of the first literal in the payload,
+    or -1, as it was when the burst came.
 
     Raises UsageError for a literal that is empty or there twice.
     """
@@ -62,7 +65,8 @@ class PatternSet(State):
         self.ignore_case = ignore_case
         self.literals: tuple[bytes, ...] = ()
         self._keep: list[Any] = []
-        self._heads: list[Block] = []
+        self._heads: list[tuple[Block, Region]] = []
+        self._shared: dict[str, int] = {}
         self._set([_as_bytes(each) for each in literals], "literal {}".format)
 
     @classmethod
@@ -110,6 +114,11 @@ class PatternSet(State):
                 best = start, number
         return (best[1], best[0]) if best else (-1, 0)
 
+    def first_in(self, pkt: Any) -> int:
+        """The number of the first literal in a packet's payload, or -1. Compiled, it is worked out for all packets of a
+        burst ahead of the stages."""
+        return self.find(pkt.payload)[0]
+
     def __contains__(self, view: Bytes) -> bool:
         return self.find(view)[0] >= 0
 
@@ -120,20 +129,17 @@ class PatternSet(State):
         return ()
 
     def attach(self) -> int:
-        if not self._heads:
-            head = Block(PatternHead.layout)
-            head.set(**self._built())
-            self._keep.append(head)
-            self._heads.append(head)
-        else:
-            self._heads.append(self._heads[0])
-        return self._heads[-1].address
+        self._shared = self._shared or self._built()
+        head, results = Block(PatternHead.layout), Region(4 * RESULTS)
+        head.set(results=results.address, **self._shared)
+        self._heads.append((head, results))
+        return head.address
 
     def addresses(self) -> list[int]:
-        return [head.address for head in self._heads]
+        return [head.address for head, _ in self._heads]
 
     def reset(self) -> None:
-        self._heads, self._keep = [], []
+        self._heads = []
 
     def _built(self) -> dict[str, int]:
         """Teddy's tables (Qiu et al., "Harry", and Hyperscan, NSDI 2019, section 4): a bit for each bucket that has a

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from burstline.native.memory import load8, load32, load64, select
+from burstline.native.memory import load8, load16, load32, load64, prefetch, select, store32
 from burstline.native.struct_type import reference
+from burstline.packet.burst import BurstColumns
 from burstline.simd import m64, u8x16, u8x64, u64x8
 from burstline.simd import select as choose
 from burstline.simd.memory import load_masked, load_vector, scratch, store_vector, trailing_zeros
@@ -20,6 +21,7 @@ ENTRY = PatternEntry.layout.size
 NUMBER_BITS = 20
 NOTHING = -1
 FOUR = 4
+AHEAD = 4  # packets whose payloads are fetched ahead
 
 
 def first_bits(count: int) -> int:
@@ -157,3 +159,20 @@ def find_literal(head: int, data: int, size: int, at: int, after: int) -> int:
     if head_at(head).far >= 0:
         return find_one(head, data, size, at, after)
     return find_among_many(head, data, size, at, after)
+
+
+def search_packets(head: int, burst: BurstColumns, count: int, own: int) -> int:
+    """Write for each packet of a burst the number of the first literal in its payload to the worker's results, or -1.
+    `own` is the worker's list, or 0. Payloads that come are fetched while others are searched."""
+    results = head_at(head).results
+    for k in range(count):
+        ahead = min(k + AHEAD, count - 1)
+        coming = load16(own + 8 + 2 * ahead) if own != 0 else ahead
+        start = burst.data[coming] + burst.payload[coming]
+        prefetch(start)
+        prefetch(start + 64)
+        i = load16(own + 8 + 2 * k) if own != 0 else k
+        size = burst.end[i] - burst.payload[i]
+        found = find_literal(head, burst.data[i] + burst.payload[i], size, 0, -1)
+        store32(results + 4 * i, select(found < 0, -1, found & (1 << NUMBER_BITS) - 1))
+    return 0
