@@ -43,6 +43,8 @@ def run(options: Options) -> Iterator[Row]:
     os.sched_setaffinity(0, {core})
     try:
         acl = Acl(acl_library, core) if acl_library else None
+        if acl and not acl.huge:
+            options.say("filter: rte_acl has no huge pages; echo 1024 > /proc/sys/vm/nr_hugepages gives it some")
         for count in (*FEW, *MANY):
             if (c if count in FEW else acl) is None:
                 continue
@@ -55,7 +57,8 @@ def run(options: Options) -> Iterator[Row]:
                 two, peer, add = scalar_c(c, rules, tuples, other), "C", 0
             else:
                 assert acl is not None
-                two, peer, add = acl.run_of(rules, tuples, other), "rte_acl", 1
+                two, add = acl.run_of(rules, tuples, other), 1
+                peer = acl.name
             one(), two()
             case = f"{count:,} rule{'' if count == 1 else 's'}"
             if not np.array_equal(found + np.uint32(add), other):

@@ -80,3 +80,31 @@ def test_a_key_that_is_too_short_is_refused() -> None:
         bl.Toeplitz(bytes(39))
     with pytest.raises(bl.UsageError, match="exclude each other"):
         bl.Toeplitz(bytes(40), symmetric=True)
+
+
+def test_of_a_fragment_only_the_addresses_count() -> None:
+    from scapy.layers.inet import IP, UDP
+    from scapy.layers.l2 import Ether
+
+    whole = bytes(Ether() / IP(src="66.9.149.187", dst="161.142.100.80") / UDP(sport=2794, dport=1766) / b"x")
+    first = whole[:20] + b"\x20" + whole[21:]  # more fragments follow
+    rss, hashes = bl.Toeplitz(), bl.Counter("hashes")
+    stage = stage_of("def look(pkt):\n    hashes.add(rss.hash(pkt))\n", rss=rss, hashes=hashes)
+    for data, wanted in ((first, EXAMPLES[0][4]), (whole, EXAMPLES[0][5])):
+        assert run_both([stage], [data]).equal().state["Counter 0"] == wanted
+
+
+def test_what_is_worked_out_ahead_is_about_packets_as_they_came() -> None:
+    source = """
+def look(pkt):
+    pkt.udp.dport = 99
+    pkt.ipv4.src = pkt.ipv4.dst
+    found.add(rss.hash(pkt) + rules.match(pkt) * 1000 + words.first_in(pkt))
+    if pkt in rules:
+        return bl.CONSUME
+"""
+    names = {
+        "rss": bl.Toeplitz(), "rules": bl.RuleSet([{"dport": "99"}, {"proto": "udp"}]), "found": bl.Counter("found"),
+        "words": bl.PatternSet(["x", "a"]),
+    }  # fmt: skip
+    assert run_both([stage_of(source, **names)], packets()).equal().report.consumed.packets > 0

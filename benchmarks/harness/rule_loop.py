@@ -17,6 +17,7 @@ from burstline.native.struct import Struct
 from burstline.state.region import Block
 from burstline.state.rule_set import RuleSet
 
+NEEDED = 512  # huge pages of 2 MiB, for DPDK
 Run = Callable[[], float]
 
 
@@ -80,8 +81,14 @@ class Acl:
     def __init__(self, library: Path, core: int) -> None:
         self._c = ctypes.CDLL(str(library))
         self._c.build.restype = ctypes.c_void_p
-        if self._c.start(str(core).encode()) < 0:
+        free = Path("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages")
+        self.huge = free.exists() and int(free.read_text()) >= NEEDED
+        if self._c.start(str(core).encode(), int(self.huge)) < 0:
             raise OSError("DPDK's EAL does not start")
+
+    @property
+    def name(self) -> str:
+        return "rte_acl, AVX-512" if self._c.is_widest() else "rte_acl, its default"
 
     def run_of(self, rules: Rules, tuples: Any, found: Any) -> Run:
         """It numbers rules from 1; 0 is none. Raises OSError where it does not build its tries."""

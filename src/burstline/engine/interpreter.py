@@ -23,6 +23,7 @@ from burstline.ports.capture_reader import CapturedPacket, read_capture
 from burstline.ports.capture_writer import CaptureWriter, create_capture
 from burstline.ports.link_layer import link_of
 from burstline.ports.output import check_output
+from burstline.state.base import LookAhead
 from burstline.state.digest import Digest
 
 DRAIN_EVERY = 256  # packets
@@ -42,6 +43,7 @@ class Interpreter:
         self._waiting = False  # a swap, for its turn
         self.is_running = False
         self._digests = [s for s in pipeline.state if isinstance(s, Digest)]
+        self._ahead = [s for s in pipeline.state if isinstance(s, LookAhead)]
         self._failed: set[str] = set()
 
     def packet(self, data: bytearray, length: int, time: int, port: int, link: int) -> Packet:
@@ -50,6 +52,8 @@ class Interpreter:
 
     def verdict(self, packet: Packet) -> Verdict:
         """Where a packet goes: `NEXT` when it came through to the end of its chain."""
+        for state in self._ahead:
+            state.look_ahead(packet)
         number = 0
         while True:
             following = -1
@@ -139,6 +143,7 @@ class Interpreter:
             self.pipeline, self._machine = pipeline, machine
             self.report.edges.clear()
             self._digests = [s for s in pipeline.state if isinstance(s, Digest)]
+            self._ahead = [s for s in pipeline.state if isinstance(s, LookAhead)]
             self._failed.clear()
             self.report.swaps.append(time.time())
         return Swap(carried, 0.0, time.perf_counter() - waiting)

@@ -7,6 +7,7 @@ Interpreted stages use the very same Python object, which then keeps its own val
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 
@@ -45,3 +46,22 @@ class State(ABC):
     def warnings(self) -> list[str]:
         """What the user should know after a run: refused flows, lost digests."""
         return []
+
+
+class LookAhead(State):
+    """State that is worked out for the packets of a burst before their stages run, so that it is about packets as they
+    came. The interpreter calls `look_ahead` for each packet before its first stage."""
+
+    _noted: tuple[Any, Any] | None = None  # the packet that was looked at last, and what was found
+
+    @abstractmethod
+    def look_ahead(self, pkt: Any) -> None:
+        """Work it out for a packet, and `note` it."""
+
+    def note(self, pkt: Any, found: Any) -> None:
+        self._noted = pkt, found
+
+    def seen(self, pkt: Any, look: Callable[[Any], Any]) -> Any:
+        """What was noted of a packet, or else what `look` says."""
+        noted = self._noted
+        return noted[1] if noted is not None and noted[0] is pkt else look(pkt)

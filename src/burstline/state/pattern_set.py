@@ -11,7 +11,7 @@ from burstline.errors import BurstlineError, UsageError
 from burstline.native.bytes_view import Bytes
 from burstline.native.fieldtypes import i64
 from burstline.native.struct import Struct
-from burstline.state.base import State
+from burstline.state.base import LookAhead
 from burstline.state.region import Block, Region
 from burstline.state.rule_set import RESULTS
 
@@ -49,7 +49,7 @@ class PatternEntry(Struct):
     rest: i64  # address of all its bytes, then of all their masks, in pieces of 64; 0 where the first eight are all
 
 
-class PatternSet(State):
+class PatternSet(LookAhead):
     """`bad = PatternSet([b"/etc/passwd", "cmd.exe"])` or `PatternSet.load("words.txt")`; texts are UTF-8.
 
     In a stage `number, at = bad.find(pkt.payload)` gives the first literal that occurs and where it starts, -1 and 0
@@ -117,6 +117,12 @@ class PatternSet(State):
     def first_in(self, pkt: Any) -> int:
         """The number of the first literal in a packet's payload, or -1. Compiled, it is worked out for all packets of a
         burst ahead of the stages."""
+        return int(self.seen(pkt, self._first_in))
+
+    def look_ahead(self, pkt: Any) -> None:
+        self.note(pkt, self._first_in(pkt))
+
+    def _first_in(self, pkt: Any) -> int:
         return self.find(pkt.payload)[0]
 
     def __contains__(self, view: Bytes) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from burstline.errors import UsageError
 from burstline.native.fieldtypes import i64
 from burstline.native.struct import Struct
-from burstline.state.base import State
+from burstline.state.base import LookAhead
 from burstline.state.region import Block, Region
 from burstline.state.rule import BadField, Rule, rule_of, usage_error
 from burstline.state.rule_file import load_rules
@@ -53,13 +54,13 @@ class RuleSetHead(Struct):
     results: i64  # address: of each packet of the burst the number of its rule, 32 bits, or -1
 
 
-class RuleSet(State):
+class RuleSet(LookAhead):
     """`acl = RuleSet([{"src": "10.0.0.0/8", "proto": "tcp", "dport": "80-443"}, ...])` or `RuleSet.load("acl.csv")`.
 
     In a stage `acl.match(pkt)` is the number of the first rule that the packet matches, from 0, or -1; `pkt in acl`
     tells whether there is one; `acl.next_match(pkt, n)` is the next one behind rule n, or -1; `acl.value(n)` is the
     value of a rule, which is its number unless given. A field that a rule leaves out is anything. Packets are those
-    outside of tunnels, as they were when the burst came.
+    outside of tunnels; `match` and `in` are about them as they came, `next_match` as they are.
 
     A rule that can never match, because an earlier one matches all that it does, is an error, unless `overlaps` is
     "allow". Raises UsageError.
@@ -69,6 +70,7 @@ class RuleSet(State):
         self.overlaps = overlaps
         self._heads: list[tuple[Block, Region]] = []
         self._built: list[_Built] = []  # the one that counts comes last; those before it may still be read
+        self._publishing = threading.Lock()
         self.rules: tuple[Rule, ...] = ()
         self.replace(rules)
 
@@ -105,6 +107,12 @@ class RuleSet(State):
 
     def match(self, pkt: Any) -> int:
         """The number of the first rule that a packet matches, or -1."""
+        return int(self.seen(pkt, self._first))
+
+    def look_ahead(self, pkt: Any) -> None:
+        self.note(pkt, self._first(pkt))
+
+    def _first(self, pkt: Any) -> int:
         return self.next_match(pkt, -1)
 
     def next_match(self, pkt: Any, after: int) -> int:
@@ -145,7 +153,12 @@ class RuleSet(State):
     def _publish(self) -> None:
         """Hand new tables to the workers, and give back those that none can read any more: each says what it reads
         before it does (hazard pointers: Michael, "Safe memory reclamation for dynamic lock-free objects", 2004)."""
-        self._built.append(_Built(self.rules))
+        built = _Built(self.rules)
+        with self._publishing:
+            self._hand_over(built)
+
+    def _hand_over(self, built: _Built) -> None:
+        self._built.append(built)
         for head, _ in self._heads:
             head.set(tables=self._built[-1].address)
         read = {head.get("reading") for head, _ in self._heads}

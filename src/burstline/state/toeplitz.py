@@ -9,7 +9,7 @@ from typing import Any, Literal
 from burstline.errors import UsageError
 from burstline.native.fieldtypes import i64
 from burstline.native.struct import Struct
-from burstline.state.base import State
+from burstline.state.base import LookAhead
 from burstline.state.region import Block, Region
 from burstline.state.rule_set import RESULTS
 
@@ -30,9 +30,10 @@ class ToeplitzHead(Struct):
     ports: i64  # whether they are part of the input
 
 
-class Toeplitz(State):
+class Toeplitz(LookAhead):
     """`rss = Toeplitz()`; in a stage `rss.hash(pkt)` is what a NIC with the same key writes to its descriptor, 0 to
     2**32 - 1: of both addresses, and of both ports where there are any, unless `fields` is "addresses"; 0 without IP.
+    Of a fragment, the first one included, it is that of the addresses, so that all of them go one way.
 
     The key has 40 to 64 bytes; `symmetric` takes one that gives both directions of a flow the same hash. Packets are
     those outside of tunnels, as they were when the burst came. Raises UsageError.
@@ -53,12 +54,18 @@ class Toeplitz(State):
 
     def hash(self, pkt: Any) -> int:
         """The hash of a packet."""
+        return int(self.seen(pkt, self._hash))
+
+    def look_ahead(self, pkt: Any) -> None:
+        self.note(pkt, self._hash(pkt))
+
+    def _hash(self, pkt: Any) -> int:
         header = pkt.ipv4 or pkt.ipv6
         if not header:
             return 0
         data = header.src.packed + header.dst.packed
         with_ports = pkt.tcp or pkt.udp or pkt.sctp
-        if self.fields == "ports" and with_ports:
+        if self.fields == "ports" and with_ports and not pkt.is_fragment:
             data += with_ports.sport.to_bytes(2, "big") + with_ports.dport.to_bytes(2, "big")
         return toeplitz(self.key, data)
 

@@ -12,7 +12,7 @@ from typing import Any
 from burstline.native.memory import load16, load32, load64, select, store32
 from burstline.native.struct_type import reference
 from burstline.packet.burst import BurstColumns
-from burstline.packet.fields import PRESENT
+from burstline.packet.fields import FRAGMENT, PRESENT
 from burstline.simd import u8x64, u32x16
 from burstline.simd.memory import load_vector, scratch, store_vector
 from burstline.state.rule_set_kernel import zeros
@@ -71,7 +71,7 @@ def hash_packets(head_address: int, burst: BurstColumns, count: int, own: int) -
             i = load16(own + 8 + 2 * at) if own != 0 else at
             present = burst.present[i]
             addresses = load64(select(present & IPV4 != 0, burst.data[i] + burst.l3[i] + 12, zeros()))
-            has_ports = (present & WITH_PORTS != 0) & with_ports
+            has_ports = (present & WITH_PORTS != 0) & (present & FRAGMENT == 0) & with_ports
             ports = load32(select(has_ports, burst.data[i] + burst.l4[i], zeros()))
             is6 = present & IPV6 != 0
             store32(room + 4 * k, addresses)
@@ -99,6 +99,6 @@ def hash6(burst: BurstColumns, first: int, count: int, own: int, with_ports: boo
         header = select(present & IPV6 != 0, burst.data[i] + burst.l3[i] + 8, zeros())
         for word in range(8):
             store32(rows + 64 * word + 4 * k, load32(header + 4 * word))
-        has_ports = (present & WITH_PORTS != 0) & (present & IPV6 != 0) & with_ports
+        has_ports = (present & WITH_PORTS != 0) & (present & (IPV6 | FRAGMENT) == IPV6) & with_ports
         store32(rows + 512 + 4 * k, load32(select(has_ports, burst.data[i] + burst.l4[i], zeros())))
     return hash_words9(tables, rows)
