@@ -26,8 +26,8 @@ from burstline.simd import level
 
 # What the machine code may still refer to: the C library's memory functions, which LLVM itself calls.
 C_LIBRARY = frozenset({"memcpy", "memmove", "memset", "memcmp", "bcmp", "strlen", "read", "pread", "write"})
-# Numba's helpers for exceptions that never reach Python here; they are pure C and dead after optimisation.
 APART = "; not to be inlined\n"  # the first line of a function's IR
+# Numba's runtime, the GIL and Python. Its helpers for exceptions are called such, too: dead after optimisation.
 FORBIDDEN = re.compile(r"^(NRT_|Py|_Py|numba_gil|numba_|_NRT)")
 
 
