@@ -31,6 +31,8 @@ from burstline.native.struct import Layout
 from burstline.native.struct_type import StructRefType
 from burstline.packet.burst import Burst
 from burstline.packet.burst_type import burst_reference
+from burstline.packet.checksum import sum16
+from burstline.packet.checksum_kernel import sum16_in_vectors
 from burstline.packet.group_fields import LANES
 from burstline.packet.machine import Machine
 from burstline.pipeline.burst_stage import BurstStage
@@ -85,7 +87,7 @@ class Parts:
 
 def lower_pipeline(pipeline: Pipeline, plan: Plan) -> Parts:
     """Everything but linking. Raises `CompileError` for what cannot be compiled."""
-    build = Build(identify=lambda function: content(function, pipeline))
+    build = Build({sum16: sum16_in_vectors}, identify=lambda function: content(function, pipeline))
     Numbers.reasons = list(plan.reasons)
     Numbers.chains = list(pipeline.chains)
     ProtocolNumbers.known = pipeline.protocols

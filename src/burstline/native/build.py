@@ -198,8 +198,7 @@ class Build:
 
     def _override(self, value: Any) -> Any:
         try:
-            if value in self.overrides:
-                return self.overrides[value]
+            value = self.overrides.get(value, value)
         except TypeError:  # not hashable, so nothing that is overridden
             return value
         if isinstance(value, FunctionType) and value not in LOWERED:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -74,13 +75,13 @@ class PatternSet(LookAhead):
         r"""One literal a line; `\x00`, `\n`, `\t` and `\\` stand for what they do in Python. Empty lines and those that
         begin with `#` are left out. A bad line is an error that names it."""
         try:
-            lines = Path(path).read_text().splitlines()
+            lines = Path(path).read_text("utf-8").split("\n")
         except UnicodeDecodeError:
             raise UsageError(f"{path} is no text in UTF-8", r"write other bytes as \xff") from None
         except OSError as error:
             raise BurstlineError(f"cannot read literals from {path}: {error.strerror}") from None
         found, places = [], []
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate((line.removesuffix("\r") for line in lines), 1):
             if line.strip() and not line.startswith("#"):
                 found.append(_unescaped(line, f"{path}:{number}"))
                 places.append(f"{path}:{number}")
@@ -109,7 +110,7 @@ class PatternSet(LookAhead):
         data = self._folded(bytes(view))
         best: tuple[int, int] | None = None
         for number, literal in enumerate(map(self._folded, self.literals)):
-            start = data.find(literal, at if number > after else at + 1)
+            start = data.find(literal, max(at if number > after else at + 1, 0))
             if start >= 0 and (best is None or (start, number) < best):
                 best = start, number
         return (best[1], best[0]) if best else (-1, 0)
@@ -210,13 +211,20 @@ def _as_bytes(literal: bytes | str) -> bytes:
     return literal.encode() if isinstance(literal, str) else bytes(literal)
 
 
-def _unescaped(line: str, place: str) -> bytes:
-    import ast
+_ESCAPE = re.compile(rb"\\(x[0-9A-Fa-f]{2}|.|$)", re.DOTALL)
+_MEANT = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"\\": b"\\"}
 
-    try:
-        made = "".join(c if ord(c) < 128 else "".join(f"\\x{b:02x}" for b in c.encode()) for c in line)
-        value = ast.literal_eval('b"' + made.replace('"', "\\x22") + '"')
-    except (SyntaxError, ValueError):
-        raise UsageError(rf"{place}: a \ that begins nothing known", r"write \\ for the character itself") from None
-    assert isinstance(value, bytes)
-    return value
+
+def _unescaped(line: str, place: str) -> bytes:
+    def meant(found: re.Match[bytes]) -> bytes:
+        what = found[1]
+        if what in _MEANT:
+            return _MEANT[what]
+        if len(what) == 3:
+            return bytes((int(what[1:], 16),))
+        shown = f"\\{what.decode(errors='replace')}"
+        raise UsageError(
+            f"{place}: {shown} stands for nothing", r"write \\ for the character itself, or \x00, \n, \t, \r"
+        )
+
+    return _ESCAPE.sub(meant, line.encode())
