@@ -101,9 +101,10 @@ class RuleSet(LookAhead):
             raise UsageError(f"{len(rules):,} rules are more than {MOST_RULES:,}", "use fewer, or a PrefixMap")
         if rules and self.overlaps == "refuse":
             _refuse_hidden(rules, places)
-        self.rules = tuple(rules)
-        if self._heads:
-            self._publish()
+        with self._publishing:
+            self.rules = tuple(rules)
+            if self._heads:
+                self._publish()
 
     def match(self, pkt: Any) -> int:
         """The number of the first rule that a packet matches, or -1."""
@@ -152,17 +153,14 @@ class RuleSet(LookAhead):
 
     def _publish(self) -> None:
         """Hand new tables to the workers, and give back those that none can read any more: each says what it reads
-        before it does (hazard pointers: Michael, "Safe memory reclamation for dynamic lock-free objects", 2004)."""
-        built = _Built(self.rules)
-        with self._publishing:
-            self._hand_over(built)
-
-    def _hand_over(self, built: _Built) -> None:
-        self._built.append(built)
-        for head, _ in self._heads:
-            head.set(tables=self._built[-1].address)
+        before it does (hazard pointers: Michael, "Safe memory reclamation for dynamic lock-free objects", 2004). Nothing
+        here keeps the processor from looking before the others see what was written; so those before the last ones are
+        given back, not these: what was written when they went is seen by now."""
         read = {head.get("reading") for head, _ in self._heads}
         self._built = [b for b in self._built[:-1] if b.address in read] + self._built[-1:]
+        self._built.append(_Built(self.rules))
+        for head, _ in self._heads:
+            head.set(tables=self._built[-1].address)
 
 
 def _refuse_hidden(rules: list[Rule], places: list[str]) -> None:
