@@ -153,7 +153,7 @@ class RuleSet(LookAhead):
 
     def _publish(self) -> None:
         """Hand new tables to the workers, and give back those that none can read any more: each says what it reads
-        before it does (hazard pointers: Michael, "Safe memory reclamation for dynamic lock-free objects", 2004). Nothing
+        before it does (hazard pointers: Michael, "Safe memory reclamation", PODC 2002). Nothing
         here keeps the processor from looking before the others see what was written; so those before the last ones are
         given back, not these: what was written when they went is seen by now."""
         read = {head.get("reading") for head, _ in self._heads}
