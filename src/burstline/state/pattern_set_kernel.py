@@ -143,7 +143,11 @@ def find_one(head: int, data: int, size: int, at: int, after: int) -> int:
                         return result
             place += FOUR * 64
         else:
-            first, second = part_of(data + place + near, left - near), part_of(data + place + far, left - far)
+            start = data + place
+            if left >= 64 + far:
+                first, second = load_vector(u8x64, start + near), load_vector(u8x64, start + far)
+            else:
+                first, second = part_of(start + near, left - near), part_of(start + far, left - far)
             found = ((first | open_one) == one) & ((second | open_other) == other)
             if found.any():
                 result = literal_among(head, choose(found, u8x64(1), 0), data, place, size, at, after)
