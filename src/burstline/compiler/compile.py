@@ -39,7 +39,7 @@ from burstline.pipeline.burst_stage import BurstStage
 from burstline.pipeline.needs import Needs
 from burstline.pipeline.pipeline import Pipeline, targets
 from burstline.pipeline.stage import Stage
-from burstline.simd import vector_methods as vector_methods  # it teaches Numba vectors
+from burstline.simd import vector_moves as vector_moves  # it teaches Numba vectors
 
 
 @dataclass(frozen=True)

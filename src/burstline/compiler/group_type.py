@@ -1,5 +1,5 @@
 """A group of sixteen packets in compiled code. Fields are read a row of a header at a time: sixteen bytes of each
-packet by a plain load, then turned into lanes. Gathers are slower, on most machines by half (docs/simd.md)."""
+packet by a plain load, then turned into lanes, so that the fields of a header share what was read."""
 
 from __future__ import annotations
 

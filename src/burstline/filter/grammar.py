@@ -7,14 +7,12 @@ arithmetic operators, % and ^ take all that follows them, as in libpcap's gramma
 from __future__ import annotations
 
 import re
-import socket
-from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv6Address
-from typing import NoReturn, TypeVar
 
+from burstline.filter import encapsulations, names, primitives
 from burstline.filter import layers as layer
-from burstline.filter import lexer, primitives
+from burstline.filter.cursor import Cursor
 from burstline.filter.layers import Layers, layers_of
 from burstline.filter.lexer import ADDRESS, ADDRESS6, ARCNET, END, FOREIGN, MAC, NAME, NUMBER, PROTOCOLS, Token
 from burstline.filter.predicate import (
@@ -39,7 +37,6 @@ KINDS = ("host", "net", "port", "portrange")
 RELATIONS = {">": ">", ">=": ">=", "=": "==", "<=": "<=", "<": "<", "!=": "!="}
 PRECEDENCE = {"|": 1, "&": 2, "<<": 3, ">>": 3, "+": 4, "-": 4, "*": 5, "/": 5, "%": 0, "^": 0}  # 0: none
 UNARY = 6
-T = TypeVar("T")
 Inherited = Qualifiers | None  # None: there is nothing to inherit
 
 
@@ -65,37 +62,10 @@ def meaning(expression: str, link: int) -> Condition:
     return _Reader(expression, link).all()
 
 
-class _Reader:
+class _Reader(Cursor):
     def __init__(self, expression: str, link: int) -> None:
-        self.expression = expression
-        self.tokens = lexer.tokens(expression)
-        self.at = 0
+        super().__init__(expression)
         self.layers: Layers = layers_of(link)
-
-    @property
-    def token(self) -> Token:
-        return self.tokens[self.at]
-
-    def take(self) -> Token:
-        self.at += 1
-        return self.tokens[self.at - 1]
-
-    def accept(self, *kinds: str) -> Token | None:
-        return self.take() if self.token.kind in kinds else None
-
-    def expect(self, kind: str, what: str) -> Token:
-        return self.take() if self.token.kind == kind else self.unexpected(what)
-
-    def unexpected(self, what: str) -> NoReturn:
-        found = f"{self.token.text!r}" if self.token.kind != END else "the end"
-        raise FilterError(self.expression, self.token.column, f"expected {what}, found {found}")
-
-    def meant(self, token: Token, make: Callable[[], T]) -> T:
-        """What `make` gives; where it refuses, the message points at the token."""
-        try:
-            return make()
-        except Refused as refused:
-            raise FilterError(self.expression, token.column, refused.problem, refused.hint) from None
 
     def all(self) -> Condition:
         if self.token.kind == END:
@@ -162,8 +132,8 @@ class _Reader:
             return Part(self.meant(token, lambda: primitives.inbound(at, token.kind == "outbound")), None)
         if self.accept("vlan", "mpls", "pppoes", "geneve"):
             number = self.number()
-            make = {"vlan": primitives.vlan, "mpls": primitives.mpls, "pppoes": primitives.pppoes}
-            wrap = make.get(token.kind, primitives.geneve)
+            make = {"vlan": encapsulations.vlan, "mpls": encapsulations.mpls, "pppoes": encapsulations.pppoes}
+            wrap = make.get(token.kind, encapsulations.geneve)
             return Part(self.meant(number or token, lambda: wrap(at, number.value if number else None)), None)
         if self.accept("pppoed"):
             return Part(self.meant(token, lambda: at.type_is(layer.PPPOED)), None)
@@ -236,10 +206,10 @@ class _Reader:
 
     def address4(self, token: Token, q: Qualifiers, length: int | None, mask: str | None) -> Condition:
         if length is not None or mask is not None:
-            value, _ = ipv4_number(token.text)
+            value, _ = names.ipv4_number(token.text)
             if length is not None and length > 32:
                 raise Refused(f"prefix length {length} is more than 32")
-            wanted = WORD << (32 - length) & WORD if length is not None else ipv4_number(mask or "")[0]
+            wanted = WORD << (32 - length) & WORD if length is not None else names.ipv4_number(mask or "")[0]
             if value & ~wanted:
                 raise Refused(f"{token.text} has bits outside of its mask")
             if q.kind != "net":
@@ -256,7 +226,7 @@ class _Reader:
             return primitives.decnet(self.layers, int(area[1]) << 10 & 0xFC00 | int(area[2]) & 0x3FF, q)
         if q.protocol == "link":
             raise Refused(f"{token.text} is no link address")
-        value, bits = ipv4_number(token.text)
+        value, bits = names.ipv4_number(token.text)
         return primitives.ipv4(self.layers, value, WORD << (32 - bits) & WORD, q)
 
     def address6(self, token: Token, q: Qualifiers, length: int) -> Condition:
@@ -305,10 +275,10 @@ class _Reader:
             return primitives.named_hosts(self.layers, name, q)
         if q.kind in ("port", "portrange"):
             exact = q.kind == "port"
-            first, last, transport = _one(primitives.named_port(name)) if exact else primitives.port_range(name)
+            first, last, transport = _one(names.named_port(name)) if exact else names.port_range(name)
             transports = primitives.port_transports(q, transport)
             return primitives.ports(self.layers, first, last, transports, q.direction, exact)
-        return self.protocol_number(_protocol_number(name, q.protocol), q)
+        return self.protocol_number(names.protocol_number(name, q.protocol), q)
 
     def mac(self, token: Token, q: Qualifiers) -> Condition:
         if q.kind not in ("", "host") or q.protocol != "link":
@@ -402,26 +372,3 @@ class _Reader:
 
 def _one(found: tuple[int, int | None]) -> tuple[int, int, int | None]:
     return found[0], found[0], found[1]
-
-
-def ipv4_number(text: str) -> tuple[int, int]:
-    """One to four numbers with dots, and the bits that they fill; the rest is 0."""
-    value = bits = 0
-    for number in text.split("."):
-        if not number.isdecimal() or int(number) > 255:
-            raise Refused(f"{text} is no IPv4 address")
-        value, bits = value << 8 | int(number), bits + 8
-    return value << (32 - bits), bits
-
-
-def _protocol_number(name: str, within: str) -> int:
-    if within in ("", "ip", "ip6"):
-        try:
-            return socket.getprotobyname(name)
-        except OSError:
-            raise Refused(f"unknown IP protocol {name!r}", "protocols have the names of /etc/protocols") from None
-    if within == "link" and (name in layer.ETHERTYPES or name in layer.SAPS):
-        return layer.ETHERTYPES.get(name) or layer.SAPS[name]
-    if within == "iso" and name in primitives.OSI_PROTOCOLS:
-        return primitives.OSI_PROTOCOLS[name]
-    raise Refused(f"unknown protocol {name!r} of {within!r}")

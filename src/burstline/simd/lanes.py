@@ -28,7 +28,8 @@ _PERMUTATIONS = {
 }
 
 
-def _call(builder: Any, name: str, returns: ir.Type, args: list[Any]) -> Any:
+def intrinsic(builder: Any, name: str, returns: ir.Type, args: list[Any]) -> Any:
+    """A call of one of LLVM's own functions."""
     kind = ir.FunctionType(returns, [a.type for a in args])
     function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
     return builder.call(function, args)
@@ -40,7 +41,7 @@ def looked_up(builder: Any, table: VectorType, indices: VectorType, entries: Any
     if not table.apart and indices.bits == table.bits:
         direct = _PERMUTATIONS.get((table.bits, table.lanes))
         if direct and table.lanes == indices.lanes and direct[1] in level.features():
-            return _call(builder, direct[0], returns.llvm, [entries, places])
+            return intrinsic(builder, direct[0], returns.llvm, [entries, places])
         if table.bits == 8 and table.lanes == 16 and indices.lanes % 16 == 0 and (step := _byte_table(indices.lanes)):
             return _by_byte_tables(builder, entries, places, indices.lanes, step)
     room = cgutils.alloca_once(builder, ir.ArrayType(table.element, table.lanes))
@@ -107,7 +108,7 @@ def _beside(builder: Any, tables: Any, places: Any, lanes: int, step: int) -> An
 
 def _shuffle_bytes(builder: Any, piece: ir.Type, table: Any, index: Any, step: int) -> Any:
     name = "llvm.aarch64.neon.tbl1.v16i8" if "neon" in level.features() else _BYTE_TABLES[step][0]
-    return _call(builder, name, piece, [table, index])
+    return intrinsic(builder, name, piece, [table, index])
 
 
 def vector_at(builder: Any, kind: VectorType, address: Any) -> Any:
@@ -149,7 +150,7 @@ def masked_load(builder: Any, kind: VectorType, address: Any, mask: Any) -> Any:
         return gathered(builder, kind, packed(builder, wide, addresses), mask)
     name = f"llvm.masked.load.{kind.overloaded}.p0"
     zeros = ir.Constant(kind.llvm, None)
-    return _call(builder, name, kind.llvm, [pointer(builder, address), I32(1), mask, zeros])
+    return intrinsic(builder, name, kind.llvm, [pointer(builder, address), I32(1), mask, zeros])
 
 
 def masked_store(builder: Any, kind: VectorType, value: Any, address: Any, mask: Any) -> None:
@@ -162,7 +163,7 @@ def masked_store(builder: Any, kind: VectorType, value: Any, address: Any, mask:
                 builder.store(lane, pointer(builder, builder.add(address, I64(k * step)))).align = 1
         return
     name = f"llvm.masked.store.{kind.overloaded}.p0"
-    _call(builder, name, ir.VoidType(), [value, pointer(builder, address), I32(1), mask])
+    intrinsic(builder, name, ir.VoidType(), [value, pointer(builder, address), I32(1), mask])
 
 
 def address_lanes(builder: Any, base: Any, wide: VectorType, offsets: Any) -> Any:
@@ -176,12 +177,12 @@ def address_lanes(builder: Any, base: Any, wide: VectorType, offsets: Any) -> An
 
 def gathered(builder: Any, kind: VectorType, addresses: Any, mask: Any) -> Any:
     """A lane from each address where the mask is true, zeros elsewhere. Gather instructions exist for 32 and 64 bits;
-    plain loads are as fast, or faster, on most machines, but they need an address for what is not to be read."""
+    without one, what is not to be read is loaded from zeros."""
     if not kind.apart and kind.bits >= 32 and "avx2" in level.features():
         pointers = ir.VectorType(ir.PointerType(), kind.lanes)
         name = f"llvm.masked.gather.{kind.overloaded}.v{kind.lanes}p0"
         where = builder.inttoptr(addresses, pointers)
-        return _call(builder, name, kind.llvm, [where, I32(1), mask, ir.Constant(kind.llvm, None)])
+        return intrinsic(builder, name, kind.llvm, [where, I32(1), mask, ir.Constant(kind.llvm, None)])
     nothing = builder.ptrtoint(_zeros(builder), I64)
     lanes = []
     for address, chosen in zip(unpacked(builder, addresses), unpacked(builder, mask), strict=True):
@@ -241,7 +242,7 @@ def _first(builder: Any, kind: VectorType, size: Any) -> Any:
 
 
 def _copy(builder: Any, to: Any, source: Any, size: Any) -> None:
-    _call(
+    intrinsic(
         builder, "llvm.memcpy.p0.p0.i64", ir.VoidType(),
         [pointer(builder, to), pointer(builder, source), size, I1(0)],
     )  # fmt: skip

@@ -11,7 +11,7 @@ from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import AbstractTemplate, builtin_registry, signature
 
 from burstline.native.memory import I64, LOWERED, Primitive, primitive
-from burstline.simd import vector_methods as vector_methods  # kernels use them
+from burstline.simd import vector_moves as vector_moves  # with it come all methods: kernels use them
 from burstline.simd.lanes import from_addresses, masked_load, masked_store, store_at, vector_at
 from burstline.simd.vector_type import KindType, VectorType, mask_of
 
