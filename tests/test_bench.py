@@ -269,7 +269,7 @@ def test_peers_count_the_flows_that_are_there(name: str, odd_ones: bool, tmp_pat
 def test_a_table_that_is_too_small_ends_the_yardstick_with_a_message(tmp_path: Path) -> None:
     binary = importlib.import_module("benchmarks.harness.install").yardstick("flows_chunks", tmp_path)
     if binary is None:
-        pytest.skip("clang is not here")
+        pytest.skip("neither clang nor gcc is here")
     path = tmp_path / "small.pcap"
     write_capture(path, odd_ones=False)
     with pytest.raises(BurstlineError, match="more flows than CAPACITY"):

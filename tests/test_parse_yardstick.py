@@ -52,7 +52,7 @@ def found_by(columns: Columns, count: int) -> list[tuple[dict[str, int], dict[st
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = shared_library("parse", tmp_path_factory.mktemp("yardstick"))
     if found is None:
-        pytest.skip("clang is not here")
+        pytest.skip("neither clang nor gcc is here")
     return found
 
 

@@ -41,9 +41,14 @@ def _imports(python: str, module: str) -> bool:
     return found.returncode == 0
 
 
+def c_compiler() -> str | None:
+    """clang, as `install_peers.sh` installs it; else gcc, with which tests can run and ratios are others."""
+    return program("clang") or program("gcc")
+
+
 def yardstick(name: str, cache: Path) -> Path | None:
-    """`c/flows.c` with `c/NAME.c`, compiled for this machine when older than its source; None without clang."""
-    compiler = program("clang")
+    """`c/flows.c` with `c/NAME.c`, compiled for this machine when older than its source; None without a compiler."""
+    compiler = c_compiler()
     if compiler is None:
         return None
     sources = [BENCHMARKS / "c" / "flows.c", BENCHMARKS / "c" / f"{name}.c"]
@@ -56,9 +61,9 @@ def yardstick(name: str, cache: Path) -> Path | None:
 
 
 def shared_library(name: str, cache: Path, needs: str | None = None) -> Path | None:
-    """`c/NAME.c` as a shared library, compiled for this machine when older than its source; None without clang, or
-    without the library `needs` that pkg-config is asked for."""
-    compiler = program("clang")
+    """`c/NAME.c` as a shared library, compiled for this machine when older than its source; None without a
+    compiler, or without the library `needs` that pkg-config is asked for."""
+    compiler = c_compiler()
     flags = package_flags(needs) if needs else []
     if compiler is None or flags is None:
         return None
