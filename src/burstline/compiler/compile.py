@@ -10,7 +10,7 @@ from typing import Any
 import llvmlite.binding as llvm
 from numba.core import types
 
-from burstline.compiler import branch_type, packet_type, protocol_type, regions, state_types  # noqa: F401  they teach Numba the types
+from burstline.compiler import branch_type, kinds, packet_type, protocol_type, regions  # noqa: F401  they teach Numba the types
 from burstline.compiler.burst_stages import DECIDE, GroupStage, group_ir, spoken_for
 from burstline.compiler.chain import EdgeCounters, Hop, chain_ir
 from burstline.compiler.check import check_stage
