@@ -135,7 +135,7 @@ def test_state_is_shown_with_its_layout(graph: dict[str, Any]) -> None:
     assert state["hits"]["counter"] == "all hits"
     assert (state["queries"]["capacity"], state["queries"]["entry_bytes"]) == (64, 8)
     flows = state["flows"]
-    assert (flows["capacity"], flows["record_at"], flows["entry_bytes"]) == (1000, 48, 128)
+    assert (flows["capacity"], flows["record_at"], flows["entry_bytes"]) == (1000, 40, 64)
     assert [(f["name"], f["offset"], f["size"], f["cold"]) for f in flows["record"]["fields"]] == [
         ("bytes", 0, 8, False),
         ("packets", 8, 4, False),

@@ -17,8 +17,6 @@ import burstline as bl
 from both_modes import Both, pcap_of, run_both, stage_of
 from burstline.errors import BurstlineError, UsageError
 from burstline.native.kernel import Kernel
-from burstline.packet.flow_key import KEY_SIZE
-from burstline.state.flow_table import FIRST_INDEX, RECORD_AT, TableHead
 from burstline.state.region import Region
 from scapy_frames import ARP4
 
@@ -148,7 +146,7 @@ def random_flow(chance: random.Random) -> Tuple5:
 
 def test_a_table_grows_through_several_doublings_of_its_index() -> None:
     chance = random.Random(1)
-    flows = [random_flow(chance) for _ in range(5 * FIRST_INDEX)]
+    flows = [random_flow(chance) for _ in range(20_000)]
     packets = flows + chance.sample(flows, 2000)
     frames = [frame(flow) for flow in packets]
     check(run_both(COUNTING, frames, out=None), packets, [len(f) for f in frames])
@@ -260,20 +258,21 @@ def test_without_pyarrow_the_error_says_what_to_install(monkeypatch: pytest.Monk
 
 
 def test_flows_whose_hashes_are_equal_are_told_apart_by_their_keys() -> None:
-    """The kernel by itself: every hash lands on the same place of the index, before and after it grows."""
-    lookup = Kernel("burstline.state.flow_table_kernel:flow_lookup", TableHead, int, int, int)
-    table = bl.FlowTable(Small, capacity=3000)
+    """The kernel by itself: all hashes land on a few places of the index, before and after it grows."""
+    lookup = Kernel("flow_kernels:small_record", int, int, int, int, int)
+    table = bl.FlowTable(Small, capacity=12_000)
     table.attach()
-    head = table._workers[0].head
-    keys = Region(3000 * KEY_SIZE)
-    for k in range(3000):
-        keys.set_i64(k * KEY_SIZE + 8 * (k % 5), k + 1)
+    head, size = table._workers[0].head, table.keys.size
+    keys = Region(12_000 * size)
+    for k in range(12_000):
+        keys.set_i64(k * size + 8 * (k % 4 + 1), k + 1)
     found: dict[int, int] = {}
-    for k in [*range(3000), *range(3000)]:
-        hashed = (k % 3) << 32 | k  # the index goes by the upper half
-        address = lookup(head.address, keys.address + k * KEY_SIZE, hashed, table.stride)
+    for k in [*range(12_000), *range(12_000)]:
+        hashed = (k % 2) << 62 | k  # the index goes by the upper half
+        address = lookup(head.address, keys.address + k * size, hashed, k, 0)
         assert found.setdefault(k, address) == address
-    assert len(set(found.values())) == 3000
-    assert head.get("used") == 3000
+    assert len(set(found.values())) == 12_000
+    assert head.get("used") == head.get("live") == 12_000
+    assert head.get("buckets") > table.buckets[0], "it grew"
     assert head.get("refused") == 0
-    assert min(found.values()) == head.get("entries") + table.stride + RECORD_AT
+    assert min(found.values()) == head.get("records") + table.geometry.stride

@@ -17,7 +17,6 @@ from burstline.engine.program import Program, plan_of
 from burstline.engine.worker import ENGINE_REASONS
 from burstline.errors import UsageError
 from burstline.native.struct import Layout
-from burstline.packet.flow_key import KEY_SIZE
 from burstline.packet.group_fields import LANES
 from burstline.pipeline.burst_stage import BurstStage
 from burstline.pipeline.pipeline import Pipeline
@@ -25,7 +24,7 @@ from burstline.simd import level
 from burstline.state.base import State
 from burstline.state.counter import Counter
 from burstline.state.digest import Digest
-from burstline.state.flow_table import RECORD_AT, FlowTable
+from burstline.state.flow_table import FlowTable
 from burstline.state.pattern_set import PatternSet
 from burstline.state.prefix_map import PrefixMap
 from burstline.state.rule_set import RuleSet
@@ -155,9 +154,9 @@ def _state(state: State, names: list[str]) -> dict[str, Any]:
     if isinstance(state, FlowTable):
         about |= {
             "capacity": state.capacity,
-            "key_bytes": KEY_SIZE,
-            "record_at": RECORD_AT,
-            "entry_bytes": state.stride,
+            "key_bytes": state.keys.size,
+            "record_at": state.geometry.record_at,
+            "entry_bytes": state.geometry.stride,
         }
         about["record"] = _record(state.record.layout)
     elif isinstance(state, Digest):
@@ -234,10 +233,15 @@ def _state_lines(state: Mapping[str, Any]) -> Iterator[str]:
     called = ", ".join(state["names"]) or "(unnamed)"
     record: Any = state.get("record")
     if state["kind"] == "FlowTable":
-        spare = state["entry_bytes"] - state["record_at"] - record["size"]
+        spare, times = (
+            state["entry_bytes"] - state["record_at"] - record["size"],
+            state["record_at"] - state["key_bytes"],
+        )
         what = (
-            f"up to {state['capacity']:,} flows, {state['entry_bytes']} bytes each: key {state['key_bytes']}, hash 8, "
-            f"{record['name']} {record['size']}" + (f", to fill cache lines {spare}" if spare else "")
+            f"up to {state['capacity']:,} flows, {state['entry_bytes']} bytes each: key {state['key_bytes']}"
+            + (f", times {times}" if times else "")
+            + f", {record['name']} {record['size']}"
+            + (f", to fill cache lines {spare}" if spare else "")
         )
     elif state["kind"] == "Digest":
         what = f"a ring of {state['capacity']:,} records {record['name']} of {state['entry_bytes']} bytes"

@@ -55,7 +55,7 @@ def kernel_ir(build: Build, state: Sequence[State], burst: Burst, needs: Needs) 
     """IR for everything that the modules compiled so far refer to, and that the loops call once a burst."""
     parts = [f"@{ZEROS} = constant [8 x i64] zeroinitializer, align 64", "declare i64 @llvm.smin.i64(i64, i64)"]
     parts += [f"@{s.symbol} = external global i64" for s in state]
-    parts += [*each_digest(state), *each_table(state), *each_match(build, state)]
+    parts += [*each_digest(state), *each_table(build, state, burst), *each_match(build, state)]
 
     def add(kernel: StateKernel) -> None:
         parts.append(wrapper_ir(kernel.name, build.compile(kernel.function, kernel.types(burst)), kernel.inline))  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from burstline.engine.flow_prefetch import FAR, NEAR, prefetch_entries, prefetch_slots
+from burstline.engine.flow_prefetch import flow_looks
 from burstline.native.memory import external, load16, load64, store16, store64
 from burstline.packet.burst import BurstColumns
 from burstline.packet.burst_type import burst_address
@@ -15,9 +15,11 @@ enter = external("burstline_enter", 2)  # the first stage, made by compiler/chai
 enter_chain = external("burstline_enter_chain", 3)  # (burst, packet, chain) -> verdict
 
 
-def bucket_runner(chains: int, capacity: int, keys: bool) -> Callable[[BurstColumns, int], None]:
+def bucket_runner(chains: int, capacity: int, flows: bool) -> Callable[[BurstColumns, int], None]:
     """`(burst, count)` fills the `verdict` column of a burst's packets. They come to chain 0; none of the `chains`
     leads to one before it."""
+
+    look_first, look = flow_looks(shared=False)
 
     def put(burst: BurstColumns, counts: int, i: int, verdict: int) -> None:
         burst.verdict[i] = verdict
@@ -31,10 +33,11 @@ def bucket_runner(chains: int, capacity: int, keys: bool) -> Callable[[BurstColu
         counts = scratch()
         for chain in range(1, chains):
             store64(counts + 8 * chain, 0)
+        if flows:
+            look_first(burst, 0, count, 0)
         for i in range(count):
-            if keys:
-                prefetch_slots(burst.hash[i + FAR])
-                prefetch_entries(burst.hash[i + NEAR])
+            if flows:
+                look(burst, i, count, 0)
             put(burst, counts, i, enter(burst_address(burst), i))
         for chain in range(1, chains):
             bucket = burst_address(burst.buckets) + 2 * chain * capacity

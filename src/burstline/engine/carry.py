@@ -68,7 +68,9 @@ def carry_over(old: Pipeline, new: Pipeline) -> Carried:
 def _by_object(pipeline: Pipeline) -> Iterator[tuple[list[Name], State]]:
     """Every state object with all its names."""
     for state in pipeline.state:
-        yield [name for name, value in _named(pipeline) if value is state], state
+        names = [name for name, value in _named(pipeline) if value is state]
+        if names:  # what is a part of other state goes with it
+            yield names, state
 
 
 def _named(pipeline: Pipeline) -> Iterator[tuple[Name, Any]]:

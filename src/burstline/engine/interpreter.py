@@ -159,6 +159,8 @@ class Interpreter:
             self.is_running = False
         self.report.seconds = time.perf_counter() - started
         self.drain()
+        for state in self.pipeline.state:
+            state.finish()
         self.report.warnings += [w for s in self.pipeline.state for w in s.warnings()]
 
     def run_file(self, path: str, out: str | None, duration: float | None, progress: Progress | None) -> Report:

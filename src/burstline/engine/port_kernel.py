@@ -8,7 +8,7 @@ from typing import Any
 from burstline.engine.account_kernel import count_consumed, count_drop, count_out
 from burstline.engine.bucket_kernel import enter
 from burstline.engine.burst_stage_kernel import burst_stage_runner
-from burstline.engine.flow_prefetch import FAR, NEAR, prefetch_entries, prefetch_slots
+from burstline.engine.flow_prefetch import begin_flows, end_flows, flow_looks
 from burstline.engine.stages_kernel import Buckets, burst_parser, no_buckets, work_ahead
 from burstline.engine.trampoline_kernel import CODE
 from burstline.engine.worker import FINISHED, NO_SUCH_PORT, PAUSED, SEND_FAILED, SWAPPED, PortQueue, PortWorker
@@ -46,6 +46,7 @@ QUEUE_SIZE = 64  # bytes from one PortQueue to the next
 SEND_TRIES = 4  # a port whose ring is full gets this many chances a burst
 DIFFERENT = KIND_MASK  # a kind that no verdict has
 AHEAD = 4  # mbufs to prefetch ahead
+POLLS = 64  # without a packet, between two looks for flows that are over their time
 PATIENCE = 512  # polls without a packet before an adaptive worker sleeps
 NAP, LONG_NAP = 20, 100  # microseconds
 LONG_PATIENCE = 5000
@@ -89,7 +90,9 @@ def port_loop(
     parse_burst = burst_parser(needs, machine)
     bucketed, run_buckets = buckets is not None, buckets or no_buckets
     groups, ahead, run_burst_stages = needs.groups, needs.ahead, burst_stage_runner(shared=False)
-    keys, clock, numbered = needs.keys and not bucketed, needs.time or sink != "", needs.port or sink != ""
+    flows, timed, looks = needs.flows, needs.time, needs.flows and not bucketed
+    look_first, look = flow_looks(shared=False)
+    clock, numbered = needs.time or sink != "", needs.port or sink != ""
     to_file = sink != ""
     parsed = needs.full_parse or needs.eth
     cut = parsed or needs.captured or to_file
@@ -122,21 +125,19 @@ def port_loop(
     def run_stages(burst: BurstColumns, n: int) -> int:
         """The verdict of all packets, when it is the same for all; else `DIFFERENT`, and each has its own written."""
         common, differ = 0, False
+        if flows:
+            begin_flows(burst.time[0] if timed else 0, n)
         if ahead:
             work_ahead(burst_address(burst), n, 0)
         if groups:
             run_burst_stages(burst, n, 0)
         if bucketed:
             run_buckets(burst, n)
-        if keys:
-            for i in range(min(n, FAR)):
-                prefetch_slots(burst.hash[i])
-            for i in range(min(n, NEAR)):
-                prefetch_entries(burst.hash[i])
+        if looks:
+            look_first(burst, 0, n, 0)
         for i in range(n):
-            if keys:
-                prefetch_slots(burst.hash[i + FAR])
-                prefetch_entries(burst.hash[i + NEAR])
+            if looks:
+                look(burst, i, n, 0)
             verdict = burst.verdict[i] if bucketed else enter(burst_address(burst), i)
             if i == 0:
                 common = verdict
@@ -146,6 +147,8 @@ def port_loop(
                 differ = True
             if differ:
                 burst.verdict[i] = verdict
+        if flows:
+            end_flows()
         return DIFFERENT if differ else common
 
     def sort_out(worker: PortWorker, burst: BurstColumns, n: int) -> None:
@@ -246,6 +249,10 @@ def port_loop(
                             fill_verdicts(burst, n, common)
                         sort_out(worker, burst, n)
             if found == 0:
+                if flows and timed and worker.idle % POLLS == POLLS - 1:
+                    begin_flows(now(worker), 0)  # what is over its time leaves, though no packet comes
+                    end_flows()
+                    publish_digests()
                 wait(worker)
             else:
                 worker.idle = 0

@@ -162,7 +162,7 @@ def plan_of(plan: Mapping[str, Any]) -> Plan:
     if plan["dispatch"] == "bucketed":
         from burstline.engine.bucket_kernel import bucket_runner
 
-        buckets = bucket_runner(plan["chains"], burst.capacity, needs.keys)
+        buckets = bucket_runner(plan["chains"], burst.capacity, needs.flows)
     if plan["mode"] == "file":
         from burstline.engine.file_kernel import file_loop
 

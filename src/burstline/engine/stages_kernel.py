@@ -7,7 +7,7 @@ from collections.abc import Callable
 from burstline.engine.account_kernel import count_verdict
 from burstline.engine.bucket_kernel import enter
 from burstline.engine.burst_stage_kernel import burst_stage_runner
-from burstline.engine.flow_prefetch import FAR, NEAR, prefetch_entries, prefetch_slots
+from burstline.engine.flow_prefetch import NEAR, begin_flows, end_flows, flow_looks
 from burstline.engine.worker import FileWorker
 from burstline.native.build import apart
 from burstline.native.memory import address_of, external, load16, load64, prefetch, store16, store32, store64
@@ -99,7 +99,9 @@ def stage_runner(
     """
     bucketed, groups, ahead = buckets is not None, needs.groups, needs.ahead
     run_burst_stages = burst_stage_runner(needs.shared)
-    keys, shared, digests = needs.keys and not bucketed, needs.shared, needs.digests
+    flows, timed, shared, digests = needs.flows, needs.time, needs.shared, needs.digests
+    looks = flows and not bucketed
+    look_first, look = flow_looks(shared)
     run_buckets = buckets or no_buckets
 
     def run_stages(worker: FileWorker, burst: BurstColumns, n: int, own: int, verdicts: int) -> bool:
@@ -107,25 +109,23 @@ def stage_runner(
         first = worker.next_packet if digests else 0
         done = count
         indices = own + 8
+        if flows:
+            begin_flows(burst.time[load16(indices) if shared else 0] if timed and count > 0 else 0, count)
         if ahead and first == 0:
             work_ahead(burst_address(burst), count, own if shared else 0)
         if groups and first == 0:
             run_burst_stages(burst, count, own)
         if bucketed:
             run_buckets(burst, n)
-        if keys:
-            for k in range(min(count, FAR)):
-                prefetch_slots(burst.hash[load16(indices + 2 * k) if shared else k])
-            for k in range(min(count, NEAR)):
-                prefetch_entries(burst.hash[load16(indices + 2 * k) if shared else k])
+        if looks:
+            look_first(burst, first, count, own)
         total = 0
         for k in range(first, count):
             if digests and digest_room() == 0:
                 done = k
                 break
-            if keys:
-                prefetch_slots(burst.hash[load16(indices + 2 * (k + FAR)) if shared else k + FAR])
-                prefetch_entries(burst.hash[load16(indices + 2 * (k + NEAR)) if shared else k + NEAR])
+            if looks:
+                look(burst, k, count, own)
             if shared:  # another core wrote these
                 prefetch(burst.key[load16(indices + 2 * (k + NEAR))])
             i = load16(indices + 2 * k) if shared else k
@@ -135,6 +135,8 @@ def stage_runner(
             if keep:
                 store32(verdicts + 4 * i, verdict)
             count_verdict(worker, verdict, length)
+        if flows:
+            end_flows()
         worker.packets_in += done - first
         worker.bytes_in += total
         if digests:

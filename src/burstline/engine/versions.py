@@ -17,6 +17,7 @@ from burstline.engine.worker import ENDED, Worker
 from burstline.errors import UsageError
 from burstline.native.kernel import Kernel
 from burstline.pipeline.pipeline import Pipeline
+from burstline.state.base import State
 from burstline.state.digest import Digest
 from burstline.state.region import Block
 
@@ -133,6 +134,7 @@ class Versions:
         kept = {a for s in pipeline.state for a in s.addresses()}
         for state in self.pipeline.state:
             if kept.isdisjoint(state.addresses()):
+                self._finish(state)
                 self._report.warnings += state.warnings()
         self.pipeline, self.program, self._instances = pipeline, program, instances
         self._report.dispatch = program.dispatch
@@ -167,11 +169,20 @@ class Versions:
                 self._stop()
         self._drainer = 0
 
+    def _finish(self, state: State) -> None:
+        try:
+            state.finish()
+        except Exception as error:
+            self.failure = self.failure or error
+            self._stop()
+
     def close(self) -> dict[str, Count]:
         """The workers are through, nothing can be swapped any more: what all versions dropped, by reason."""
         with self._switching:
             self.is_running = False
         self.drain()
+        for state in self.pipeline.state:
+            self._finish(state)
         self._count(self._drops)
         for instance in self._instances:
             add_edges(self._report.edges, instance.edges, self.program.edges)

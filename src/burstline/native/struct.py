@@ -132,21 +132,24 @@ FIELD_TYPES = {
 
 @dataclass(frozen=True)
 class Slot:
-    """A field with its place."""
+    """A field with its place; in the cold half of a record, which lies elsewhere, when `half` is 1."""
 
     name: str
     type: FieldType
     offset: int
+    half: int = 0
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Fields in memory order; `size` is a multiple of `align`."""
+    """Fields in memory order; `size` is a multiple of `align`, and does not count the `cold_size` bytes that lie
+    elsewhere."""
 
     name: str
     slots: tuple[Slot, ...]
     size: int
     align: int
+    cold_size: int = 0
 
     def __iter__(self) -> Iterator[Slot]:
         return iter(self.slots)

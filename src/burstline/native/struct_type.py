@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from llvmlite import ir
@@ -33,18 +34,47 @@ from burstline.native.memory import (
     store,
     store_big_endian,
 )
-from burstline.native.struct import FieldType, Layout, Struct
+from burstline.native.struct import FieldType, Layout, Slot, Struct
 
 i64 = types.int64
 S = TypeVar("S", bound=Struct)
 
 
-class StructRefType(types.Type):
-    """The address of a structure with this layout."""
+@dataclass(frozen=True)
+class Halves:
+    """Where the cold halves of structures are: at `symbol` lie the addresses of number 0's hot and cold half, so many
+    bytes behind it; from one number to the next are `stride` and `cold_stride` bytes."""
 
-    def __init__(self, layout: Layout) -> None:
-        self.layout = layout
-        super().__init__(f"StructRef({layout.name}, {hash(layout)})")
+    symbol: str
+    hot_at: int
+    cold_at: int
+    stride: int
+    cold_stride: int
+
+
+class StructRefType(types.Type):
+    """The address of a structure with this layout, or of its hot half."""
+
+    def __init__(self, layout: Layout, halves: Halves | None = None) -> None:
+        self.layout, self.halves = layout, halves
+        super().__init__(f"StructRef({layout.name}, {hash(layout)}, {halves})")
+
+
+def _address(builder: Any, kind: StructRefType, value: Any, slot: Slot) -> Any:
+    """Of a field."""
+    if slot.half == 0:
+        return builder.add(value, I64(slot.offset))
+    halves = kind.halves
+    assert halves is not None, f"{kind.layout.name}.{slot.name} lies in another half"
+    symbol = builder.module.globals.get(halves.symbol)
+    if symbol is None:
+        symbol = ir.GlobalVariable(builder.module, I64, halves.symbol)
+        symbol.linkage = "external"
+    head = builder.ptrtoint(symbol, I64)
+    hot = load(builder, builder.add(head, I64(halves.hot_at)), I64, 8)
+    cold = load(builder, builder.add(head, I64(halves.cold_at)), I64, 8)
+    number = builder.sdiv(builder.sub(value, hot), I64(halves.stride), flags=["exact"])
+    return builder.add(builder.add(cold, builder.mul(number, I64(halves.cold_stride))), I64(slot.offset))
 
 
 @register_model(StructRefType)
@@ -106,7 +136,7 @@ _INTEGERS = {1: I8, 2: I16, 4: I32, 8: I64}
 def _get(context: Any, builder: Any, kind: StructRefType, value: Any, name: str) -> Any:
     slot = kind.layout.slot(name)
     assert slot is not None
-    address = builder.add(value, I64(slot.offset))
+    address = _address(builder, kind, value, slot)
     field = slot.type
     if field.kind == "bytes":
         return make_bytes(context, builder, address, I64(field.size))
@@ -129,7 +159,7 @@ def _get(context: Any, builder: Any, kind: StructRefType, value: Any, name: str)
 def _set(context: Any, builder: Any, sig: Any, args: Any, name: str) -> None:
     reference, value = args
     slot = sig.args[0].layout.slot(name)
-    address = builder.add(reference, I64(slot.offset))
+    address = _address(builder, sig.args[0], reference, slot)
     value = context.cast(builder, value, sig.args[1], field_value_type(slot.type))
     field = slot.type
     if field.kind == "bytes":

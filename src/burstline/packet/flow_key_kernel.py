@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from burstline.native.memory import be16, load64, mix, store64
 from burstline.packet.burst import BurstColumns
 from burstline.packet.parser import IPV4, IPV6, has_ports
@@ -14,7 +16,11 @@ SECRET_3 = -0x14C4CC4CB0A7C4CB
 
 def set_flow_key(burst: BurstColumns, i: int, present: int, proto: int, l3: int, l4: int, end: int) -> None:
     """Fill the `key` and `hash` columns of a packet, from what the parser found."""
-    data, key = burst.data[i], burst.key[i]
+    burst.hash[i] = write_flow_key(burst.key[i], burst.data[i], present, proto, l3, l4, end)
+
+
+def write_flow_key(key: int, data: Any, present: int, proto: int, l3: int, l4: int, end: int) -> int:
+    """Write the flow key of a packet to an address; returns its hash."""
     ports = 0
     if has_ports(present, proto, l4, end):
         ports = be16(data, l4) << 16 | be16(data, l4 + 2) << 32
@@ -26,7 +32,7 @@ def set_flow_key(burst: BurstColumns, i: int, present: int, proto: int, l3: int,
         store64(key + 16, 0)
         store64(key + 24, 0)
         store64(key + 32, 0)
-        burst.hash[i] = mix(head ^ SECRET_1, addresses ^ SECRET_2)
+        return mix(head ^ SECRET_1, addresses ^ SECRET_2)
     elif present & IPV6:
         head = proto | 6 << 8 | ports
         source, source_low = load64(data + l3 + 8), load64(data + l3 + 16)
@@ -36,8 +42,7 @@ def set_flow_key(burst: BurstColumns, i: int, present: int, proto: int, l3: int,
         store64(key + 16, source_low)
         store64(key + 24, target)
         store64(key + 32, target_low)
-        half = mix(head ^ SECRET_1, source ^ SECRET_2) ^ mix(source_low ^ SECRET_3, target ^ SECRET_1)
-        burst.hash[i] = mix(half ^ SECRET_2, target_low ^ SECRET_3)
+        return hash_v6(head, source, source_low, target, target_low)
     else:
         head = proto << 16
         store64(key, head)
@@ -45,7 +50,20 @@ def set_flow_key(burst: BurstColumns, i: int, present: int, proto: int, l3: int,
         store64(key + 16, 0)
         store64(key + 24, 0)
         store64(key + 32, 0)
-        burst.hash[i] = mix(head ^ SECRET_1, SECRET_2)
+        return mix(head ^ SECRET_1, SECRET_2)
+
+
+def hash_v6(head: int, source: int, source_low: int, target: int, target_low: int) -> int:
+    half = mix(head ^ SECRET_1, source ^ SECRET_2) ^ mix(source_low ^ SECRET_3, target ^ SECRET_1)
+    return mix(half ^ SECRET_2, target_low ^ SECRET_3)
+
+
+def hash_flow_key(key: int) -> int:
+    """The hash of a flow key at an address, whatever the two bytes in it that are not used."""
+    head = load64(key) & 0xFFFFFFFFFFFF
+    if head >> 8 & 0xFF == 6:
+        return hash_v6(head, load64(key + 8), load64(key + 16), load64(key + 24), load64(key + 32))
+    return mix(head ^ SECRET_1, load64(key + 8) ^ SECRET_2)
 
 
 def owner_of(burst: BurstColumns, i: int, workers: int) -> int:

@@ -41,6 +41,8 @@ def against_bucketing(pipeline: Pipeline, workers: int) -> str | None:
             for function in reachable(stage.function):
                 for _, value in references(function):
                     if isinstance(value, FlowTable):
+                        if value.times:
+                            return "timeouts go by the order of packets"
                         users.setdefault(id(value), set()).add(number)
                     elif isinstance(value, Digest):
                         return "digests are in the order of packets"

@@ -12,6 +12,7 @@ from burstline.packet.place import columns_for
 from burstline.pipeline.match import Match
 from burstline.pipeline.pipeline import Pipeline, reachable
 from burstline.state.digest import Digest
+from burstline.state.flow_keys import TupleKeys
 from burstline.state.flow_table import FlowTable
 from burstline.state.pattern_set import PatternSet
 from burstline.state.rule_set import RuleSet
@@ -49,6 +50,7 @@ class Needs:
     groups: bool  # there are burst stages
     ahead: bool  # there is state that is worked out for whole bursts
     literals: bool  # and literals in payloads are
+    flows: bool  # there are flow tables
 
     @property
     def full_parse(self) -> bool:
@@ -68,6 +70,9 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
             for function in reachable(stage.function):
                 names.update(function.__code__.co_names)
                 writes = writes or _writes(function.__code__)
+    tables = [s for s in pipeline.state if isinstance(s, FlowTable)]
+    for table in tables:
+        names |= table.keys.needs
     inner = "inner" in names
     by_header = {name for branch in pipeline.branches for name in branch.headers}
     columns = {"present"} if by_header - {"eth"} or (by_header and inner) else set()
@@ -83,8 +88,8 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
         eth="eth" in names or "eth" in by_header,
         tunnels=inner or bool((names | by_header) & _TUNNEL_HEADERS),
         inner=inner,
-        keys=workers > 1 or any(isinstance(s, FlowTable) for s in pipeline.state),
-        time="time" in names,
+        keys=workers > 1 or any(isinstance(t.keys, TupleKeys) for t in tables),
+        time="time" in names or any(t.times for t in tables),
         port="port" in names,
         captured="captured" in names or any(isinstance(s, Match) for s in pipeline.state),
         writes=writes,
@@ -93,6 +98,7 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
         groups=bool(pipeline.burst_stages),
         ahead=ahead or literals,
         literals=literals,
+        flows=bool(tables),
     )
 
 

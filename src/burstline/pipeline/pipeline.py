@@ -62,8 +62,9 @@ class Pipeline(Chain):
 
     @property
     def state(self) -> tuple[State, ...]:
-        """Every state object that the stages name, in order of first appearance."""
-        return tuple({id(value): value for value in self._named() if isinstance(value, State)}.values())
+        """Every state object that the stages name, in order of first appearance, with what it has of its own."""
+        named = [value for value in self._named() if isinstance(value, State)]
+        return tuple({id(each): each for value in named for each in (*value.parts(), value)}.values())
 
     def replace(self, old: Stage | str, new: Stage | Callable[[Any], Any]) -> Pipeline:
         """A pipeline with `new` in the place of the stage `old`, or of that name; all else is shared with this one.

@@ -7,7 +7,7 @@ Interpreted stages use the very same Python object, which then keeps its own val
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 
@@ -42,6 +42,13 @@ class State(ABC):
     @abstractmethod
     def reset(self) -> None:
         """Forget all workers' copies and all values, as before the first run."""
+
+    def parts(self) -> Sequence[State]:
+        """State of its own that compiled code knows by symbols, too."""
+        return ()
+
+    def finish(self) -> None:  # noqa: B027  most have nothing to do
+        """A run is over, or goes on without it: hand on what somebody waits for."""
 
     def warnings(self) -> list[str]:
         """What the user should know after a run: refused flows, lost digests."""

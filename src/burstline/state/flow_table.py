@@ -2,185 +2,312 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Iterator
-from typing import Any, Generic, NamedTuple, TypeVar
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from burstline.errors import UsageError
-from burstline.native.fieldtypes import i64
-from burstline.native.struct import Struct, plain_value
-from burstline.packet.flow_key import KEY_SIZE as KEY_SIZE
-from burstline.packet.packet import Packet, key_of
-from burstline.state.base import State
+from burstline.native.struct import Layout
+from burstline.packet.packet import Packet
+from burstline.state.base import LookAhead, State
+from burstline.state.flow_exports import FlowExports
+from burstline.state.flow_head import (
+    ACTIVE,
+    CLOSED,
+    END,
+    EVICTED,
+    FIRST_BUCKETS,
+    IDLE,
+    LINE,
+    LOAD,
+    REASONS,
+    USED,
+    Geometry,
+    TableHead,
+)
+from burstline.state.flow_keys import keys_of
+from burstline.state.flow_read import Copy, read_flows
+from burstline.state.flow_rows import as_stored, shown, texts
 from burstline.state.record import Record
 from burstline.state.region import Block, Region
 
 R = TypeVar("R", bound=Record)
-
-RECORD_AT = KEY_SIZE + 8  # in an entry: the key, 4 bytes of its hash, 4 spare bytes, then the record
-FIRST_INDEX = 4096  # slots
-LINE = 64
-
-
-class TableHead(Struct):
-    """What compiled code works with; `index` is a power of two of 8-byte slots, `hash tag << 32 | entry number + 1`."""
-
-    mask: i64
-    index: i64
-    entries: i64  # address of entry number -1: slots count from 1
-    used: i64
-    capacity: i64
-    refused: i64
-    spare: i64  # the entry that packets get when the table is full
-    index_region: i64  # an index of n slots lies n slots into it, so growing needs no memory
+MS, MOST_DAYS = 1_000_000, 20
+PACKETS = 1 << 15  # of a burst, at most: what is foreseen of each has a place
+SWEEP_EVERY = 1024  # packets, interpreted
 
 
-class Copy(NamedTuple):
-    """One worker's memory."""
+class Flow(NamedTuple):
+    """An interpreted flow."""
 
-    head: Block
-    slots: Region
-    entries: Region
+    record: Any
+    times: list[int]  # milliseconds of its last and first packet
+    flipped: bool  # its first packet went against the direction in which the key is written
 
 
-class FlowTable(State, Generic[R]):
+class FlowTable(LookAhead, Generic[R]):
     """`flows = FlowTable(Flow, capacity=1_000_000)`; in a stage `flows[pkt]` is the record of the packet's flow.
 
-    A flow is one direction of a 5-tuple (`packet/flow_key.py`). A new flow's record is all zeros. A full table refuses
-    new flows: they share a scratch record that is cleared for every packet, and `refused` counts the packets.
+    A flow is one direction of a 5-tuple (`packet/flow_key.py`); with `both_ways` both, and `flows.is_forward(pkt)` says
+    whether a packet goes as the flow's first one did; with `vlan` and `tunnel` what `TupleKeys` says; or `key` names
+    fields. A new flow's record is all zeros.
+
+    A record leaves after `idle` seconds without a packet, when it is `active` seconds old and another packet comes, by
+    `flows.close(pkt)`, and from a full table with `full="evict"`: the one that was idle for longest of those beside the
+    new one. `expired` and `sink` say where to. Otherwise a full table refuses new flows: they share a scratch record
+    that is cleared for every packet, and `refused` counts the packets. `capacity` is of each worker.
     """
 
-    def __init__(self, record: type[R], capacity: int = 1_000_000) -> None:
+    def __init__(
+        self,
+        record: type[R],
+        capacity: int = 1_000_000,
+        *,
+        key: Sequence[str] | None = None,
+        both_ways: bool = False,
+        vlan: bool = False,
+        tunnel: bool = False,
+        idle: float | None = None,
+        active: float | None = None,
+        full: Literal["refuse", "evict"] = "refuse",
+        sink: str | None = None,
+    ) -> None:
         if not (isinstance(record, type) and issubclass(record, Record)):
             raise UsageError(
                 f"FlowTable needs a Record class, not {record!r}", "class Flow(bl.Record): packets: bl.u64"
             )
-        if not 1 <= capacity < 1 << 31:
-            raise UsageError(f"FlowTable capacity {capacity} is out of range", "give 1 to 2,147,483,647 flows")
+        if not 1 <= capacity < 1 << 28:
+            raise UsageError(f"FlowTable capacity {capacity} is out of range", "give 1 to 268,435,455 flows")
+        if full not in ("refuse", "evict"):
+            raise UsageError(f"full={full!r} is nothing that a full table can do", '"refuse" or "evict"')
         self.record = record
         self.capacity = capacity
-        self._own: dict[bytes, R] = {}
-        self._own_refused = 0
+        self.keys = keys_of(key, both_ways, vlan, tunnel)
+        self.idle, self.active = (_milliseconds(n, s) for n, s in (("idle", idle), ("active", active)))
+        self.evicts = full == "evict"
+        self.layout: Layout = record.layout
+        self.exports = FlowExports(self)
+        if sink is not None:
+            self.exports.write_to(sink)
+        self._own: dict[bytes, Flow] = {}
+        self._own_left = [0] * len(REASONS)
+        self._own_refused = self._looked = 0
         self._workers: list[Copy] = []
 
     @property
-    def stride(self) -> int:
-        """Bytes an entry takes: whole cache lines once it is larger than half of one."""
-        size = RECORD_AT + self.record.layout.size
-        return -(-size // LINE) * LINE
+    def times(self) -> bool:
+        """Whether it must know when a flow's packets came."""
+        return bool(self.idle or self.active or self.evicts)
+
+    @property
+    def geometry(self) -> Geometry:
+        """Where things lie in an entry."""
+        return Geometry(self.keys.size, self.times, self.layout)
+
+    @property
+    def buckets(self) -> tuple[int, int]:
+        """Of the index: how many it begins with, and how many it grows to."""
+        last = -(-self.capacity // LOAD)
+        first = last
+        while first > FIRST_BUCKETS:
+            first = -(-first // 2)
+        grown = first
+        while grown < last:
+            grown *= 2
+        return first, grown
+
+    def expired(self, handler: Callable[[Any], None]) -> Callable[[Any], None]:
+        """Decorator: call `handler` with each batch of records that leave, a structured array as `to_numpy` gives with
+        a column `reason` more: idle, active, evicted, closed; and at the end of the run, end. `arrow` converts it."""
+        return self.exports.batches(handler)
+
+    # Interpreted stages.
 
     def __getitem__(self, packet: Packet) -> R:
-        key = key_of(packet)
-        if key not in self._own:
-            if len(self._own) >= self.capacity:
+        key, flipped = self._key(packet)
+        now = _ms(packet.time)
+        flow = self._own.get(key)
+        if flow is None:
+            if len(self._own) >= self.capacity and not self._make_room(now):
                 self._own_refused += 1
                 return self.record()
-            self._own[key] = self.record()
-        return self._own[key]
+            flow = self._own[key] = Flow(self.record(), [now, now], flipped)
+        elif self.times:
+            idle_for, age = _since(flow.times[0], now), _since(flow.times[1], now)
+            over = (
+                IDLE if self.idle and idle_for > self.idle else ACTIVE if self.active and age >= self.active else None
+            )
+            if over is not None:
+                self._leave(key, over)
+                flow = self._own[key] = Flow(self.record(), [now, now], flipped)
+            if _since(now, flow.times[0]) == 0:
+                flow.times[0] = now
+        return flow.record  # type: ignore[no-any-return]
+
+    def is_forward(self, packet: Packet) -> bool:
+        """Whether the packet goes the way that the first packet of its flow's record went; True without a record."""
+        key, flipped = self._key(packet)
+        flow = self._own.get(key)
+        return flow is None or flow.flipped == flipped
+
+    def close(self, packet: Packet) -> None:
+        """Let the record of the packet's flow leave now, if it has one. The stage must not use it any more."""
+        key, _ = self._key(packet)
+        if key in self._own:
+            self._leave(key, CLOSED)
+
+    def look_ahead(self, pkt: Any) -> None:
+        self.note(pkt, self.keys.of(pkt))
+        self._looked += 1
+        if self.idle and self._looked % SWEEP_EVERY == 0:
+            now = _ms(pkt.time)
+            for key in [k for k, flow in self._own.items() if _since(flow.times[0], now) > self.idle]:
+                self._leave(key, IDLE)
+
+    def _key(self, packet: Packet) -> tuple[bytes, bool]:
+        found: tuple[bytes, bool] = self.seen(packet, self.keys.of)
+        return found
+
+    def _leave(self, key: bytes, reason: int) -> None:
+        flow = self._own.pop(key)
+        self._own_left[reason] += 1
+        self.exports.leave(key, flow, reason)
+
+    def _make_room(self, now: int) -> bool:
+        if not self.times:
+            return False
+        oldest = max(self._own, key=lambda key: _since(self._own[key].times[0], now))
+        over = self.idle and _since(self._own[oldest].times[0], now) > self.idle
+        if over or self.evicts:
+            self._leave(oldest, IDLE if over else EVICTED)
+        return bool(over or self.evicts)
+
+    # Compiled ones.
 
     def signature(self) -> tuple[Any, ...]:
-        return (self.record.layout, self.stride)
+        return (self.geometry, self.keys, self.exports.is_wanted)
 
     def attach(self) -> int:
-        slots = max(FIRST_INDEX, 1 << (2 * self.capacity - 1).bit_length())
-        entries = Region((self.capacity + 1) * self.stride)
+        at, (first, last) = self.geometry, self.buckets
         head = Block(TableHead.layout)
-        index = Region(2 * slots * 8)
+        entries, index = Region((self.capacity + 2) * at.stride), Region(2 * last * LINE)
+        cold = Region((self.capacity + 2) * at.cold_stride)
+        found = Region(4 * PACKETS)
+        keys = Region(1 if self.keys.is_usual else PACKETS * (self.keys.size + 8))
+        number = len(self._workers)
         head.set(
-            mask=FIRST_INDEX - 1,
-            index=index.address + FIRST_INDEX * 8,
-            index_region=index.address,
-            entries=entries.address - self.stride,
-            capacity=self.capacity,
-            spare=entries.address + self.capacity * self.stride,
-        )
-        self._workers.append(Copy(head, index, entries))
+            index=index.address + first * LINE, index_region=index.address, buckets=first, entries=entries.address,
+            records=entries.address + at.record_at, cold=cold.address, found=found.address, keys=keys.address,
+            hashes=keys.address + PACKETS * self.keys.size, capacity=self.capacity, idle=self.idle, active=self.active,
+            evicts=int(self.evicts), ring=self.exports.address(number) if self.exports.is_wanted else 0,
+            mark=USED,
+        )  # fmt: skip
+        self._workers.append(Copy(head, index, entries, cold, found, keys))
         return head.address
 
+    def parts(self) -> Sequence[State]:
+        return (self.exports,) if self.exports.is_wanted else ()
+
     def addresses(self) -> list[int]:
-        return [c.head.address for c in self._workers]
+        return [copy.address for copy in self._workers]
 
     def adopt(self, old: FlowTable[Any]) -> bool:
-        if (self.signature(), self.capacity) != (old.signature(), old.capacity):
+        same = operator.attrgetter("capacity", "idle", "active", "evicts")
+        if (self.signature(), same(self)) != (old.signature(), same(old)):
             return False
-        self._own, self._own_refused, self._workers = old._own, old._own_refused, old._workers
+        self._own, self._own_refused, self._own_left = old._own, old._own_refused, old._own_left
+        self._workers = old._workers
+        self.exports.adopt(old.exports)
         return True
 
     def reset(self) -> None:
         self._own = {}
-        self._own_refused = 0
+        self._own_left = [0] * len(REASONS)
+        self._own_refused = self._looked = 0
         self._workers = []
+        self.exports.reset()
+
+    def finish(self) -> None:
+        if self.exports.is_wanted:
+            self.exports.hand_rest(self._rows(END))
+
+    # Read-out.
+
+    def _sum(self, field: str) -> int:
+        return sum(copy.head.get(field) for copy in self._workers)
 
     @property
     def refused(self) -> int:
         """Packets whose flow found no place."""
-        return self._own_refused + sum(c.head.get("refused") for c in self._workers)
+        return self._own_refused + self._sum("refused")
+
+    @property
+    def left(self) -> dict[str, int]:
+        """How many records left the table, by reason: idle, active, evicted, closed."""
+        fields = dict(zip(REASONS, ("idled", "timed_out", "evicted", "closed"), strict=False))
+        return {reason: self._own_left[k] + self._sum(fields[reason]) for k, reason in enumerate(fields)}
 
     def __len__(self) -> int:
-        return len(self._own) + sum(c.head.get("used") for c in self._workers)
+        return len(self._own) + self._sum("live")
 
     def warnings(self) -> list[str]:
-        if not self.refused:
-            return []
-        return [
-            f"flow table of {self.record.__name__} is full: {self.refused:,} packets of new flows were not recorded; "
-            f"raise capacity above {self.capacity:,}"
-        ]
+        name, more = self.record.__name__, f"raise capacity above {self.capacity:,}"
+        found = []
+        if self.refused:
+            found.append(
+                f"flow table of {name} is full: {self.refused:,} packets of new flows were not recorded; {more}"
+            )
+        if evicted := self.left["evicted"]:
+            found.append(f"flow table of {name} is full: {evicted:,} records were evicted for new flows; {more}")
+        return found
 
     def to_numpy(self) -> Any:
-        """All workers' flows as one structured array: version, protocol, src, dst (16 raw bytes), ports, the fields."""
-        import numpy as np
-
-        layout = self.record.layout
-        stored = np.dtype({"names": ["key", *(s.name for s in layout)],
-                           "formats": [("u1", KEY_SIZE), *(s.type.numpy for s in layout)],
-                           "offsets": [0, *(RECORD_AT + s.offset for s in layout)],
-                           "itemsize": self.stride})  # fmt: skip
-        parts = [c.entries.numpy(stored, c.head.get("used")) for c in self._workers]
-        if self._own:
-            own = np.zeros(len(self._own), stored)
-            for row, (own_key, record) in zip(own, self._own.items(), strict=True):
-                row["key"] = np.frombuffer(own_key, "u1")
-                for slot in layout:
-                    row[slot.name] = plain_value(record, slot)
-            parts.append(own)
-        found = np.concatenate(parts) if parts else np.zeros(0, stored)
-        shown = np.dtype(
-            [
-                ("version", "u1"),
-                ("protocol", "u1"),
-                ("src", "u1", 16),
-                ("dst", "u1", 16),
-                ("sport", "u2"),
-                ("dport", "u2"),
-            ]
-            + [(s.name, s.type.numpy) for s in layout]
-        )
-        out = np.zeros(len(found), shown)
-        key: Any = found["key"]
-        out["protocol"], out["version"] = key[:, 0], key[:, 1]
-        out["sport"], out["dport"] = key[:, 2:4].copy().view("<u2")[:, 0], key[:, 4:6].copy().view("<u2")[:, 0]
-        is_v6 = key[:, 1] == 6
-        out["src"][:, :4], out["dst"][:, :4] = key[:, 8:12], key[:, 12:16]
-        out["src"][is_v6], out["dst"][is_v6] = key[is_v6, 8:24], key[is_v6, 24:40]
-        for slot in layout:
-            out[slot.name] = found[slot.name]
-        return out
+        """All workers' flows as one structured array: what makes a flow (version, protocol, src, dst as 16 raw bytes,
+        ports; or the fields of the key), then the record's fields. Also while packets flow: each record is whole."""
+        return self._rows(None)
 
     def to_arrow(self) -> Any:
         """The flows as a pyarrow.Table; addresses as text, absent ones null. `.to_pandas()` works on it."""
+        return self.arrow(self.to_numpy())
+
+    def arrow(self, rows: Any) -> Any:
+        """Rows as `to_numpy` or the batches of `expired` have them, as a pyarrow.Table."""
         from burstline.state.arrow import arrow_table
 
-        flows = self.to_numpy()
-        text = {name: list(_addresses(flows["version"], flows[name])) for name in ("src", "dst")}
-        return arrow_table(flows, self.record.layout, text)
+        return arrow_table(rows, self.record.layout, texts(self.keys, rows))
+
+    def _rows(self, reason: int | None) -> Any:
+        import numpy as np
+
+        parts = [self.shown(*rows, None if reason is None else [reason] * len(rows.entries))
+                 for rows in (read_flows(copy, self.geometry) for copy in self._workers)]  # fmt: skip
+        own = self.plain_rows([(key, flow, reason) for key, flow in self._own.items()], reason is not None)
+        return np.concatenate([*parts, own])
+
+    def shown(self, entries: Any, cold: Any, reasons: Any = None) -> Any:
+        """Entries and their cold halves, as bytes, as rows."""
+        return shown(self.keys, self.geometry, entries, cold, reasons)
+
+    def plain_rows(self, flows: Sequence[tuple[bytes, Flow, int | None]], with_reasons: bool) -> Any:
+        """Interpreted flows as rows."""
+        stored = as_stored(self.geometry, [(key, flow.flipped, flow.record) for key, flow, _ in flows])
+        return self.shown(*stored, [reason for *_, reason in flows] if with_reasons else None)
 
 
-def _addresses(versions: Any, raw: Any) -> Iterator[str | None]:
-    for version, address in zip(versions.tolist(), raw, strict=True):
-        if version == 4:
-            yield socket.inet_ntoa(address[:4].tobytes())
-        elif version == 6:
-            yield socket.inet_ntop(socket.AF_INET6, address.tobytes())
-        else:
-            yield None
+def _milliseconds(name: str, seconds: float | None) -> int:
+    """A timeout; 0 for none. Times are kept as 32 bits of milliseconds, which tell up to 24 days apart."""
+    if seconds is None:
+        return 0
+    if not 0.001 <= seconds <= MOST_DAYS * 86_400:
+        raise UsageError(f"{name}={seconds} seconds is out of range", f"give 0.001 to {MOST_DAYS * 86_400:,}")
+    return round(seconds * 1000)
+
+
+def _ms(nanoseconds: int) -> int:
+    return (nanoseconds & (1 << 64) - 1) // MS & 0xFFFFFFFF
+
+
+def _since(then: int, now: int) -> int:
+    """Milliseconds; time that goes backwards is no time."""
+    gap = now - then & 0xFFFFFFFF
+    return 0 if gap > 0x7FFFFFFF else gap

@@ -1,82 +1,368 @@
-"""The compiled flow table: open addressing over 8-byte slots (tag and number), entries in order of arrival.
+"""The compiled flow table, made for one table's entries: lookups, new flows, and what leaves.
 
-A lookup that hits reads one line of the index and one of the entry when the record fits beside its key. The index
-doubles inside memory that was reserved at the start: inserting allocates nothing.
+A burst's packets go through it in three steps, each some packets behind the one before: the bucket is prefetched; its
+tags are compared and the entry that they name is prefetched (`foresee`); the stage compares the key and has the record
+(`record_of`), as FAJITA (CoNEXT 2024) does for chains. What was foreseen is only a guess, so a table that changes
+meanwhile does no harm.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from burstline.native.build import apart
 from burstline.native.memory import (
     clear,
     copy,
+    load16,
     load32,
     load64,
     prefetch,
     prefetch_to_write,
-    shift_right,
+    select,
+    store16,
     store32,
     store64,
+    store_release,
+    unsigned_divide,
 )
-from burstline.state.flow_table import KEY_SIZE, RECORD_AT, TableHead
+from burstline.native.struct_type import reference
+from burstline.simd.memory import trailing_zeros
+from burstline.state.digest import DigestHead
+from burstline.state.digest_kernel import digest_new
+from burstline.state.flow_head import (
+    ACTIVE,
+    BURST_BITS,
+    CLOSED,
+    EVICTED,
+    IDLE,
+    LINE,
+    LOAD,
+    MARK_AT,
+    OVERFLOW_AT,
+    SIDE,
+    SLOTS,
+    USED,
+    Geometry,
+    TableHead,
+)
+from burstline.state.flow_index_kernel import home_of, next_of, number_at, put, remove, slots_with, tag_of
+
+MS = 1_000_000  # nanoseconds
+WORD_USED = -(1 << 63)  # USED in the first word of a key
+OWN_BITS = (USED - 1) << 48  # what of that word is no part of the key
+NOT_OWN = ~OWN_BITS
+ENDED = TableHead.layout.offset("ended")
+AT_ONCE = 8  # buckets of the old index that are moved for each burst, while the table grows
+SWEEPS = 4  # times that all entries are looked at within an idle timeout
+table_at, ring_at = reference(TableHead), reference(DigestHead)
 
 
-def same_key(a: int, b: int) -> bool:
-    differ = (load64(a) ^ load64(b)) | (load64(a + 8) ^ load64(b + 8)) | (load64(a + 16) ^ load64(b + 16))
-    differ |= (load64(a + 24) ^ load64(b + 24)) | (load64(a + 32) ^ load64(b + 32))
-    return differ == 0
+@dataclass(frozen=True)
+class TableKernels:
+    """The functions of one table. All take its address first."""
+
+    record_of: Callable[[int, int, int, int, int], int]  # (key, hash, packet, time): the record's address
+    foresee: Callable[[int, int, int], int]  # (hash, packet): prefetch the entry
+    prefetch_bucket: Callable[[int, int], int]  # (hash)
+    begin: Callable[[int, int, int], int]  # (time, packets): a burst
+    end: Callable[[int], int]
+    is_forward: Callable[[int, int, int, int], int]  # (key, hash, packet)
+    close: Callable[[int, int, int, int], int]  # (key, hash, packet): the record leaves now
 
 
-def flow_lookup(table: TableHead, key: int, hash: int, stride: int) -> int:
-    """Address of the record of the flow `key`; a new flow gets a cleared one."""
-    tag = shift_right(hash, 32)
-    mask, index = table.mask, table.index
-    at = tag & mask
-    slot = load64(index + at * 8)
-    while slot != 0:
-        if shift_right(slot, 32) == tag:
-            entry = table.entries + (slot & 0xFFFFFFFF) * stride
-            if same_key(entry, key):
-                return entry + RECORD_AT
-        at = (at + 1) & mask
-        slot = load64(index + at * 8)
-    return flow_insert(table, key, tag, at, stride)
+def table_kernels(at: Geometry, hash_key: Callable[[int], int], sides: bool) -> TableKernels:
+    """`hash_key` is of a key at an address; with `sides`, keys are of both directions."""
+    words, stride, record_at, times = at.key // 8, at.stride, at.record_at, at.times
+    seen_at, start_at, record_size = at.seen_at, at.start_at, at.stride - at.record_at
+    cold_stride = at.cold_stride
 
+    def same_key(entry: int, key: int) -> bool:
+        differ = (load64(entry) ^ (load64(key) | WORD_USED)) & NOT_OWN
+        for word in range(1, words):
+            differ |= load64(entry + 8 * word) ^ load64(key + 8 * word)
+        return differ == 0
 
-def flow_insert(table: TableHead, key: int, tag: int, at: int, stride: int) -> int:
-    if table.used == table.capacity:
-        table.refused += 1
-        clear(table.spare + RECORD_AT, stride - RECORD_AT)
-        return table.spare + RECORD_AT
-    number = table.used + 1
-    table.used = number
-    entry = table.entries + number * stride
-    copy(entry, key, KEY_SIZE)
-    store32(entry + KEY_SIZE, tag)
-    store64(table.index + at * 8, tag << 32 | number)
-    if 2 * number > table.mask + 1:
-        grow(table, stride)
-    return entry + RECORD_AT
+    def find_in(index: int, buckets: int, entries: int, key: int, hash: int) -> int:
+        home = home_of(hash, buckets)
+        bucket_number, tag = home, tag_of(hash)
+        while True:
+            bucket = index + bucket_number * LINE
+            left = slots_with(bucket, tag)
+            while left != 0:
+                number = number_at(bucket, trailing_zeros(left))
+                if same_key(entries + number * stride, key):
+                    return number
+                left &= left - 1
+            if load32(bucket + OVERFLOW_AT) == 0:
+                return 0
+            bucket_number = next_of(bucket_number, buckets)
+            if bucket_number == home:
+                return 0
 
+    @apart
+    def find(table: TableHead, key: int, hash: int) -> int:
+        """The number of the flow's entry, or 0."""
+        number = find_in(table.index, table.buckets, table.entries, key, hash)
+        if number == 0 and table.old_buckets != 0:
+            number = find_in(table.old_index, table.old_buckets, table.entries, key, hash)
+        return number
 
-def grow(table: TableHead, stride: int) -> None:
-    slots = 2 * (table.mask + 1)
-    index = table.index_region + slots * 8
-    mask = slots - 1
-    for number in range(1, table.used + 1):
-        tag = load32(table.entries + number * stride + KEY_SIZE)
-        at = tag & mask
-        while load64(index + at * 8) != 0:
-            at = (at + 1) & mask
-        store64(index + at * 8, tag << 32 | number)
-    table.index = index
-    table.mask = mask
+    def clear_record(table: TableHead, number: int) -> None:
+        clear(table.entries + number * stride + record_at, record_size)
+        if cold_stride:
+            clear(table.cold + number * cold_stride, cold_stride)
 
+    def hand_over(table: TableHead, number: int, reason: int) -> None:
+        """Give a record that leaves to whoever wants it."""
+        if reason == IDLE:
+            table.idled += 1
+        elif reason == ACTIVE:
+            table.timed_out += 1
+        elif reason == EVICTED:
+            table.evicted += 1
+        else:
+            table.closed += 1
+        if table.ring != 0:
+            row = digest_new(ring_at(table.ring), table.ring, stride + cold_stride + 8)
+            copy(row, table.entries + number * stride, stride)
+            if cold_stride:
+                copy(row + stride, table.cold + number * cold_stride, cold_stride)
+            store64(row + stride + cold_stride, reason)
 
-def prefetch_slot(table: TableHead, hash: int) -> None:
-    prefetch(table.index + (shift_right(hash, 32) & table.mask) * 8)
+    def take_out(table: TableHead, number: int) -> None:
+        """The flow is in the index no more; its entry is nobody's."""
+        hash = hash_key(table.entries + number * stride)
+        if not remove(table.index, table.buckets, hash, number):
+            remove(table.old_index, table.old_buckets, hash, number)
+        table.live -= 1
 
+    def give_back(table: TableHead, number: int) -> None:
+        entry = table.entries + number * stride
+        store64(entry, 0)
+        store_release(entry + 8, table.free)  # readers see that it is free before they see this in its key
+        table.free = number
 
-def prefetch_entry(table: TableHead, hash: int, stride: int) -> None:
-    """The entry that the first slot names: nearly always the right one."""
-    slot = load64(table.index + (shift_right(hash, 32) & table.mask) * 8)
-    prefetch_to_write(table.entries + (slot & 0xFFFFFFFF) * stride)
+    def idle_for(entry: int, now: int) -> int:
+        """Milliseconds; time that goes backwards is no time."""
+        gap = (now - load32(entry + seen_at)) & 0xFFFFFFFF
+        return 0 if gap > 0x7FFFFFFF else gap
+
+    def make_room(table: TableHead, hash: int, now: int) -> int:
+        """A full table's way to an entry: of the flows in the new one's bucket, the one that was idle longest, where
+        it is over its time or the table evicts; else 0."""
+        if not times:
+            return 0
+        bucket_number, oldest, longest = home_of(hash, table.buckets), 0, -1
+        for _ in range(table.buckets):
+            bucket = table.index + bucket_number * LINE
+            for slot in range(SLOTS):
+                number = number_at(bucket, slot)
+                if load16(bucket + 2 * slot) != 0:
+                    gap = idle_for(table.entries + number * stride, now)
+                    if gap > longest:
+                        oldest, longest = number, gap
+            if oldest != 0:
+                break
+            bucket_number = next_of(bucket_number, table.buckets)
+        if oldest == 0:
+            return 0
+        is_over = table.idle != 0 and longest > table.idle
+        if not is_over and table.evicts == 0:
+            return 0
+        hand_over(table, oldest, IDLE if is_over else EVICTED)
+        take_out(table, oldest)
+        return oldest
+
+    def free_entry(table: TableHead, hash: int, now: int) -> int:
+        if table.free != 0:
+            number = table.free
+            table.free = load64(table.entries + number * stride + 8)
+            return number
+        if table.used < table.capacity:
+            table.used += 1
+            return table.used
+        return make_room(table, hash, now)
+
+    def insert(table: TableHead, key: int, hash: int, now: int) -> int:
+        number = free_entry(table, hash, now)
+        if number == 0:
+            table.refused += 1
+            number = table.capacity + 1  # nobody's: the index never names it
+            clear_record(table, number)
+            return number
+        entry = table.entries + number * stride
+        copy(entry + 8, key + 8, 8 * words - 8)
+        clear_record(table, number)
+        if times:
+            store32(entry + seen_at, now)
+            store32(entry + start_at, now)
+        store_release(entry, load64(key) | table.mark << 48)
+        table.live += 1
+        put(table.index, table.buckets, hash, number)
+        if table.old_buckets != 0:
+            move_bucket(table)
+        elif table.live > LOAD * table.buckets:
+            grow(table)
+        return number
+
+    def grow(table: TableHead) -> None:
+        """A second index, twice as large, beside the first, whose buckets move over by and by."""
+        table.old_index, table.old_buckets, table.cursor = table.index, table.buckets, 0
+        table.buckets *= 2
+        table.index = table.index_region + table.buckets * LINE
+
+    def move_bucket(table: TableHead) -> None:
+        bucket = table.old_index + table.cursor * LINE
+        ahead = bucket + LINE if table.cursor + 1 < table.old_buckets else bucket
+        for slot in range(SLOTS):
+            prefetch(table.entries + number_at(ahead, slot) * stride)
+        for slot in range(SLOTS):
+            if load16(bucket + 2 * slot) != 0:
+                number = number_at(bucket, slot)
+                hash = hash_key(table.entries + number * stride)
+                remove(table.old_index, table.old_buckets, hash, number)
+                put(table.index, table.buckets, hash, number)
+        table.cursor += 1
+        if table.cursor == table.old_buckets:
+            table.old_buckets = 0
+
+    @apart
+    def start_again(table: TableHead, number: int, key: int, now: int, reason: int) -> None:
+        """A flow's record leaves, and its next one begins."""
+        entry = table.entries + number * stride
+        hand_over(table, number, reason)
+        clear_record(table, number)
+        store32(entry + start_at, now)
+        store64(entry, load64(key) | table.mark << 48)
+
+    def touch(table: TableHead, number: int, key: int, now: int) -> None:
+        """A packet of the flow is here."""
+        entry = table.entries + number * stride
+        mark = table.mark
+        if sides:
+            mark |= load16(entry + MARK_AT) & SIDE
+        store16(entry + MARK_AT, mark)
+        if times:
+            if table.idle != 0 and idle_for(entry, now) > table.idle:
+                start_again(table, number, key, now, IDLE)
+            elif table.active != 0 and elapsed(entry, now) >= table.active:
+                start_again(table, number, key, now, ACTIVE)
+            store32(entry + seen_at, later(load32(entry + seen_at), now))
+
+    def elapsed(entry: int, now: int) -> int:
+        gap = (now - load32(entry + start_at)) & 0xFFFFFFFF
+        return 0 if gap > 0x7FFFFFFF else gap
+
+    def later(a: int, b: int) -> int:
+        return a if ((b - a) & 0xFFFFFFFF) > 0x7FFFFFFF else b
+
+    @apart
+    def look_up(table: TableHead, key: int, hash: int, i: int, now: int) -> int:
+        """What was foreseen is not it."""
+        number = find(table, key, hash)
+        if number != 0:
+            touch(table, number, key, now)
+        else:
+            number = insert(table, key, hash, now)
+        store32(table.found + 4 * i, number)
+        return number
+
+    def record_of(address: int, key: int, hash: int, i: int, time: int) -> int:
+        table = table_at(address)
+        now = unsigned_divide(time, MS) & 0xFFFFFFFF if times else 0
+        number = load32(table.found + 4 * i)
+        if same_key(table.entries + number * stride, key):
+            touch(table, number, key, now)
+        else:
+            number = look_up(table, key, hash, i, now)
+        return table.records + number * stride
+
+    def prefetch_bucket(address: int, hash: int) -> int:
+        table = table_at(address)
+        prefetch(table.index + home_of(hash, table.buckets) * LINE)
+        return 0
+
+    def guess(index: int, buckets: int, hash: int) -> int:
+        bucket_number, tag = home_of(hash, buckets), tag_of(hash)
+        bucket = index + bucket_number * LINE
+        found = slots_with(bucket, tag)
+        number = select(found == 0, 0, number_at(bucket, trailing_zeros(found | 1 << (SLOTS - 1))))
+        if number == 0 and load32(bucket + OVERFLOW_AT) != 0:
+            bucket = index + next_of(bucket_number, buckets) * LINE
+            found = slots_with(bucket, tag)
+            number = select(found == 0, 0, number_at(bucket, trailing_zeros(found | 1 << (SLOTS - 1))))
+        return number
+
+    def foresee(address: int, hash: int, i: int) -> int:
+        table = table_at(address)
+        number = guess(table.index, table.buckets, hash)
+        if number == 0 and table.old_buckets != 0:
+            number = guess(table.old_index, table.old_buckets, hash)
+        store32(table.found + 4 * i, number)
+        prefetch_to_write(table.entries + number * stride)
+        return 0
+
+    @apart
+    def sweep(table: TableHead, now: int, packets: int) -> None:
+        """Look for records over their idle timeout: at all of them `SWEEPS` times within it, but at no more than four
+        for each packet."""
+        since = (now - table.swept_at) & 0xFFFFFFFF
+        if table.swept_at == 0 or since > 0x7FFFFFFF:
+            table.swept_at = now
+            return
+        wanted = (
+            table.used if since * SWEEPS >= table.idle else unsigned_divide(table.used * since * SWEEPS, table.idle)
+        )
+        if wanted == 0:
+            return
+        table.swept_at = now
+        number = table.sweep
+        for _ in range(min(wanted, 4 * packets + 64)):
+            number = number + 1 if number < table.used else 1
+            entry = table.entries + number * stride
+            prefetch(entry + 8 * stride)
+            if load64(entry) < 0 and idle_for(entry, now) > table.idle:
+                hand_over(table, number, IDLE)
+                take_out(table, number)
+                give_back(table, number)
+        table.sweep = number
+
+    def begin(address: int, time: int, packets: int) -> int:
+        table = table_at(address)
+        table.began += 1
+        table.mark = (table.began & ((1 << BURST_BITS) - 1)) | USED
+        if table.old_buckets != 0:
+            for _ in range(AT_ONCE):
+                if table.old_buckets != 0:
+                    move_bucket(table)
+        if times and table.idle != 0 and table.used != 0:
+            sweep(table, unsigned_divide(time, MS) & 0xFFFFFFFF, packets)
+        return 0
+
+    def end(address: int) -> int:
+        store_release(address + ENDED, table_at(address).began)
+        return 0
+
+    def number_of(table: TableHead, key: int, hash: int, i: int) -> int:
+        number = load32(table.found + 4 * i)
+        return number if same_key(table.entries + number * stride, key) else find(table, key, hash)
+
+    def is_forward(address: int, key: int, hash: int, i: int) -> int:
+        table = table_at(address)
+        number = number_of(table, key, hash, i)
+        entry = table.entries + number * stride
+        return 1 if number == 0 or (load16(entry + MARK_AT) ^ load16(key + MARK_AT)) & SIDE == 0 else 0
+
+    @apart
+    def close(address: int, key: int, hash: int, i: int) -> int:
+        table = table_at(address)
+        number = number_of(table, key, hash, i)
+        if number != 0:
+            hand_over(table, number, CLOSED)
+            take_out(table, number)
+            give_back(table, number)
+        return 0
+
+    return TableKernels(record_of, foresee, prefetch_bucket, begin, end, is_forward, close)
