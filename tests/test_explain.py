@@ -154,7 +154,7 @@ def test_the_text_says_the_same(app: str, capsys: pytest.CaptureFixture[str]) ->
     text = explained(capsys, app)
     assert "1. first  (app.py:34)" in text
     assert 'goes on, to chain dns, drop "first", drop "too long"' in text
-    assert "up to 1,000 flows, 128 bytes each: key 40, hash 8, Flow 24, to fill cache lines 56" in text
+    assert "up to 1,000 flows, 64 bytes each: key 40, Flow 24" in text
     assert "16      8  first_seen  cold[u64]" in text
     assert "dispatch: fused" in text
     assert "no such port, send failed" in text

@@ -24,12 +24,11 @@ REASONS = ("idle", "active", "evicted", "closed", "end")
 
 class TableHead(Struct):
     """One worker's table. Entries are numbered from 1. The worker writes all of it; readers read `began`, `ended` and
-    the counts."""
+    the counts. Behind it lies what was foreseen of each packet of a burst: an entry's number of 32 bits, or 0."""
 
     index: i64  # of `buckets` buckets
     buckets: i64
     entries: i64
-    found: i64  # what was foreseen: numbers of 32 bits, by packet of the burst
     mark: i64  # of this burst, as entries bear it
     keys: i64  # by packet of the burst, where the table has keys of its own
     hashes: i64
@@ -57,6 +56,10 @@ class TableHead(Struct):
     old: i64  # the table before a swap that laid records out otherwise (InheritedHead), while it has records left
     began: i64  # bursts
     ended: i64
+
+
+FOUND_AT = -(-TableHead.layout.size // LINE) * LINE
+PACKETS = 1 << 15  # of a burst, at most
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from burstline.native.memory import load32, scale, shift_right, store16, store32
+from burstline.native.memory import load32, shift_right, store16, store32
 from burstline.simd import u16x16
 from burstline.simd.memory import load_vector, trailing_zeros
 from burstline.state.flow_head import LINE, NUMBERS_AT, OVERFLOW_AT, SLOTS
@@ -25,7 +25,7 @@ def tag_of(hash: int) -> int:
 def home_of(hash: int, buckets: int) -> int:
     """By the upper half of the hash, for any number of buckets (Lemire, "Fast random integer generation in an
     interval", 2019)."""
-    return scale(shift_right(hash, 32), buckets, 32)
+    return shift_right(shift_right(hash, 32) * buckets, 32)
 
 
 def slots_with(bucket: int, tag: int) -> int:

@@ -26,7 +26,6 @@ class Copy(NamedTuple):
     buckets: Region
     entries: Region
     cold: Region
-    found: Region
     keys: Region
 
     @property

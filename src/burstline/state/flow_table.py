@@ -17,9 +17,11 @@ from burstline.state.flow_head import (
     END,
     EVICTED,
     FIRST_BUCKETS,
+    FOUND_AT,
     IDLE,
     LINE,
     LOAD,
+    PACKETS,
     REASONS,
     USED,
     Geometry,
@@ -33,7 +35,6 @@ from burstline.state.region import Block, Region
 
 R = TypeVar("R", bound=Record)
 MS, MOST_DAYS = 1_000_000, 20
-PACKETS = 1 << 15  # of a burst, at most: what is foreseen of each has a place
 SWEEP_EVERY = 1024  # packets, interpreted
 
 
@@ -189,20 +190,19 @@ class FlowTable(LookAhead, Generic[R]):
 
     def attach(self) -> int:
         at, (first, last) = self.geometry, self.buckets
-        head = Block(TableHead.layout)
+        head = Block(TableHead.layout, FOUND_AT - TableHead.layout.size + 4 * PACKETS)
         entries, index = Region((self.capacity + 2) * at.stride), Region(2 * last * LINE)
         cold = Region((self.capacity + 2) * at.cold_stride)
-        found = Region(4 * PACKETS)
         keys = Region(1 if self.keys.is_usual else PACKETS * (self.keys.size + 8))
         number = len(self._workers)
         head.set(
             index=index.address + first * LINE, index_region=index.address, buckets=first, entries=entries.address,
-            records=entries.address + at.record_at, cold=cold.address, found=found.address, keys=keys.address,
+            records=entries.address + at.record_at, cold=cold.address, keys=keys.address,
             hashes=keys.address + PACKETS * self.keys.size, capacity=self.capacity, idle=self.idle, active=self.active,
             evicts=int(self.evicts), ring=self.exports.address(number) if self.exports.is_wanted else 0,
             mark=USED,
         )  # fmt: skip
-        self._workers.append(Copy(head, index, entries, cold, found, keys))
+        self._workers.append(Copy(head, index, entries, cold, keys))
         return head.address
 
     def parts(self) -> Sequence[State]:

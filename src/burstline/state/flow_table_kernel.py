@@ -27,7 +27,7 @@ from burstline.native.memory import (
     store_release,
     unsigned_divide,
 )
-from burstline.native.struct_type import reference
+from burstline.native.struct_type import reference, struct_address
 from burstline.simd.memory import trailing_zeros
 from burstline.state.digest import DigestHead
 from burstline.state.digest_kernel import digest_new
@@ -36,6 +36,7 @@ from burstline.state.flow_head import (
     BURST_BITS,
     CLOSED,
     EVICTED,
+    FOUND_AT,
     IDLE,
     LINE,
     LOAD,
@@ -266,18 +267,18 @@ def table_kernels(at: Geometry, hash_key: Callable[[int], int], sides: bool) -> 
             touch(table, number, key, now)
         else:
             number = insert(table, key, hash, now)
-        store32(table.found + 4 * i, number)
+        store32(struct_address(table) + FOUND_AT + 4 * i, number)
         return number
 
     def record_of(address: int, key: int, hash: int, i: int, time: int) -> int:
         table = table_at(address)
         now = unsigned_divide(time, MS) & 0xFFFFFFFF if times else 0
-        number = load32(table.found + 4 * i)
+        number = load32(address + FOUND_AT + 4 * i)
         if same_key(table.entries + number * stride, key):
             touch(table, number, key, now)
         else:
             number = look_up(table, key, hash, i, now)
-        return table.records + number * stride
+        return table.entries + number * stride + record_at
 
     def prefetch_bucket(address: int, hash: int) -> int:
         table = table_at(address)
@@ -300,7 +301,7 @@ def table_kernels(at: Geometry, hash_key: Callable[[int], int], sides: bool) -> 
         number = guess(table.index, table.buckets, hash)
         if number == 0 and table.old_buckets != 0:
             number = guess(table.old_index, table.old_buckets, hash)
-        store32(table.found + 4 * i, number)
+        store32(address + FOUND_AT + 4 * i, number)
         prefetch_to_write(table.entries + number * stride)
         return 0
 
@@ -346,7 +347,7 @@ def table_kernels(at: Geometry, hash_key: Callable[[int], int], sides: bool) -> 
         return 0
 
     def number_of(table: TableHead, key: int, hash: int, i: int) -> int:
-        number = load32(table.found + 4 * i)
+        number = load32(struct_address(table) + FOUND_AT + 4 * i)
         return number if same_key(table.entries + number * stride, key) else find(table, key, hash)
 
     def is_forward(address: int, key: int, hash: int, i: int) -> int:

@@ -8,35 +8,43 @@ import sys
 import threading
 from typing import Any
 
+HUGE = 2 << 20
+
 
 class Region:
-    """`size` bytes at `address`, for as long as this object lives. Large regions ask for huge pages."""
+    """`size` bytes at `address`, for as long as this object lives. Large regions begin at a huge page and ask for them;
+    the kernel takes pages from the memory of the node whose core touches them first."""
 
     def __init__(self, size: int) -> None:
         self.size = max(size, 1)
-        self._map = mmap.mmap(-1, self.size)
-        if sys.platform == "linux" and self.size >= 2 << 20:
+        is_large = sys.platform == "linux" and self.size >= HUGE
+        # Private: pages that are shared, as Python's own default is, are huge ones on few systems only.
+        private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if sys.platform != "win32" else {}
+        self._map = mmap.mmap(-1, self.size + (HUGE if is_large else 0), **private)
+        start = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
+        skipped = -start % HUGE if is_large else 0
+        if is_large:
             self._map.madvise(mmap.MADV_HUGEPAGE)
-        self._view = (ctypes.c_char * self.size).from_buffer(self._map)
-        self.address = ctypes.addressof(self._view)
+        self._bytes = memoryview(self._map)[skipped : skipped + self.size]
+        self.address = start + skipped
 
     def numpy(self, dtype: Any, count: int, offset: int = 0) -> Any:
         """A NumPy array over the region itself, not a copy."""
         import numpy as np
 
-        return np.frombuffer(self._map, dtype, count, offset)
+        return np.frombuffer(self._bytes, dtype, count, offset)
 
     def read(self, offset: int, size: int) -> bytes:
-        return self._map[offset : offset + size]
+        return bytes(self._bytes[offset : offset + size])
 
     def write(self, offset: int, data: bytes) -> None:
-        self._map[offset : offset + len(data)] = data
+        self._bytes[offset : offset + len(data)] = data
 
     def i64(self, offset: int) -> int:
-        return int.from_bytes(self._map[offset : offset + 8], "little", signed=True)
+        return int.from_bytes(self._bytes[offset : offset + 8], "little", signed=True)
 
     def set_i64(self, offset: int, value: int) -> None:
-        self._map[offset : offset + 8] = value.to_bytes(8, "little", signed=True)
+        self._bytes[offset : offset + 8] = value.to_bytes(8, "little", signed=True)
 
 
 class Block:
