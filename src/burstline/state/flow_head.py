@@ -53,7 +53,7 @@ class TableHead(Struct):
     index_region: i64  # an index of n buckets lies n buckets into it, so growing needs no memory
     swept_at: i64  # milliseconds
     sweep: i64  # the entry to look at next
-    old: i64  # the table before a swap that laid records out otherwise (InheritedHead), while it has records left
+    old: i64  # address of what is left of a table before a swap (flow_inherit.Inherited), or 0
     began: i64  # bursts
     ended: i64
 

@@ -21,14 +21,16 @@ from burstline.state.flow_head import (
     IDLE,
     LINE,
     LOAD,
+    MARK_AT,
     PACKETS,
     REASONS,
     USED,
     Geometry,
     TableHead,
 )
+from burstline.state.flow_inherit import Heritage, copy_values, inherit, shared_fields
 from burstline.state.flow_keys import keys_of
-from burstline.state.flow_read import Copy, read_flows
+from burstline.state.flow_read import Copy, Rows, read_flows
 from burstline.state.flow_rows import as_stored, shown, texts
 from burstline.state.record import Record
 from burstline.state.region import Block, Region
@@ -93,7 +95,9 @@ class FlowTable(LookAhead, Generic[R]):
         self._own: dict[bytes, Flow] = {}
         self._own_left = [0] * len(REASONS)
         self._own_refused = self._looked = 0
+        self._before: dict[str, int] = {}  # what was counted by a table that this one took over
         self._workers: list[Copy] = []
+        self._heritage: list[list[Heritage]] = []  # of each worker
 
     @property
     def times(self) -> bool:
@@ -202,6 +206,7 @@ class FlowTable(LookAhead, Generic[R]):
             evicts=int(self.evicts), ring=self.exports.address(number) if self.exports.is_wanted else 0,
             mark=USED,
         )  # fmt: skip
+        self._heritage.append([])
         self._workers.append(Copy(head, index, entries, cold, keys))
         return head.address
 
@@ -212,19 +217,36 @@ class FlowTable(LookAhead, Generic[R]):
         return [copy.address for copy in self._workers]
 
     def adopt(self, old: FlowTable[Any]) -> bool:
-        same = operator.attrgetter("capacity", "idle", "active", "evicts")
-        if (self.signature(), same(self)) != (old.signature(), same(old)):
+        """A table of the same keys: the very memory where it is laid out alike, else each record, by the names of its
+        fields. The counts of what was refused and of what left go on."""
+        if self.keys != old.keys:
             return False
-        self._own, self._own_refused, self._own_left = old._own, old._own_refused, old._own_left
-        self._workers = old._workers
-        self.exports.adopt(old.exports)
+        self._before = old._counts()
+        same = operator.attrgetter("capacity", "idle", "active", "evicts", "record")
+        if (self.signature(), same(self)) == (old.signature(), same(old)):
+            self._own, self._before = old._own, old._before
+            self._own_refused, self._own_left = old._own_refused, old._own_left
+            self._workers, self._heritage = old._workers, old._heritage
+            self.exports.adopt(old.exports)
+            return True
+        self._own = {key: flow._replace(record=copy_values(flow.record, self.record()))
+                     for key, flow in old._own.items()}  # fmt: skip
+        for number, copy in enumerate(old._workers):
+            self.attach()
+            following = 0
+            left = [h for h in old._heritage[number] if h.is_left]
+            for before, geometry in [*((h.copy, h.geometry) for h in reversed(left)), (copy, old.geometry)]:
+                heritage = inherit(before, geometry, self.geometry, following)
+                following = heritage.block.address
+                self._heritage[number].insert(0, heritage)
+            self._workers[number].head.set(old=following)
         return True
 
     def reset(self) -> None:
         self._own = {}
         self._own_left = [0] * len(REASONS)
         self._own_refused = self._looked = 0
-        self._workers = []
+        self._before, self._workers, self._heritage = {}, [], []
         self.exports.reset()
 
     def finish(self) -> None:
@@ -239,16 +261,23 @@ class FlowTable(LookAhead, Generic[R]):
     @property
     def refused(self) -> int:
         """Packets whose flow found no place."""
-        return self._own_refused + self._sum("refused")
+        return self._own_refused + self._sum("refused") + self._before.get("refused", 0)
 
     @property
     def left(self) -> dict[str, int]:
         """How many records left the table, by reason: idle, active, evicted, closed."""
         fields = dict(zip(REASONS, ("idled", "timed_out", "evicted", "closed"), strict=False))
-        return {reason: self._own_left[k] + self._sum(fields[reason]) for k, reason in enumerate(fields)}
+        return {
+            reason: self._own_left[k] + self._sum(fields[reason]) + self._before.get(reason, 0)
+            for k, reason in enumerate(fields)
+        }
+
+    def _counts(self) -> dict[str, int]:
+        return self.left | {"refused": self.refused}
 
     def __len__(self) -> int:
-        return len(self._own) + self._sum("live")
+        left = sum(h.copy.head.get("live") for each in self._heritage for h in each)
+        return len(self._own) + self._sum("live") + left
 
     def warnings(self) -> list[str]:
         name, more = self.record.__name__, f"raise capacity above {self.capacity:,}"
@@ -279,10 +308,31 @@ class FlowTable(LookAhead, Generic[R]):
     def _rows(self, reason: int | None) -> Any:
         import numpy as np
 
-        parts = [self.shown(*rows, None if reason is None else [reason] * len(rows.entries))
-                 for rows in (read_flows(copy, self.geometry) for copy in self._workers)]  # fmt: skip
+        parts = []
+        for copy, heritage in zip(self._workers, self._heritage, strict=True):
+            old = [(h.geometry, h.read()) for h in heritage if h.is_left]  # first: records move from there to here
+            rows = read_flows(copy, self.geometry)
+            moved = {bytes(entry[: self.keys.size - 2]) for entry in _unmarked(rows.entries)} if old else set()
+            parts.append(self._with(rows, self.geometry, reason))
+            for geometry, before in old:
+                fresh = [bytes(e[: self.keys.size - 2]) not in moved for e in _unmarked(before.entries)]
+                left = Rows(before.entries[fresh], before.cold[fresh])
+                parts.append(self._renamed(self._with(left, geometry, reason), geometry))
         own = self.plain_rows([(key, flow, reason) for key, flow in self._own.items()], reason is not None)
         return np.concatenate([*parts, own])
+
+    def _with(self, rows: Rows, geometry: Geometry, reason: int | None) -> Any:
+        return shown(self.keys, geometry, *rows, None if reason is None else [reason] * len(rows.entries))
+
+    def _renamed(self, rows: Any, old: Geometry) -> Any:
+        """Rows of a table before, with the fields of this one's records."""
+        import numpy as np
+
+        key_names = [name for name in rows.dtype.names if old.record.slot(name) is None]
+        out = np.zeros(len(rows), self.plain_rows([], "reason" in rows.dtype.names).dtype)
+        for name in [*key_names, *(slot.name for _, slot in shared_fields(old.record, self.layout))]:
+            out[name] = rows[name]
+        return out
 
     def shown(self, entries: Any, cold: Any, reasons: Any = None) -> Any:
         """Entries and their cold halves, as bytes, as rows."""
@@ -292,6 +342,13 @@ class FlowTable(LookAhead, Generic[R]):
         """Interpreted flows as rows."""
         stored = as_stored(self.geometry, [(key, flow.flipped, flow.record) for key, flow, _ in flows])
         return self.shown(*stored, [reason for *_, reason in flows] if with_reasons else None)
+
+
+def _unmarked(entries: Any) -> Any:
+    """Entries without the two bytes in their keys that say nothing of the flow."""
+    import numpy as np
+
+    return np.delete(entries, (MARK_AT, MARK_AT + 1), axis=1)
 
 
 def _milliseconds(name: str, seconds: float | None) -> int:

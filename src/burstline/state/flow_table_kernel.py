@@ -49,15 +49,19 @@ from burstline.state.flow_head import (
     TableHead,
 )
 from burstline.state.flow_index_kernel import home_of, next_of, number_at, put, remove, slots_with, tag_of
+from burstline.state.flow_inherit import Inherited, Move
 
 MS = 1_000_000  # nanoseconds
 WORD_USED = -(1 << 63)  # USED in the first word of a key
 OWN_BITS = (USED - 1) << 48  # what of that word is no part of the key
 NOT_OWN = ~OWN_BITS
+OF_KEY = (1 << 48) - 1 | SIDE << 48  # what a key says, and the way its packet goes
 ENDED = TableHead.layout.offset("ended")
 AT_ONCE = 8  # buckets of the old index that are moved for each burst, while the table grows
 SWEEPS = 4  # times that all entries are looked at within an idle timeout
 table_at, ring_at = reference(TableHead), reference(DigestHead)
+inherited_at, move_at = reference(Inherited), reference(Move)
+MOVE = Move.layout.size
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,8 @@ def table_kernels(at: Geometry, hash_key: Callable[[int], int], sides: bool) -> 
             differ |= load64(entry + 8 * word) ^ load64(key + 8 * word)
         return differ == 0
 
-    def find_in(index: int, buckets: int, entries: int, key: int, hash: int) -> int:
+    def find_in(index: int, buckets: int, entries: int, step: int, key: int, hash: int) -> int:
+        """The number of the flow's entry, or 0; from one entry to the next are `step` bytes."""
         home = home_of(hash, buckets)
         bucket_number, tag = home, tag_of(hash)
         while True:
@@ -93,7 +98,7 @@ def table_kernels(at: Geometry, hash_key: Callable[[int], int], sides: bool) -> 
             left = slots_with(bucket, tag)
             while left != 0:
                 number = number_at(bucket, trailing_zeros(left))
-                if same_key(entries + number * stride, key):
+                if same_key(entries + number * step, key):
                     return number
                 left &= left - 1
             if load32(bucket + OVERFLOW_AT) == 0:
@@ -104,10 +109,12 @@ def table_kernels(at: Geometry, hash_key: Callable[[int], int], sides: bool) -> 
 
     @apart
     def find(table: TableHead, key: int, hash: int) -> int:
-        """The number of the flow's entry, or 0."""
-        number = find_in(table.index, table.buckets, table.entries, key, hash)
+        return find_step(table, stride, key, hash)
+
+    def find_step(table: TableHead, step: int, key: int, hash: int) -> int:
+        number = find_in(table.index, table.buckets, table.entries, step, key, hash)
         if number == 0 and table.old_buckets != 0:
-            number = find_in(table.old_index, table.old_buckets, table.entries, key, hash)
+            number = find_in(table.old_index, table.old_buckets, table.entries, step, key, hash)
         return number
 
     def clear_record(table: TableHead, number: int) -> None:
@@ -134,7 +141,9 @@ def table_kernels(at: Geometry, hash_key: Callable[[int], int], sides: bool) -> 
 
     def take_out(table: TableHead, number: int) -> None:
         """The flow is in the index no more; its entry is nobody's."""
-        hash = hash_key(table.entries + number * stride)
+        unlink(table, hash_key(table.entries + number * stride), number)
+
+    def unlink(table: TableHead, hash: int, number: int) -> None:
         if not remove(table.index, table.buckets, hash, number):
             remove(table.old_index, table.old_buckets, hash, number)
         table.live -= 1
@@ -199,7 +208,7 @@ def table_kernels(at: Geometry, hash_key: Callable[[int], int], sides: bool) -> 
         if times:
             store32(entry + seen_at, now)
             store32(entry + start_at, now)
-        store_release(entry, load64(key) | table.mark << 48)
+        store_release(entry, (load64(key) & OF_KEY) | table.mark << 48)
         table.live += 1
         put(table.index, table.buckets, hash, number)
         if table.old_buckets != 0:
@@ -236,7 +245,7 @@ def table_kernels(at: Geometry, hash_key: Callable[[int], int], sides: bool) -> 
         hand_over(table, number, reason)
         clear_record(table, number)
         store32(entry + start_at, now)
-        store64(entry, load64(key) | table.mark << 48)
+        store64(entry, (load64(key) & OF_KEY) | table.mark << 48)
 
     def touch(table: TableHead, number: int, key: int, now: int) -> None:
         """A packet of the flow is here."""
@@ -259,10 +268,62 @@ def table_kernels(at: Geometry, hash_key: Callable[[int], int], sides: bool) -> 
     def later(a: int, b: int) -> int:
         return a if ((b - a) & 0xFFFFFFFF) > 0x7FFFFFFF else b
 
+    def take_over(table: TableHead, old: Inherited, before: int, hash: int, now: int) -> int:
+        """Move a record from an old table's entry `before`; returns its number here, which may be the one that is
+        nobody's: then it stays where it was."""
+        was = table_at(old.table)
+        entry = was.entries + before * old.stride
+        number = insert(table, entry, hash, now)
+        if number > table.capacity:
+            return number
+        for k in range(old.count):
+            move = move_at(old.moves + k * MOVE)
+            source, to = entry + old.record_at, table.entries + number * stride + record_at
+            if move.from_half != 0:
+                source = was.cold + before * old.cold_stride
+            if move.to_half != 0:
+                to = table.cold + number * cold_stride
+            copy(to + move.to_at, source + move.from_at, move.size)
+        if times and old.times != 0:
+            store64(table.entries + number * stride + seen_at, load64(entry + seen_at))
+        unlink(was, hash, before)
+        store64(entry, 0)
+        return number
+
+    def inherit(table: TableHead, key: int, hash: int, now: int) -> int:
+        """The number of the flow's entry if an old table had its record, or 0."""
+        address = table.old
+        while address != 0:
+            old = inherited_at(address)
+            before = find_step(table_at(old.table), old.stride, key, hash)
+            if before != 0:
+                return take_over(table, old, before, hash, now)
+            address = old.next
+        return 0
+
+    @apart
+    def inherit_some(table: TableHead, now: int) -> None:
+        """Move what lies in the next entries of the old table; go on to the one before it when it is empty."""
+        old = inherited_at(table.old)
+        was = table_at(old.table)
+        for _ in range(AT_ONCE * LOAD):
+            number = old.next_entry
+            if number > was.used:
+                old.next_entry = 1  # a full table did not take all: again
+                break
+            entry = was.entries + number * old.stride
+            old.next_entry = number + 1
+            if load64(entry) < 0:
+                take_over(table, old, number, hash_key(entry), now)
+        if was.live == 0:
+            table.old = old.next
+
     @apart
     def look_up(table: TableHead, key: int, hash: int, i: int, now: int) -> int:
         """What was foreseen is not it."""
         number = find(table, key, hash)
+        if number == 0 and table.old != 0:
+            number = inherit(table, key, hash, now)
         if number != 0:
             touch(table, number, key, now)
         else:
@@ -338,8 +399,11 @@ def table_kernels(at: Geometry, hash_key: Callable[[int], int], sides: bool) -> 
             for _ in range(AT_ONCE):
                 if table.old_buckets != 0:
                     move_bucket(table)
+        now = unsigned_divide(time, MS) & 0xFFFFFFFF
+        if table.old != 0:
+            inherit_some(table, now)
         if times and table.idle != 0 and table.used != 0:
-            sweep(table, unsigned_divide(time, MS) & 0xFFFFFFFF, packets)
+            sweep(table, now, packets)
         return 0
 
     def end(address: int) -> int:
