@@ -286,8 +286,10 @@ def test_old_code_is_freed(tmp_path: Path) -> None:
 
 
 def test_state_of_the_same_name_kind_and_record_survives(tmp_path: Path) -> None:
-    def pipeline(record: type[bl.Record], blocked: bl.PrefixSet, capacity: int = 100) -> tuple[bl.Pipeline, Any, Any]:
-        flows, hits = bl.FlowTable(record, capacity=capacity), bl.Counter("hits")
+    def pipeline(
+        record: type[bl.Record], blocked: bl.PrefixSet, key: tuple[str, ...] | None = None
+    ) -> tuple[bl.Pipeline, Any, Any]:
+        flows, hits = bl.FlowTable(record, capacity=100, key=key), bl.Counter("hits")
         made = bl.Pipeline(
             stage_of(
                 "def look(pkt):\n    flows[pkt].next += 1\n    hits.add()\n"
@@ -301,6 +303,7 @@ def test_state_of_the_same_name_kind_and_record_survives(tmp_path: Path) -> None
     first, *_ = pipeline(Flow, none)
     second, flows, hits = pipeline(Flow, all_)
     third, others, hits_too = pipeline(Other, none)
+    fourth, by_source, last_hits = pipeline(Other, none, ("ipv4.src",))
     stream = Stream(tmp_path, only=100)
     run = FileRun(first, stream.path, None)
     with running(run, stream) as finish:
@@ -312,12 +315,18 @@ def test_state_of_the_same_name_kind_and_record_survives(tmp_path: Path) -> None
         stream.some()
         until(lambda: hits.value == 200)
         done = run.swap(third)
-        assert (done.carried.kept, done.carried.begun_anew) == (("hits",), ("flows",))
-        assert len(others) == 0
+        assert (done.carried.kept, done.carried.begun_anew) == (("flows", "hits"), ())
+        assert sum(others.to_numpy()["next"]) == 200, "another layout: field by field, before a packet comes"
         stream.some()
         until(lambda: hits_too.value == 300)
+        assert sum(others.to_numpy()["next"]) == 300
+        done = run.swap(fourth)
+        assert (done.carried.kept, done.carried.begun_anew) == (("hits", "blocked"), ("flows",))
+        assert len(by_source) == 0, "other flows"
+        stream.some()
+        until(lambda: last_hits.value == 400)
         report = finish()
-    assert sum(others.to_numpy()["next"]) == 100
+    assert sum(by_source.to_numpy()["next"]) == 100
     assert report.drops["blocked"].packets == 100
 
 

@@ -56,9 +56,10 @@ class Heritage(NamedTuple):
 
 
 def shared_fields(old: Layout, new: Layout) -> list[tuple[Slot, Slot]]:
-    """Fields that both have, of the same type but for hints of where they lie: each in the old and in the new one."""
-    pairs = [(old.slot(slot.name), slot) for slot in new]
-    return [(a, b) for a, b in pairs if a is not None and (a.type.kind, a.type.size) == (b.type.kind, b.type.size)]
+    """Fields that both have, each in the old and in the new one: of the same type but for hints of where they lie; an
+    unsigned number may get more or fewer bits."""
+    pairs = [(a, b) for b in new if (a := old.slot(b.name)) is not None and a.type.kind == b.type.kind]
+    return [(a, b) for a, b in pairs if a.type.size == b.type.size or a.type.kind == "uint"]
 
 
 def inherit(copy: Copy, old: Geometry, new: Geometry, following: int) -> Heritage:
@@ -68,7 +69,7 @@ def inherit(copy: Copy, old: Geometry, new: Geometry, following: int) -> Heritag
     region = Region(len(moves) * size)
     for k, (before, after) in enumerate(moves):
         move = {"from_half": before.half, "from_at": before.offset, "to_half": after.half, "to_at": after.offset,
-                "size": after.type.size}  # fmt: skip
+                "size": min(before.type.size, after.type.size)}  # fmt: skip
         for name, value in move.items():
             region.set_i64(k * size + Move.layout.offset(name), value)
     block = Block(Inherited.layout)
@@ -80,5 +81,6 @@ def inherit(copy: Copy, old: Geometry, new: Geometry, following: int) -> Heritag
 def copy_values(record: Any, to: Any) -> Any:
     """The same for an interpreted record: returns `to`."""
     for _, slot in shared_fields(record.layout, to.layout):
-        to._values[slot.name] = record._values[slot.name]
+        value = record._values[slot.name]
+        to._values[slot.name] = slot.type.stored(value) if slot.type.kind == "uint" else value
     return to

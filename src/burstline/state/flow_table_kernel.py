@@ -195,7 +195,22 @@ def table_kernels(at: Geometry, hash_key: Callable[[int], int], sides: bool) -> 
             return table.used
         return make_room(table, hash, now)
 
+    def sweep_some(table: TableHead, now: int, count: int) -> None:
+        """Look for records over their idle timeout among the next entries."""
+        number = table.sweep
+        for _ in range(count):
+            number = number + 1 if number < table.used else 1
+            entry = table.entries + number * stride
+            prefetch(entry + 8 * stride)
+            if load64(entry) < 0 and idle_for(entry, now) > table.idle:
+                hand_over(table, number, IDLE)
+                take_out(table, number)
+                give_back(table, number)
+        table.sweep = number
+
     def insert(table: TableHead, key: int, hash: int, now: int) -> int:
+        if times and table.idle != 0 and table.used != 0:
+            sweep_some(table, now, SWEEPS)  # bursts of a file are long, and a table must not fill up meanwhile
         number = free_entry(table, hash, now)
         if number == 0:
             table.refused += 1
@@ -368,8 +383,8 @@ def table_kernels(at: Geometry, hash_key: Callable[[int], int], sides: bool) -> 
 
     @apart
     def sweep(table: TableHead, now: int, packets: int) -> None:
-        """Look for records over their idle timeout: at all of them `SWEEPS` times within it, but at no more than four
-        for each packet."""
+        """With each burst: as many entries that all are looked at `SWEEPS` times within an idle timeout, but no more
+        than four for each packet."""
         since = (now - table.swept_at) & 0xFFFFFFFF
         if table.swept_at == 0 or since > 0x7FFFFFFF:
             table.swept_at = now
@@ -377,19 +392,9 @@ def table_kernels(at: Geometry, hash_key: Callable[[int], int], sides: bool) -> 
         wanted = (
             table.used if since * SWEEPS >= table.idle else unsigned_divide(table.used * since * SWEEPS, table.idle)
         )
-        if wanted == 0:
-            return
-        table.swept_at = now
-        number = table.sweep
-        for _ in range(min(wanted, 4 * packets + 64)):
-            number = number + 1 if number < table.used else 1
-            entry = table.entries + number * stride
-            prefetch(entry + 8 * stride)
-            if load64(entry) < 0 and idle_for(entry, now) > table.idle:
-                hand_over(table, number, IDLE)
-                take_out(table, number)
-                give_back(table, number)
-        table.sweep = number
+        if wanted != 0:
+            table.swept_at = now
+            sweep_some(table, now, min(wanted, 4 * packets + 64))
 
     def begin(address: int, time: int, packets: int) -> int:
         table = table_at(address)
