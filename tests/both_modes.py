@@ -148,6 +148,10 @@ def read_out(state: State, digests: list[Any] | None) -> Any:
         return state.value
     if isinstance(state, bl.ByteHistogram):
         return state.counts
+    if isinstance(state, bl.Histogram):
+        return state.counts(), state.sum
+    if isinstance(state, bl.Meter):
+        return state.allowed, state.exceeded
     if isinstance(state, bl.FlowTable):
         flows = state.to_numpy()
         return state.refused, len(state), [plain(row) for row in flows.tolist()]

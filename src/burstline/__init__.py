@@ -40,6 +40,8 @@ from burstline.state.byte_histogram import ByteHistogram
 from burstline.state.counter import Counter
 from burstline.state.digest import Digest
 from burstline.state.flow_table import FlowTable
+from burstline.state.histogram import Histogram
+from burstline.state.meter import Meter
 from burstline.state.pattern_set import PatternSet
 from burstline.state.prefix_map import PrefixMap, PrefixSet
 from burstline.state.record import Record
@@ -49,7 +51,7 @@ from burstline.state.toeplitz import Toeplitz
 
 __all__ = [
     "CONSUME", "DROP", "PASS", "Branch", "BurstlineError", "ByteHistogram", "Chain", "Counter", "Digest", "FlowTable",
-    "Header", "Match", "PatternSet", "Pipeline", "PrefixMap", "PrefixSet", "Protocol", "Record", "Rule", "RuleSet",
+    "Header", "Histogram", "Match", "Meter", "PatternSet", "Pipeline", "PrefixMap", "PrefixSet", "Protocol", "Record", "Rule", "RuleSet",
     "Stage", "Toeplitz", "UsageError", "Verdict", "bits", "boolean", "burst_stage", "byte_entropy", "bytes_", "cold",
     "drop", "f32", "f64", "i8", "i16", "i32", "i64", "ip", "ipv4", "ipv6", "mac", "mac_text", "match", "predicate",
     "protocol", "send", "stage", "u8", "u16", "u32", "u64", "where",

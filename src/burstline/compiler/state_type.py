@@ -94,9 +94,20 @@ def state_type(
     return register
 
 
+def taken(this: StateType, wanted: Any, given: types.Type) -> types.Type | None:
+    """The type that an argument is converted to, where it is taken: see `method`."""
+    if isinstance(wanted, type) and wanted is not types.Integer:
+        return given if isinstance(given, wanted) else None
+    if isinstance(wanted, type) or isinstance(wanted, types.Type):
+        wanted = i64 if wanted is types.Integer else wanted
+        return wanted if takes(wanted, given) else None
+    return wanted(this, given)  # type: ignore[no-any-return]
+
+
 def method(returns: Any, *arguments: Any, optional: int = 0) -> Any:
     """`object.name(arguments)`, to be lowered as "Kind.name"; the last `optional` arguments may be left out. Arguments
-    are types or classes of types; `types.Integer` is any integer. `returns` is a type, or makes one of the object's."""
+    are types or classes of types, `types.Integer` for any integer, or functions `(this, given)` that say what type is
+    taken, or None. `returns` is a type, or makes one of the object's."""
 
     def declare(kind: type[StateType], name: str) -> Any:
         class Template(AbstractTemplate):  # type: ignore[misc]
@@ -105,13 +116,11 @@ def method(returns: Any, *arguments: Any, optional: int = 0) -> Any:
             def generic(self, args: Any, kws: Any) -> Any:
                 if kws or not len(arguments) - optional <= len(args) <= len(arguments):
                     return None
-                wanted = tuple(w if w is not types.Integer else i64 for w in arguments[: len(args)])
-                fits = all(
-                    isinstance(a, w) if isinstance(w, type) else takes(w, a) for a, w in zip(args, wanted, strict=True)
-                )
+                final = [taken(self.this, w, a) for a, w in zip(args, arguments, strict=False)]
+                if None in final:
+                    return None
                 result = returns if isinstance(returns, types.Type) else returns(self.this)
-                final = tuple(a if isinstance(w, type) else w for a, w in zip(args, wanted, strict=True))
-                return signature(result, *final, recvr=self.this) if fits else None
+                return signature(result, *final, recvr=self.this)
 
         return Template
 
@@ -138,6 +147,11 @@ def call(builder: Any, name: str, args: list[Any]) -> Any:
 def is_whole(kind: Any) -> bool:
     """A packet, not what its tunnel carries."""
     return isinstance(kind, PacketType) and not kind.level
+
+
+def whole_packet(this: StateType, given: types.Type) -> types.Type | None:
+    """An argument of a method: a packet, not what its tunnel carries."""
+    return given if is_whole(given) else None
 
 
 def worked_out(context: Any, builder: Any, packet_type: Any, packet: Any, address: Any) -> Any:

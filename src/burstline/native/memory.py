@@ -165,6 +165,30 @@ def mix(b: ir.IRBuilder, x: ir.Value, y: ir.Value) -> ir.Value:
     return b.xor(b.trunc(product, I64), b.trunc(b.lshr(product, I128(64)), I64))
 
 
+@primitive("wrapping_add", i64, i64, i64)
+def wrapping_add(b: ir.IRBuilder, x: ir.Value, y: ir.Value) -> ir.Value:
+    """The low 64 bits of the sum. What `+` gives where it needs more, Numba leaves undefined."""
+    return b.add(x, y)
+
+
+@primitive("wrapping_subtract", i64, i64, i64)
+def wrapping_subtract(b: ir.IRBuilder, x: ir.Value, y: ir.Value) -> ir.Value:
+    return b.sub(x, y)
+
+
+@primitive("leading_zeros", i64, i64)
+def leading_zeros(b: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    """How many of the 64 bits lie above the highest one that is set; 64 of 0."""
+    return b.ctlz(value, ir.IntType(1)(0))
+
+
+@primitive("add_product", types.void, i64, i64, i64)
+def add_product(b: ir.IRBuilder, address: ir.Value, x: ir.Value, y: ir.Value) -> None:
+    """Add `x * y`, numbers with signs, to the 128-bit number at an address."""
+    product = b.mul(b.sext(x, I128), b.sext(y, I128))
+    store(b, b.add(load(b, address, I128, 8), product), address, 8)
+
+
 @primitive("copy", types.void, i64, i64, i64)
 def copy(b: ir.IRBuilder, to: ir.Value, source: ir.Value, n: ir.Value) -> None:
     """memcpy: the ranges do not overlap."""

@@ -11,6 +11,11 @@ from burstline.packet.machine import Parsed
 from burstline.packet.parser import IPV4, IPV6, has_ports
 
 KEY_SIZE = 40
+WORD = (1 << 64) - 1
+# Odd numbers with as many ones as zeros, as Wang Yi's wyhash uses them.
+SECRET_1 = -0x5F89E29B87429BD1
+SECRET_2 = 0x1D8E4E27C47D124F
+SECRET_3 = -0x14C4CC4CB0A7C4CB
 
 
 def flow_key(data: bytes | bytearray | memoryview, parsed: Parsed) -> bytes:
@@ -28,3 +33,18 @@ def flow_key(data: bytes | bytearray | memoryview, parsed: Parsed) -> bytes:
         version, addresses, sport, proto = 0, b"", proto, 0
     head = bytes((proto, version)) + sport.to_bytes(2, "little") + dport.to_bytes(2, "little") + b"\0\0"
     return (head + addresses).ljust(KEY_SIZE, b"\0")
+
+
+def flow_hash(key: bytes) -> int:
+    """The hash of a key, 64 bits, in plain Python."""
+    head, *addresses = (int.from_bytes(key[at : at + 8], "little") for at in range(0, KEY_SIZE, 8))
+    if key[1] != 6:
+        return mix(head ^ SECRET_1, addresses[0] ^ SECRET_2)
+    half = mix(head ^ SECRET_1, addresses[0] ^ SECRET_2) ^ mix(addresses[1] ^ SECRET_3, addresses[2] ^ SECRET_1)
+    return mix(half ^ SECRET_2, addresses[3] ^ SECRET_3)
+
+
+def mix(x: int, y: int) -> int:
+    """Both halves of the 128-bit product of two words, folded."""
+    product = (x & WORD) * (y & WORD)
+    return product & WORD ^ product >> 64

@@ -6,12 +6,10 @@ from typing import Any
 
 from burstline.native.memory import be16, load64, mix, store64
 from burstline.packet.burst import BurstColumns
+from burstline.packet.flow_key import SECRET_1 as SECRET_1
+from burstline.packet.flow_key import SECRET_2 as SECRET_2
+from burstline.packet.flow_key import SECRET_3 as SECRET_3
 from burstline.packet.parser import IPV4, IPV6, has_ports
-
-# Odd numbers with as many ones as zeros, as Wang Yi's wyhash uses them.
-SECRET_1 = -0x5F89E29B87429BD1
-SECRET_2 = 0x1D8E4E27C47D124F
-SECRET_3 = -0x14C4CC4CB0A7C4CB
 
 
 def set_flow_key(burst: BurstColumns, i: int, present: int, proto: int, l3: int, l4: int, end: int) -> None:

@@ -14,6 +14,7 @@ from burstline.pipeline.pipeline import Pipeline, reachable
 from burstline.state.digest import Digest
 from burstline.state.flow_keys import TupleKeys
 from burstline.state.flow_table import FlowTable
+from burstline.state.meter import Meter
 from burstline.state.pattern_set import PatternSet
 from burstline.state.rule_set import RuleSet
 from burstline.state.toeplitz import Toeplitz
@@ -89,7 +90,7 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
         tunnels=inner or bool((names | by_header) & _TUNNEL_HEADERS),
         inner=inner,
         keys=workers > 1 or any(isinstance(t.keys, TupleKeys) for t in tables),
-        time="time" in names or any(t.times for t in tables),
+        time="time" in names or any(t.times for t in tables) or any(isinstance(s, Meter) for s in pipeline.state),
         port="port" in names,
         captured="captured" in names or any(isinstance(s, Match) for s in pipeline.state),
         writes=writes,

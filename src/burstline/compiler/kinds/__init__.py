@@ -27,3 +27,9 @@ from burstline.compiler.kinds import (
 from burstline.compiler.kinds import (
     toeplitz as toeplitz,
 )
+from burstline.compiler.kinds import (
+    histogram as histogram,
+)
+from burstline.compiler.kinds import (
+    meter as meter,
+)
