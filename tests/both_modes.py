@@ -150,6 +150,10 @@ def read_out(state: State, digests: list[Any] | None) -> Any:
         return state.counts
     if isinstance(state, bl.Histogram):
         return state.counts(), state.sum
+    if isinstance(state, bl.Set):
+        return state.refused, list(state)
+    if isinstance(state, bl.Map):
+        return state.refused, list(state.items())
     if isinstance(state, bl.Meter):
         return state.allowed, state.exceeded
     if isinstance(state, bl.FlowTable):

@@ -41,17 +41,19 @@ from burstline.state.counter import Counter
 from burstline.state.digest import Digest
 from burstline.state.flow_table import FlowTable
 from burstline.state.histogram import Histogram
+from burstline.state.map import Map
 from burstline.state.meter import Meter
 from burstline.state.pattern_set import PatternSet
 from burstline.state.prefix_map import PrefixMap, PrefixSet
 from burstline.state.record import Record
 from burstline.state.rule import Rule
 from burstline.state.rule_set import RuleSet
+from burstline.state.set import Set
 from burstline.state.toeplitz import Toeplitz
 
 __all__ = [
     "CONSUME", "DROP", "PASS", "Branch", "BurstlineError", "ByteHistogram", "Chain", "Counter", "Digest", "FlowTable",
-    "Header", "Histogram", "Match", "Meter", "PatternSet", "Pipeline", "PrefixMap", "PrefixSet", "Protocol", "Record", "Rule", "RuleSet",
+    "Header", "Histogram", "Map", "Match", "Meter", "PatternSet", "Pipeline", "PrefixMap", "PrefixSet", "Protocol", "Record", "Rule", "RuleSet", "Set",
     "Stage", "Toeplitz", "UsageError", "Verdict", "bits", "boolean", "burst_stage", "byte_entropy", "bytes_", "cold",
     "drop", "f32", "f64", "i8", "i16", "i32", "i64", "ip", "ipv4", "ipv6", "mac", "mac_text", "match", "predicate",
     "protocol", "send", "stage", "u8", "u16", "u32", "u64", "where",

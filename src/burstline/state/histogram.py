@@ -24,7 +24,7 @@ class Bucket(NamedTuple):
 
     low: int
     high: int
-    count: int
+    values: int
 
 
 class Histogram(State):
@@ -105,7 +105,7 @@ class Histogram(State):
         if not 0 <= q <= 1:
             raise UsageError(f"there is no quantile {q}", "give a share, 0 to 1: the median is 0.5")
         found = self.counts()
-        rank = int(q * (sum(b.count for b in found) - 1))
+        rank = int(q * (sum(bucket.values for bucket in found) - 1))
         for low, high, count in found:
             if rank < count:
                 return (low + high) // 2

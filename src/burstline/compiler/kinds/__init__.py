@@ -33,3 +33,6 @@ from burstline.compiler.kinds import (
 from burstline.compiler.kinds import (
     meter as meter,
 )
+from burstline.compiler.kinds import (
+    hash_table as hash_table,
+)
