@@ -150,6 +150,10 @@ def read_out(state: State, digests: list[Any] | None) -> Any:
         return state.counts
     if isinstance(state, bl.Histogram):
         return state.counts(), state.sum
+    if isinstance(state, bl.CountMin):
+        return state.total, state.to_numpy().tolist()
+    if isinstance(state, bl.HyperLogLog):
+        return state.to_numpy().tolist()
     if isinstance(state, bl.Set):
         return state.refused, list(state)
     if isinstance(state, bl.Map):

@@ -1,4 +1,4 @@
-"""`Set` and `Map` against Python's own, through fills, refusals and removals, compiled and interpreted, on all levels."""
+"""`Set` and `Map` against Python's own, through fills, refusals and removals, in both modes, at all levels."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -44,7 +45,7 @@ def test_the_buckets_cover_all_numbers_one_after_another(precision: float) -> No
     bounds = [histogram._bounds(number) for number in range(histogram.buckets)]
     assert bounds[0][0] == 0
     assert bounds[-1][1] == (1 << 63) - 1
-    assert all(a[1] + 1 == b[0] for a, b in zip(bounds, bounds[1:], strict=False))
+    assert all(a[1] + 1 == b[0] for a, b in itertools.pairwise(bounds))
 
 
 @given(st.lists(st.tuples(VALUES, st.integers(0, 5)), max_size=40), st.floats(0, 1))

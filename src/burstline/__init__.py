@@ -37,10 +37,12 @@ from burstline.pipeline.predicate import predicate
 from burstline.pipeline.stage import Stage, stage
 from burstline.pipeline.verdict import CONSUME, DROP, PASS, Verdict, drop, send
 from burstline.state.byte_histogram import ByteHistogram
+from burstline.state.count_min import CountMin
 from burstline.state.counter import Counter
 from burstline.state.digest import Digest
 from burstline.state.flow_table import FlowTable
 from burstline.state.histogram import Histogram
+from burstline.state.hyper_log_log import HyperLogLog
 from burstline.state.map import Map
 from burstline.state.meter import Meter
 from burstline.state.pattern_set import PatternSet
@@ -52,9 +54,10 @@ from burstline.state.set import Set
 from burstline.state.toeplitz import Toeplitz
 
 __all__ = [
-    "CONSUME", "DROP", "PASS", "Branch", "BurstlineError", "ByteHistogram", "Chain", "Counter", "Digest", "FlowTable",
-    "Header", "Histogram", "Map", "Match", "Meter", "PatternSet", "Pipeline", "PrefixMap", "PrefixSet", "Protocol", "Record", "Rule", "RuleSet", "Set",
-    "Stage", "Toeplitz", "UsageError", "Verdict", "bits", "boolean", "burst_stage", "byte_entropy", "bytes_", "cold",
-    "drop", "f32", "f64", "i8", "i16", "i32", "i64", "ip", "ipv4", "ipv6", "mac", "mac_text", "match", "predicate",
-    "protocol", "send", "stage", "u8", "u16", "u32", "u64", "where",
+    "CONSUME", "DROP", "PASS", "Branch", "BurstlineError", "ByteHistogram", "Chain", "CountMin", "Counter", "Digest",
+    "FlowTable", "Header", "Histogram", "HyperLogLog", "Map", "Match", "Meter", "PatternSet", "Pipeline", "PrefixMap",
+    "PrefixSet", "Protocol", "Record", "Rule", "RuleSet", "Set", "Stage", "Toeplitz", "UsageError", "Verdict", "bits",
+    "boolean", "burst_stage", "byte_entropy", "bytes_", "cold", "drop", "f32", "f64", "i8", "i16", "i32", "i64", "ip",
+    "ipv4", "ipv6", "mac", "mac_text", "match", "predicate", "protocol", "send", "stage", "u8", "u16", "u32", "u64",
+    "where",
 ]  # fmt: skip

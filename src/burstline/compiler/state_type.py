@@ -98,7 +98,7 @@ def taken(this: StateType, wanted: Any, given: types.Type) -> types.Type | None:
     """The type that an argument is converted to, where it is taken: see `method`."""
     if isinstance(wanted, type) and wanted is not types.Integer:
         return given if isinstance(given, wanted) else None
-    if isinstance(wanted, type) or isinstance(wanted, types.Type):
+    if isinstance(wanted, (type, types.Type)):
         wanted = i64 if wanted is types.Integer else wanted
         return wanted if takes(wanted, given) else None
     return wanted(this, given)  # type: ignore[no-any-return]

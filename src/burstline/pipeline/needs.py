@@ -11,9 +11,11 @@ from burstline.packet.fields import HEADER
 from burstline.packet.place import columns_for
 from burstline.pipeline.match import Match
 from burstline.pipeline.pipeline import Pipeline, reachable
+from burstline.state.count_min import CountMin
 from burstline.state.digest import Digest
 from burstline.state.flow_keys import TupleKeys
 from burstline.state.flow_table import FlowTable
+from burstline.state.hyper_log_log import HyperLogLog
 from burstline.state.meter import Meter
 from burstline.state.pattern_set import PatternSet
 from burstline.state.rule_set import RuleSet
@@ -65,9 +67,10 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
     Several workers over one file need keys to know whose packet it is.
     """
     names: set[str] = set()
-    writes = False
+    writes = handed_on = False
     for chain in pipeline.chains:
         for stage in chain.stages:
+            handed_on = handed_on or _hands_on(stage.function.__code__)
             for function in reachable(stage.function):
                 names.update(function.__code__.co_names)
                 writes = writes or _writes(function.__code__)
@@ -84,13 +87,15 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
     columns |= {"present", "l3", "l4", "proto"} if ahead else set()
     literals = "first_in" in names and any(isinstance(s, PatternSet) for s in pipeline.state)
     columns |= {"payload", "end"} if literals else set()
+    metered = any(isinstance(s, Meter) for s in pipeline.state)
+    sketches = any(isinstance(s, (CountMin, HyperLogLog)) for s in pipeline.state)
     return Needs(
         columns=tuple(sorted(columns)),
         eth="eth" in names or "eth" in by_header,
         tunnels=inner or bool((names | by_header) & _TUNNEL_HEADERS),
         inner=inner,
-        keys=workers > 1 or any(isinstance(t.keys, TupleKeys) for t in tables),
-        time="time" in names or any(t.times for t in tables) or any(isinstance(s, Meter) for s in pipeline.state),
+        keys=workers > 1 or any(isinstance(t.keys, TupleKeys) for t in tables) or (sketches and handed_on),
+        time="time" in names or metered or any(t.times for t in tables),
         port="port" in names,
         captured="captured" in names or any(isinstance(s, Match) for s in pipeline.state),
         writes=writes,
@@ -101,6 +106,21 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
         literals=literals,
         flows=bool(tables),
     )
+
+
+def _hands_on(code: CodeType) -> bool:
+    """A stage does more with the packet than to look at its attributes: it may give it to a sketch, which asks for its
+    flow."""
+    packet, loaded = code.co_varnames[0], False
+    for i in dis.get_instructions(code):
+        if loaded and not i.opname.startswith(("LOAD_ATTR", "LOAD_METHOD")):
+            return True
+        names = i.argval if isinstance(i.argval, tuple) else (i.argval,)  # some load two names at once
+        loads = "LOAD_FAST" in i.opname
+        if loads and packet in names[:-1]:
+            return True
+        loaded = loads and names[-1] == packet
+    return "outer" in code.co_names
 
 
 def _columns(name: str, inner: bool) -> tuple[str, ...]:

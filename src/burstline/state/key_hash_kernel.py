@@ -1,4 +1,4 @@
-"""The compiled hash of keys, as instructions: Numba leaves undefined what its own `+` and `*` do with more than 64 bits."""
+"""The compiled hash of keys, as instructions: in Numba, a sum or a product of more than 64 bits is undefined."""
 
 from __future__ import annotations
 

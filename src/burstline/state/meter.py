@@ -35,7 +35,7 @@ class MeterBlock(Struct):
 
 
 class Meter(State):
-    """`limit = Meter(rate=1_000_000, burst=20_000, unit="bytes")`; in a stage `if not limit.allow(pkt): return bl.DROP`.
+    """`limit = Meter(rate=1_000_000, burst=20_000, unit="bytes")`; in a stage `limit.allow(pkt)` is true or false.
 
     `rate` is tokens a second (RFC 2697: CIR), `burst` what the bucket holds (CBS): it is full at first. A token is a
     packet, or a byte of its length on the wire. The clock is `pkt.time`; time that goes back brings no tokens. Several

@@ -13,7 +13,16 @@ from burstline.compiler.kinds import (
     flow_table as flow_table,
 )
 from burstline.compiler.kinds import (
+    hash_table as hash_table,
+)
+from burstline.compiler.kinds import (
+    histogram as histogram,
+)
+from burstline.compiler.kinds import (
     match as match,
+)
+from burstline.compiler.kinds import (
+    meter as meter,
 )
 from burstline.compiler.kinds import (
     pattern_set as pattern_set,
@@ -25,14 +34,8 @@ from burstline.compiler.kinds import (
     rule_set as rule_set,
 )
 from burstline.compiler.kinds import (
+    sketch as sketch,
+)
+from burstline.compiler.kinds import (
     toeplitz as toeplitz,
-)
-from burstline.compiler.kinds import (
-    histogram as histogram,
-)
-from burstline.compiler.kinds import (
-    meter as meter,
-)
-from burstline.compiler.kinds import (
-    hash_table as hash_table,
 )
