@@ -83,7 +83,7 @@ def test_what_depends_on_the_order_between_chains_is_not_bucketed_and_it_is_said
     flows = bl.FlowTable(Flow, capacity=10)
     a, b = (bl.Chain(stage_of("def c(pkt):\n    flows[pkt].packets += 1", flows=flows), name=n) for n in "ab")
     choose = "def choose(pkt):\n    if pkt.length > 100:\n        return a\n    return b"
-    assert "a and b share a flow table" in (against_bucketing(leading(choose, a=a, b=b), 1) or "")
+    assert "a and b share a FlowTable" in (against_bucketing(leading(choose, a=a, b=b), 1) or "")
     seen: bl.Digest[Any] = bl.Digest(Flow)
     d = bl.Chain(stage_of("def d(pkt):\n    seen.new().packets = 1", seen=seen), name="d")
     e = bl.Chain(stage_of("def e(pkt):\n    return bl.CONSUME"), name="e")
@@ -92,8 +92,30 @@ def test_what_depends_on_the_order_between_chains_is_not_bucketed_and_it_is_said
     assert "chain e from several chains" in (against_bucketing(leading(choose, a=f, b=e), 1) or "")
     assert "one chain only" in (against_bucketing(leading("def g(pkt):\n    return None"), 1) or "")
     assert "several workers" in (against_bucketing(tree(2, 1), 2) or "")
-    with pytest.raises(bl.UsageError, match="share a flow table"):
+    with pytest.raises(bl.UsageError, match="share a FlowTable"):
         dispatch_of(leading(choose, a=a, b=b), "bucketed")
+
+
+@pytest.mark.parametrize("name", ["Set", "Map", "Meter", "CountMin", "Histogram", "HyperLogLog"])
+def test_state_that_answers_by_what_came_before_is_not_shared_by_buckets(name: str) -> None:
+    made: dict[str, tuple[Any, str]] = {
+        "Set": (bl.Set(9), "seen.add(1)"),
+        "Map": (bl.Map(9), "seen.add(1)"),
+        "Meter": (bl.Meter(9, 9), "seen.allow(pkt)"),
+        "CountMin": (bl.CountMin(), "seen.add(1)"),
+        "Histogram": (bl.Histogram("h"), "seen.add(1)"),
+        "HyperLogLog": (bl.HyperLogLog(), "seen.add(1)"),
+    }
+    state, call = made[name]
+    a, b = (bl.Chain(stage_of(f"def c(pkt):\n    {call}", seen=state), name=n) for n in "ab")
+    said = against_bucketing(
+        leading("def choose(pkt):\n    if pkt.length > 100:\n        return a\n    return b", a=a, b=b), 1
+    )
+    assert said == (
+        None
+        if name in ("Histogram", "HyperLogLog")
+        else f"chains a and b share a {name}, which goes by the order of packets"
+    )
 
 
 def test_chains_of_one_name_are_told_apart() -> None:
@@ -103,7 +125,7 @@ def test_chains_of_one_name_are_told_apart() -> None:
     a, b = (bl.Chain(stage_of(source, flows=flows)) for _ in range(2))
     assert a.name == b.name
     choose = "def choose(pkt):\n    if pkt.length % 3 == 0:\n        return a\n    return b"
-    assert "share a flow table" in (against_bucketing(leading(choose, a=a, b=b), 1) or "")
+    assert "share a FlowTable" in (against_bucketing(leading(choose, a=a, b=b), 1) or "")
     e = bl.Chain(stage_of("def e(pkt):\n    return bl.CONSUME"))
     c, d = (bl.Chain(stage_of("def f(pkt):\n    return e", e=e)) for _ in range(2))
     assert "from several chains" in (against_bucketing(leading(choose, a=c, b=d), 1) or "")

@@ -169,6 +169,8 @@ def _state(state: State, names: list[str]) -> dict[str, Any]:
         about["rules"] = len(state)
     elif isinstance(state, Counter):
         about["counter"] = state.name
+    elif state.about():
+        about["about"] = state.about()
     return about
 
 
@@ -252,8 +254,8 @@ def _state_lines(state: Mapping[str, Any]) -> Iterator[str]:
     elif "rules" in state:
         what = f"{state['rules']:,} rule{'' if state['rules'] == 1 else 's'}"
     else:
-        what = state.get("counter", "")
-    yield f"  {called}: {state['kind']}, {what}"
+        what = state.get("counter", state.get("about", ""))
+    yield f"  {called}: {state['kind']}{f', {what}' if what else ''}"
     if record:
         width = max(len(f["name"]) for f in record["fields"])
         yield f"       {'offset':>6}  {'bytes':>5}  field"

@@ -26,8 +26,8 @@ MATH = (
 )  # fmt: skip
 INTO_PYTHON = "a stage calls what its objects have, math and your own plain functions; hand data to Python in a Digest"
 USABLE = (
-    "numbers, addresses, bytes, tuples of them, IntEnum, FlowTable, Counter, Digest, PrefixMap, PrefixSet, RuleSet, "
-    "PatternSet, ByteHistogram, Toeplitz, chains, branches, protocols"
+    "numbers, addresses, bytes, tuples of them, IntEnum, FlowTable, Counter, Digest, Set, Map, PrefixMap, PrefixSet, "
+    "Histogram, Meter, CountMin, HyperLogLog, RuleSet, PatternSet, ByteHistogram, Toeplitz, chains, branches, protocols"
 )
 
 Refusal = tuple[str, str]  # the rule, and what to write instead
@@ -55,11 +55,11 @@ def value_refused(name: str, value: Any) -> Refusal | None:
         if callable(value):
             return function_refused(name, value)
         if kind == "ndarray":
-            return f"`{name}` is an array: indexing it is not checked", "write a tuple, or keep values in a PrefixMap"
+            return f"`{name}` is an array: indexing it is not checked", "write a tuple, or keep values in a Map"
         return f"`{name}` is a NumPy number, whose arithmetic is not that of integers", f"write {name} = int(...)"
     if isinstance(value, (list, dict, set, frozenset)):
-        instead = "make a bl.Branch of it if it says where packets go; or write `if`s, or a PrefixMap for addresses"
-        what = instead if kind == "dict" else "write a tuple"
+        instead = "make a bl.Branch of it if it says where packets go; or a bl.Map of numbers; a PrefixMap of prefixes"
+        what = instead if kind == "dict" else "write a tuple" if kind == "list" else "make a bl.Set of it"
         return f"`{name}` is a {kind}, which may change while packets flow", what
     return f"`{name}` is an object of class {kind}", f"a stage names {USABLE} and plain functions"
 

@@ -34,6 +34,17 @@ USAGE = {
     "Counter.add": "write `counter.add()` or `counter.add(n)`, n an integer",
     "Digest.new": "write `record = digest.new()`, then set the record's fields",
     "PrefixMap.get": "write `prefixes.get(address, default)`, default an integer",
+    "Histogram.add": "write `sizes.add(value)` or `sizes.add(value, n)`, integers",
+    "Meter.allow": "write `limit.allow(pkt)`; packets inside of tunnels have no length or time of their own",
+    "Set.add": "write `seen.add(key)`: a number or an IPv4 address, or what key=bl.ipv4 or key=bl.ipv6 says",
+    "Set.discard": "write `seen.discard(key)`, with a key as the Set has them",
+    "Map.get": "write `tries.get(key, default)`, with a key as the Map has them, default an integer",
+    "Map.add": "write `tries.add(key)` or `tries.add(key, n)`, with a key as the Map has them, n an integer",
+    "Map.pop": "write `tries.pop(key, default)`, with a key as the Map has them, default an integer",
+    "Map.discard": "write `tries.discard(key)`, with a key as the Map has them",
+    "CountMin.add": "write `talkers.add(key)` or `talkers.add(key, n)`: a number, an address, or pkt",
+    "CountMin.estimate": "write `talkers.estimate(key)`: a number, an address, or pkt",
+    "HyperLogLog.add": "write `sources.add(key)`: a number, an address, or pkt; the estimate is for Python",
     "Toeplitz.hash": "write `rss.hash(pkt)`",
     "ByteHistogram.add": "write `seen.add(pkt.payload)`",
     "PatternSet.first_in": "write `patterns.first_in(pkt)`",
@@ -57,6 +68,7 @@ USAGE = {
     "Packet.checksums_ok": "write `pkt.checksums_ok()`",
     "Header.fix_checksum": "write e.g. `pkt.ipv4.fix_checksum()`",
 }
+STATE = {usage.split(".")[0] for usage in USAGE} | {"FlowTable", "Match"}
 RETURNS = 'return bl.PASS or None, bl.DROP, bl.drop("why"), bl.send(port), bl.CONSUME, or a chain'
 LANGUAGE = "see the stage language in the documentation; --debug shows all that Numba says"
 
@@ -70,9 +82,7 @@ def described(kind: str) -> str:
         return f"the text {found.group(2)!r}" if found.group(1) == "str" else found.group(2)
     if found := re.match(r"(?:OptionalType|Optional)\((.*)\)$", kind):
         return f"{described(found.group(1))} or None"
-    if found := re.match(
-        r"(FlowTable|Counter|Digest|PrefixMap|RuleSet|Toeplitz|PatternSet|ByteHistogram|Match)\(", kind
-    ):
+    if (found := re.match(r"(\w+)\(", kind)) and found.group(1) in STATE:
         return f"a {found.group(1)}"
     if found := re.match(r"Header\((\w+)", kind):
         return f"the {found.group(1)} header"
@@ -127,6 +137,9 @@ def operation(name: str, given: list[str]) -> tuple[str, str]:
         return f"a FlowTable is indexed by the packet, and its records are not replaced: {listed}", (
             "write `flow = flows[pkt]`, then set fields of `flow`"
         )
+    if name in ("getitem", "static_getitem", "setitem", "contains") and given and given[0].startswith(("Set(", "Map(")):
+        said = f"a {given[0].split('(')[0]} is not asked by {words[1]}" + (f", for {words[2]}" if words[2:] else "")
+        return said, "keys are numbers and IPv4 addresses, or what key=bl.ipv4 or key=bl.ipv6 says; values are numbers"
     if name in ("getitem", "static_getitem") and given and given[0].startswith("Branch"):
         by = "by a number, e.g. `branch[pkt.udp.dport]`" if "(number" in given[0] else "by the packet, `branch[pkt]`"
         return f"a branch is not asked by {words[-1]}", f"ask it {by}"

@@ -9,10 +9,15 @@ from __future__ import annotations
 
 from burstline.pipeline.pipeline import Pipeline, reachable, targets
 from burstline.pipeline.references import references
+from burstline.state.base import State
+from burstline.state.count_min import CountMin
 from burstline.state.digest import Digest
 from burstline.state.flow_table import FlowTable
+from burstline.state.hash_table import HashTable
+from burstline.state.meter import Meter
 
 WAYS = 4  # chains that a stage leads to: measured, fewer lose more on predictable traffic than they gain on the other
+ORDERED = (FlowTable, HashTable, Meter, CountMin)  # state whose answers depend on which packet came first
 MOST_CHAINS = 16  # room in the burst's `buckets` column
 
 
@@ -32,7 +37,7 @@ def against_bucketing(pipeline: Pipeline, workers: int) -> str | None:
         return f"there are more than {MOST_CHAINS} chains"
     if workers > 1:
         return "several workers share the packets of a chunk"
-    users: dict[int, set[int]] = {}  # by number: several chains may have one name
+    users: dict[int, tuple[State, set[int]]] = {}  # by number: several chains may have one name
     callers: dict[int, set[int]] = {}
     for number, chain in enumerate(pipeline.chains):
         for stage in chain.stages:
@@ -40,16 +45,16 @@ def against_bucketing(pipeline: Pipeline, workers: int) -> str | None:
                 callers.setdefault(id(target), set()).add(number)
             for function in reachable(stage.function):
                 for _, value in references(function):
-                    if isinstance(value, FlowTable):
-                        if value.times:
-                            return "timeouts go by the order of packets"
-                        users.setdefault(id(value), set()).add(number)
+                    if isinstance(value, FlowTable) and value.times:
+                        return "timeouts go by the order of packets"
+                    if isinstance(value, ORDERED):
+                        users.setdefault(id(value), (value, set()))[1].add(number)
                     elif isinstance(value, Digest):
                         return "digests are in the order of packets"
-    for numbers in users.values():
+    for state, numbers in users.values():
         if len(numbers) > 1:
             names = sorted(pipeline.chains[number].name for number in numbers)
-            return f"chains {' and '.join(names)} share a flow table, which has its flows in the order of packets"
+            return f"chains {' and '.join(names)} share a {type(state).__name__}, which goes by the order of packets"
     for chain in pipeline.chains[1:]:
         if len(callers[id(chain)]) > 1:
             return f"packets come to chain {chain.name} from several chains"

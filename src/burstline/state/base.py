@@ -50,6 +50,10 @@ class State(ABC):
     def finish(self) -> None:  # noqa: B027  most have nothing to do
         """A run is over, or goes on without it: hand on what somebody waits for."""
 
+    def about(self) -> str:
+        """What there is to say of it besides its kind: name, size."""
+        return ""
+
     def warnings(self) -> list[str]:
         """What the user should know after a run: refused flows, lost digests."""
         return []

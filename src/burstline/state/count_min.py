@@ -36,9 +36,8 @@ class CountMin(State):
         if type(width) is not int or not COUNTERS <= width <= MOST_WIDTH:
             raise UsageError(f"width {width!r} is out of range", f"give {COUNTERS} to {MOST_WIDTH:,} counters a row")
         if type(depth) is not int or not LEAST_DEPTH <= depth <= MOST_DEPTH or depth % 2:
-            raise UsageError(
-                f"depth {depth!r} is no number of rows", f"give an even one, {LEAST_DEPTH} to {MOST_DEPTH}"
-            )
+            hint = f"give an even one, {LEAST_DEPTH} to {MOST_DEPTH}"
+            raise UsageError(f"depth {depth!r} is no number of rows", hint)
         self.lines = -(-width // COUNTERS)
         self.width, self.depth, self.conservative = self.lines * COUNTERS, depth, bool(conservative)
         self._own: dict[int, int] = {}  # counters by their place
@@ -92,6 +91,9 @@ class CountMin(State):
 
     def __repr__(self) -> str:
         return f"CountMin({self.depth} rows of {self.width:,}: {self.total:,} added)"
+
+    def about(self) -> str:
+        return f"{self.depth} rows of {self.width:,} counters, {8 * self.depth * self.width:,} bytes"
 
     def signature(self) -> tuple[Any, ...]:
         return (self.depth, self.conservative)

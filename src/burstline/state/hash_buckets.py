@@ -36,11 +36,17 @@ class Buckets:
 
     def __init__(self, capacity: int, words: int, values: int) -> None:
         self.words, self.values = words, values
-        self.count = -(-capacity * LOAD[1] // (LOAD[0] * LANES))
         self.stride = LINE * (words + values)
-        self.region = Region(self.count * self.stride)
+        size = self.size(capacity, words, values)
+        self.count = size // self.stride
+        self.region = Region(size)
         self.head = Block(HashHead.layout)
         self.head.set(buckets=self.region.address, count=self.count, capacity=capacity)
+
+    @staticmethod
+    def size(capacity: int, words: int, values: int) -> int:
+        """Bytes of all buckets."""
+        return -(-capacity * LOAD[1] // (LOAD[0] * LANES)) * LINE * (words + values)
 
     def _home(self, key: int) -> int:
         hashed = hash_word(key & WORD) if self.words == 1 else hash_words(key & WORD, key >> 64)

@@ -148,6 +148,10 @@ class HashTable(State):
         kind = type(self).__name__
         return [f"a {kind} is full: {self.refused:,} times a key was left out; raise capacity above {self.capacity:,}"]
 
+    def about(self) -> str:
+        size = Buckets.size(self.capacity, self.words, int(self.has_values))
+        return f"up to {self.capacity:,} keys {self.key.name}, {size:,} bytes"
+
     def signature(self) -> tuple[Any, ...]:
         return (self.key.name,)
 

@@ -115,6 +115,9 @@ class Histogram(State):
     def __repr__(self) -> str:
         return f"Histogram({self.name!r}: {self.count} values)"
 
+    def about(self) -> str:
+        return f"{self.name}, values to within {self.precision:.3%}"
+
     def signature(self) -> tuple[Any, ...]:
         return (self.bits,)
 

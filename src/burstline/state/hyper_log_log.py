@@ -68,6 +68,9 @@ class HyperLogLog(State):
     def __repr__(self) -> str:
         return f"HyperLogLog(about {self.estimate():,.0f} keys)"
 
+    def about(self) -> str:
+        return f"{1 << self.precision:,} registers, a byte each"
+
     def signature(self) -> tuple[Any, ...]:
         return (self.precision,)
 

@@ -81,7 +81,10 @@ class Meter(State):
         return self._exceeded + sum(b.get("exceeded") for b in self._blocks)
 
     def __repr__(self) -> str:
-        return f"Meter({self.rate:,} {self.unit} a second, {self.burst:,} at once)"
+        return f"Meter({self.about()})"
+
+    def about(self) -> str:
+        return f"{self.rate:,} {self.unit} a second, {self.burst:,} at once"
 
     def signature(self) -> tuple[Any, ...]:
         return ()
