@@ -213,3 +213,24 @@ def test_anomaly_finds_the_flood_and_the_scan_and_nothing_in_clean_traffic(run: 
     attacked = sorted([*clean, *flood, *scan], key=lambda packet: packet.time)
     said = run("anomaly", attacked)[2].splitlines()
     assert said == ["SYN flood of 10.9.0.3", "port scan of 10.9.0.5 by 10.0.1.77"]
+
+
+def test_scan_finds_both_kinds_of_scanners_and_shuts_them_out(run: Run) -> None:
+    chance = random.Random(4)
+    clean = background(chance, 3)
+    of_ports = [openings("10.0.1.77", "10.9.0.5", 4000 + k, k + 1, 1_700_000_001 + k / 400) for k in range(300)]
+    of_hosts = [
+        openings("10.0.9.9", f"10.8.{k // 200}.{k % 200}", 4000, 445, 1_700_000_002 + k / 900) for k in range(500)
+    ]
+    slow = [openings("10.0.9.8", f"10.7.0.{k % 99}", 4000 + k, k % 99, 1_700_000_001 + k / 900) for k in range(900)]
+    frames = sorted([*clean, *of_ports, *of_hosts, *slow], key=lambda packet: packet.time)
+    report, out, said = run("scan", frames)
+    first, *scanners = said.splitlines()
+    assert scanners == ["10.0.1.77 scans: 100 ports, 1 hosts", "10.0.9.9 scans: 1 ports, 100 hosts"]
+    assert drops(report) == {"scanner": 200 + 400}
+    assert len(out) == len(frames) - 600
+    tcp = [frame for frame in frames if frame[TCP].flags == "S"]
+    sources, hosts = ({frame[IP].getfieldval(end) for frame in tcp} for end in ("src", "dst"))
+    about = [int(word.replace(",", "")) for word in first.split() if word[0].isdigit()]
+    assert about[0] == pytest.approx(len(sources), rel=0.07)
+    assert about[1] == pytest.approx(len(hosts) - 400, rel=0.07)  # those that are dropped are not looked at

@@ -68,7 +68,10 @@ USAGE = {
     "Packet.checksums_ok": "write `pkt.checksums_ok()`",
     "Header.fix_checksum": "write e.g. `pkt.ipv4.fix_checksum()`",
 }
-STATE = {usage.split(".")[0] for usage in USAGE} | {"FlowTable", "Match"}
+STATE = (
+    "ByteHistogram", "CountMin", "Counter", "Digest", "FlowTable", "Histogram", "HyperLogLog", "Map", "Match", "Meter",
+    "PatternSet", "PrefixMap", "RuleSet", "Set", "Toeplitz",
+)  # fmt: skip
 RETURNS = 'return bl.PASS or None, bl.DROP, bl.drop("why"), bl.send(port), bl.CONSUME, or a chain'
 LANGUAGE = "see the stage language in the documentation; --debug shows all that Numba says"
 
