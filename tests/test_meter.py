@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random
+import re
 from fractions import Fraction
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import burstline as bl
-from both_modes import run_both, stage_of
+from both_modes import pcap_of, run_both, stage_of
 from burstline.engine.offline import FileRun
 from burstline.errors import UsageError
 from burstline.native.kernel import Kernel
@@ -103,12 +106,26 @@ def test_workers_share_the_rate(tmp_path: Any) -> None:
         stage_of("def police(pkt):\n    if not meter.allow(pkt):\n        return bl.DROP", meter=meter)
     )
     path = tmp_path / "in.pcap"
-    from both_modes import pcap_of
-
     path.write_bytes(pcap_of([bytes(14)] * 10))
     FileRun(pipeline, str(path), None, workers=2).run()
     assert [b.get("parts") for b in meter._blocks] == [2 * 10**9] * 2
     assert meter.allowed == 5
+
+
+def test_the_meter_of_each_flow_in_the_documentation_is_the_same() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "state.md").read_text()
+    found = re.search(r"^```python\n(# per_flow.py\n.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert found
+    space: dict[str, Any] = {"__name__": "per_flow"}
+    exec(compile(found.group(1), "per_flow.py", "exec", dont_inherit=True), space)
+    chance = random.Random(3)
+    head, rest = bytes(12) + b"\x08\0\x45\0\0\x1c" + bytes(5) + b"\x11\0\0", b"\0\x08\0\0"
+    flows = [chance.randrange(8) for _ in range(2000)]  # a packet each microsecond
+    outcome = run_both(space["pipeline"], [head + bytes(7) + bytes([k]) + bytes(4) + rest for k in flows]).equal()
+    buckets = [Exact(Fraction(space["RATE"]), space["BURST"]) for _ in range(8)]
+    passed = sum(buckets[k].allow(1000 * n, 1) for n, k in enumerate(flows))
+    assert len(outcome.written) == passed
+    assert outcome.counts["drops"]["too fast"][0] == 2000 - passed > 0
 
 
 @pytest.mark.parametrize(
