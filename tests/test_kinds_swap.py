@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 import burstline as bl
-from both_modes import stage_of
+from both_modes import function_of, run_both, stage_of
+from burstline.cli.main import main
 from burstline.engine.interpreter import Interpreter
 from burstline.engine.offline import FileRun
 from burstline.packet.parser import LINK_ETHERNET
@@ -120,3 +121,39 @@ def test_what_python_put_in_anew_is_there_and_what_it_did_not_change_stays() -> 
         done = interpreter.swap(bl.Pipeline(stage_of("def work(pkt):\n    table.add(5)", table=new)))
         assert dict(new.items()) == values
         assert bool(done.carried.kept) == (new is same)
+
+
+def test_explain_says_how_large_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    app = tmp_path / "app.py"
+    app.write_text(
+        "import burstline as bl\n\n"
+        "sizes, limit = bl.Histogram('sizes of packets'), bl.Meter(1000, 50, 'bytes')\n"
+        "seen, tries = bl.Set(1000), bl.Map(1000, key=bl.ipv6)\n"
+        "talkers, flows = bl.CountMin(400), bl.HyperLogLog()\n\n\n"
+        "@bl.stage\n"
+        "def look(pkt):\n"
+        "    sizes.add(pkt.length)\n"
+        "    if limit.allow(pkt) and seen.add(pkt.length):\n"
+        "        tries[pkt.ipv6.src] += talkers.add(5)\n"
+        "        flows.add(pkt)\n\n\n"
+        "pipeline = bl.Pipeline(look)\n"
+    )
+    assert main(["explain", str(app)]) == 0
+    text = capsys.readouterr().out
+    for line in (
+        "sizes: Histogram, sizes of packets, values to within 1 %",
+        "limit: Meter, 1,000 bytes a second, 50 at once",
+        "seen: Set, up to 1,000 keys i64, 12,224 bytes",
+        "tries: Map, up to 1,000 keys ipv6, 36,672 bytes",
+        "talkers: CountMin, 4 rows of 400 counters, 12,800 bytes",
+        "flows: HyperLogLog, 4,096 registers, a byte each",
+    ):
+        assert f"  {line}\n" in text
+
+
+def test_a_predicate_may_ask_a_set() -> None:
+    wanted = bl.Set(9)
+    wanted.update([bl.ip("10.0.0.1"), bl.ip("10.0.0.2")])
+    predicate = bl.predicate(function_of("def known(pkt):\n    return pkt.ipv4.src in wanted", wanted=wanted))
+    outcome = run_both([predicate], [udp(k % 5, k) for k in range(50)]).equal()
+    assert len(outcome.written) == 20

@@ -110,14 +110,16 @@ class HashTable(State):
         words = [[signed(n >> 64 * k) for k in reversed(range(self.words))] for n in self._own]
         return np.array(words, "i8").reshape(-1, self.words), np.array(list(self._own.values()), "i8")
 
-    def _distinct(self) -> tuple[Any, Any]:
-        """The keys of all copies, rising, and of each entry of `_all` which of them it is."""
+    def _distinct(self, keys: Any) -> tuple[Any, Any]:
+        """Of rows of words: those that differ, rising, and of each row which of them it is."""
         import numpy as np
 
-        keys, _ = self._all()
         ordered = keys if self.words == 1 else keys.view("u8")
         found, which = np.unique(ordered, axis=0, return_inverse=True)
         return found.view("i8"), which.reshape(-1)
+
+    def _keys(self) -> Any:
+        return self._distinct(self._all()[0])[0]
 
     def _numbers(self, keys: Any) -> list[int]:
         words = keys.tolist()
@@ -132,10 +134,10 @@ class HashTable(State):
         return bool(self._values(self.number(key)))
 
     def __len__(self) -> int:
-        return len(self._distinct()[0]) if self._workers else len(self._own)
+        return len(self._keys()) if self._workers else len(self._own)
 
     def __iter__(self) -> Iterator[Key]:
-        return map(self.shown, self._numbers(self._distinct()[0]))
+        return map(self.shown, self._numbers(self._keys()))
 
     @property
     def refused(self) -> int:

@@ -116,7 +116,7 @@ class Histogram(State):
         return f"Histogram({self.name!r}: {self.count} values)"
 
     def about(self) -> str:
-        return f"{self.name}, values to within {self.precision:.3%}"
+        return f"{self.name}, values to within {100 * self.precision:g} %"
 
     def signature(self) -> tuple[Any, ...]:
         return (self.bits,)

@@ -87,8 +87,8 @@ class Map(HashTable):
     def _merged(self) -> tuple[Any, Any]:
         import numpy as np
 
-        _, values = self._all()
-        keys, which = self._distinct()
+        keys, values = self._all()
+        keys, which = self._distinct(keys)
         if self.merge == "max" or not self._workers:
             merged = np.full(len(keys), -(1 << 63), "i8")
             np.maximum.at(merged, which, values)

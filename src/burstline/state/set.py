@@ -34,7 +34,7 @@ class Set(HashTable):
 
     def to_numpy(self) -> Any:
         """The keys, rising: int64, uint32 for IPv4 addresses, 16 bytes each for IPv6 ones."""
-        return self._keys_to_numpy(self._distinct()[0])
+        return self._keys_to_numpy(self._keys())
 
     def __repr__(self) -> str:
         return f"Set of {len(self):,} keys"
