@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from burstline.native.build import apart
-from burstline.native.memory import load64, scale, select, store64, wrapping_add
+from burstline.native.memory import load64, prefetch, scale, select, store64, wrapping_add
 from burstline.simd import u64x8
 from burstline.simd.memory import load_vector, trailing_zeros
 from burstline.state.hash_buckets import LINE, PASSED, TAKEN, HashHead
@@ -39,6 +39,8 @@ def table_kernels(words: int, values: int) -> TableKernels:
     def find(head: HashHead, start: int, low: int, high: int) -> int:
         """The address of a key in the table, or 0."""
         bucket, end = start, head.buckets + head.count * stride
+        if values:  # both lines come at once, not one after the other
+            prefetch(start + value_at)
         for _ in range(head.count):
             keys: Any = load_vector(u64x8, bucket)
             same = (keys == low).bits()
