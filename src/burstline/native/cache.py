@@ -57,6 +57,7 @@ def _own_source() -> str:
     root = Path(__file__).parent.parent
     for room in (
         "compiler",
+        "compiler/kinds",
         "engine",
         "filter",
         "native",
