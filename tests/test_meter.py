@@ -27,6 +27,7 @@ STEPS = st.one_of(
     st.integers(-5, 2000), st.integers(-(10**6), 10**10), st.sampled_from([10**18, -(10**18), 9 * 10**18, -9 * 10**18])
 )
 PACKETS = st.lists(st.tuples(STEPS, st.one_of(st.integers(0, 2000), st.integers(0, (1 << 32) - 1))), max_size=30)
+SHARES = st.lists(st.tuples(st.integers(-1, 10), st.integers(0, 10)), max_size=30)  # eighths
 LOWEST, HIGHEST = -(1 << 63), (1 << 63) - 1
 allow = Kernel("burstline.state.meter_kernel:allow", MeterBlock, int, int)
 
@@ -63,6 +64,20 @@ def times(packets: list[tuple[int, int]]) -> list[tuple[int, int]]:
 def test_it_is_the_exact_token_bucket(
     rate: int, burst: int, unit: Any, packets: list[tuple[int, int]], workers: int
 ) -> None:
+    compare(rate, burst, unit, packets, workers)
+
+
+@quickly
+@given(RATES, BURSTS, SHARES, st.sampled_from([1, 2, 3, 64]))
+def test_it_is_exact_where_the_bucket_is_nearly_full_and_nearly_empty(
+    rate: int, burst: int, shares: list[tuple[int, int]], workers: int
+) -> None:
+    fill_time = burst * 10**9 * workers // rate
+    compare(rate, burst, "bytes", [(fill_time * a // 8, burst * b // 8) for a, b in shares], workers)
+
+
+def compare(rate: int, burst: int, unit: Any, packets: list[tuple[int, int]], workers: int) -> None:
+    """Steps in time and lengths, through the meter of one worker, of several, and both exact ones."""
     meter = bl.Meter(rate, burst, unit)
     for _ in range(workers):
         meter.attach()
