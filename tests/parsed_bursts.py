@@ -33,7 +33,7 @@ class CompiledParser:
 
     def __init__(self, *, fast: bool, tunnels: bool = True, linked: bool = True) -> None:
         self.burst = burst = Burst(CAPACITY + 64)
-        needs = Needs(COLUMNS, True, tunnels, tunnels, True, *[False] * 9)
+        needs = Needs(COLUMNS, True, tunnels, tunnels, True, *[False] * 10)
         machine = Machine(tunnels)
         burst_at: Any = burst_reference(burst)
         parse_packets: Any = burst_parser(needs, machine, linked=linked, fast=fast)

@@ -96,7 +96,7 @@ def modelled(packets: Packets, idle: int | None, active: int | None) -> list[tup
     for ms, flow in packets:
         if flow in flows:
             first, last, _ = flows[flow]
-            if idle and ms - last > idle:
+            if idle and ms - last >= idle:
                 gone.append((*flows.pop(flow), "idle"))
             elif active and ms - first >= active:
                 gone.append((*flows.pop(flow), "active"))
@@ -104,7 +104,7 @@ def modelled(packets: Packets, idle: int | None, active: int | None) -> list[tup
         flows[flow][1] = ms
         flows[flow][2] += 1
     end = packets[-1][0] if packets else 0
-    return sorted([*gone, *((*f, "idle" if idle and end - f[1] > idle else "end") for f in flows.values())])
+    return sorted([*gone, *((*f, "idle" if idle and end - f[1] >= idle else "end") for f in flows.values())])
 
 
 def summed(rows: list[Any], packets: Packets, idle: int | None) -> list[tuple[Any, ...]]:
@@ -113,7 +113,7 @@ def summed(rows: list[Any], packets: Packets, idle: int | None) -> list[tuple[An
     made = []
     for row in rows:
         first, last = ((row[name] - START) // MS for name in ("first", "last"))
-        over = row["reason"] == "end" and idle is not None and end - last > idle
+        over = row["reason"] == "end" and idle is not None and end - last >= idle
         made.append((first, last, row["packets"], "idle" if over else row["reason"]))
     return sorted(made)
 

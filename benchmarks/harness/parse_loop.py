@@ -59,7 +59,7 @@ def ours(
 ) -> Run:
     """Our parser, with its fast path, of so many lanes, or by its states alone; with flow keys or without. `cached`:
     the headers of a burst are brought into the cache first, and only the parser's own time counts."""
-    needs = Needs(COLUMNS, True, inner, inner, keys, *[False] * 9)
+    needs = Needs(COLUMNS, True, inner, inner, keys, *[False] * 10)
     machine = Machine(tunnels=inner)
     burst_at: Any = burst_reference(columns.burst)
     parse: Any = burst_parser(needs, machine, fast=fast, lanes=lanes)

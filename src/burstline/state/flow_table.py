@@ -140,7 +140,7 @@ class FlowTable(LookAhead, Generic[R]):
         elif self.times:
             idle_for, age = _since(flow.times[0], now), _since(flow.times[1], now)
             over = (
-                IDLE if self.idle and idle_for > self.idle else ACTIVE if self.active and age >= self.active else None
+                IDLE if self.idle and idle_for >= self.idle else ACTIVE if self.active and age >= self.active else None
             )
             if over is not None:
                 self._leave(key, over)
@@ -166,7 +166,7 @@ class FlowTable(LookAhead, Generic[R]):
         self._looked += 1
         if self.idle and self._looked % SWEEP_EVERY == 0:
             now = _ms(pkt.time)
-            for key in [k for k, flow in self._own.items() if _since(flow.times[0], now) > self.idle]:
+            for key in [k for k, flow in self._own.items() if _since(flow.times[0], now) >= self.idle]:
                 self._leave(key, IDLE)
 
     def _key(self, packet: Packet) -> tuple[bytes, bool]:
@@ -182,7 +182,7 @@ class FlowTable(LookAhead, Generic[R]):
         if not self.times:
             return False
         oldest = max(self._own, key=lambda key: _since(self._own[key].times[0], now))
-        over = self.idle and _since(self._own[oldest].times[0], now) > self.idle
+        over = self.idle and _since(self._own[oldest].times[0], now) >= self.idle
         if over or self.evicts:
             self._leave(oldest, IDLE if over else EVICTED)
         return bool(over or self.evicts)

@@ -178,7 +178,7 @@ def table_kernels(at: Geometry, hash_key: Callable[[int], int], sides: bool) -> 
             bucket_number = next_of(bucket_number, table.buckets)
         if oldest == 0:
             return 0
-        is_over = table.idle != 0 and longest > table.idle
+        is_over = table.idle != 0 and longest >= table.idle
         if not is_over and table.evicts == 0:
             return 0
         hand_over(table, oldest, IDLE if is_over else EVICTED)
@@ -202,7 +202,7 @@ def table_kernels(at: Geometry, hash_key: Callable[[int], int], sides: bool) -> 
             number = number + 1 if number < table.used else 1
             entry = table.entries + number * stride
             prefetch(entry + 8 * stride)
-            if load64(entry) < 0 and idle_for(entry, now) > table.idle:
+            if load64(entry) < 0 and idle_for(entry, now) >= table.idle:
                 hand_over(table, number, IDLE)
                 take_out(table, number)
                 give_back(table, number)
@@ -270,7 +270,7 @@ def table_kernels(at: Geometry, hash_key: Callable[[int], int], sides: bool) -> 
             mark |= load16(entry + MARK_AT) & SIDE
         store16(entry + MARK_AT, mark)
         if times:
-            if table.idle != 0 and idle_for(entry, now) > table.idle:
+            if table.idle != 0 and idle_for(entry, now) >= table.idle:
                 start_again(table, number, key, now, IDLE)
             elif table.active != 0 and elapsed(entry, now) >= table.active:
                 start_again(table, number, key, now, ACTIVE)
