@@ -256,3 +256,13 @@ def test_options_that_cannot_be_are_refused(options: Any, match: str) -> None:
     with pytest.raises(UsageError) as raised:
         bl.FlowTable(Flow, **options)
     assert match in f"{raised.value.message} {raised.value.hint}"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_nothing_is_idle_in_a_burst_without_a_packet(workers: int) -> None:
+    """Generated traffic ends with such a burst, and one worker may have no packet of a burst."""
+    table: bl.FlowTable[Flow] = bl.FlowTable(Flow, idle=15, both_ways=True)
+    pipeline = bl.Pipeline(stage_of(COUNT, flows=table, closes=False))
+    FileRun(pipeline, "gen:packets=20k,flows=1k", None, workers=workers).run()
+    assert table.left["idle"] == 0
+    assert len(table) == 1000

@@ -109,8 +109,8 @@ def stage_runner(
         first = worker.next_packet if digests else 0
         done = count
         indices = own + 8
-        if flows:
-            begin_flows(burst.time[load16(indices) if shared else 0] if timed and count > 0 else 0, count)
+        if flows and count > 0:
+            begin_flows(burst.time[load16(indices) if shared else 0] if timed else 0, count)
         if ahead and first == 0:
             work_ahead(burst_address(burst), count, own if shared else 0)
         if groups and first == 0:
@@ -135,7 +135,7 @@ def stage_runner(
             if keep:
                 store32(verdicts + 4 * i, verdict)
             count_verdict(worker, verdict, length)
-        if flows:
+        if flows and count > 0:
             end_flows()
         worker.packets_in += done - first
         worker.bytes_in += total
