@@ -15,9 +15,9 @@ NAMES = [
     "CONSUME", "DROP", "PASS", "Branch", "BurstlineError", "ByteHistogram", "Chain", "CountMin", "Counter", "Digest",
     "FlowTable", "Header", "Histogram", "HyperLogLog", "Map", "Match", "Meter", "PatternSet", "Pipeline", "PrefixMap",
     "PrefixSet", "Protocol", "Record", "Rule", "RuleSet", "Set", "Stage", "Toeplitz", "UsageError", "Verdict", "bits",
-    "boolean", "burst_stage", "byte_entropy", "bytes_", "cold", "drop", "f32", "f64", "i8", "i16", "i32", "i64", "ip",
-    "ipv4", "ipv6", "mac", "mac_text", "match", "predicate", "protocol", "send", "stage", "u8", "u16", "u32", "u64",
-    "where",
+    "boolean", "burst_stage", "byte_entropy", "bytes_", "cold", "drop", "f32", "f64", "hot", "i8", "i16", "i32", "i64",
+    "ip", "ipv4", "ipv6", "line", "mac", "mac_text", "match", "predicate", "protocol", "send", "stage", "u8", "u16", "u32",
+    "u64", "where",
 ]  # fmt: skip
 FIELD_TYPES = [
     "boolean",
@@ -25,17 +25,20 @@ FIELD_TYPES = [
     "cold",
     "f32",
     "f64",
+    "hot",
     "i8",
     "i16",
     "i32",
     "i64",
     "ipv4",
     "ipv6",
+    "line",
     "u8",
     "u16",
     "u32",
     "u64",
 ]
+KEPT = ("bytes_", "cold", "hot", "line")
 VERDICTS = ["CONSUME", "DROP", "PASS"]
 
 
@@ -72,8 +75,9 @@ def test_verdicts_are_values() -> None:
 
 
 def test_field_types_make_records() -> None:
-    kinds = {f"f_{name}": getattr(burstline, name) for name in FIELD_TYPES if name not in ("bytes_", "cold")}
+    kinds = {f"f_{name}": getattr(burstline, name) for name in FIELD_TYPES if name not in KEPT}
     kinds |= {"f_bytes": burstline.bytes_[3], "f_cold": burstline.cold[burstline.u8]}
+    kinds |= {"f_hot": burstline.hot[burstline.u8], "f_line": burstline.line(1)[burstline.u8]}
     record = type("R", (burstline.Record,), {"__annotations__": kinds})
     assert {slot.name for slot in record.layout} == set(kinds)
 

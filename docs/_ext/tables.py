@@ -116,7 +116,11 @@ def records() -> str:
     }  # fmt: skip
     rows = [(f"`bl.{name}`", str(t.size), reads[t.kind]) for name, t in FIELD_TYPES.items()]
     rows.append(("`bl.bytes_[n]`", "n", "a view of bytes; shorter ones are padded with zeros, longer ones cut"))
-    rows.append(("`bl.cold[type]`", "", "the type, laid out after all other fields"))
+    rows.append(("`bl.cold[type]`", "", "the type, laid out after all other fields; in a table, away from them"))
+    rows.append(("`bl.hot[type]`", "", "the type, laid out with the fields that every packet touches"))
+    rows.append(
+        ("`bl.line(n)[type]`", "", "the type, in one cache line with the others of that number; 0 is the first")
+    )
     return table(("type", "bytes", "reads as"), rows)
 
 
@@ -171,7 +175,7 @@ def names() -> str:
     """The public names: the first paragraph of what each says of itself."""
     rows = []
     for name in burstline.__all__:
-        if name in FIELD_TYPES or name in ("bytes_", "cold"):
+        if name in FIELD_TYPES or name in ("bytes_", "cold", "hot", "line"):
             continue
         thing = getattr(burstline, name)
         own = inspect.isclass(thing) or inspect.isfunction(thing)

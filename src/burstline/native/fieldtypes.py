@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
-from burstline.native.struct import FIELD_TYPES, _Bytes, _Cold
+from burstline.native.struct import FIELD_TYPES, _Bytes, _Cold, _Hot, _Line
 
 if TYPE_CHECKING:
     u8: TypeAlias = int
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     ipv6: TypeAlias = IPv6Address
     bytes_: Any = Any
     cold = Annotated
+    hot = Annotated
+    line: Any = Any
 else:
     u8, u16, u32, u64 = (FIELD_TYPES[f"u{n}"] for n in (8, 16, 32, 64))
     i8, i16, i32, i64 = (FIELD_TYPES[f"i{n}"] for n in (8, 16, 32, 64))
     f32, f64 = FIELD_TYPES["f32"], FIELD_TYPES["f64"]
     boolean, ipv4, ipv6 = FIELD_TYPES["boolean"], FIELD_TYPES["ipv4"], FIELD_TYPES["ipv6"]
-    bytes_, cold = _Bytes(), _Cold()
+    bytes_, cold, hot, line = _Bytes(), _Cold(), _Hot(), _Line()

@@ -13,7 +13,7 @@ import ctypes
 import inspect
 import operator
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, ClassVar, Literal
 
@@ -21,16 +21,20 @@ from burstline.errors import UsageError
 from burstline.native.bytes_view import Bytes
 
 FieldKind = Literal["uint", "int", "float", "bool", "ipv4", "ipv6", "bytes"]
+LINE = 64  # bytes of a cache line
 
 
 @dataclass(frozen=True)
 class FieldType:
-    """The type of a field: its kind, its size in bytes, and whether it is kept out of the hot cache line."""
+    """The type of a field: its kind, its size in bytes, and where the user wants it: in the hot half, in the cold one,
+    or in one line with the other fields of that number."""
 
     name: str
     kind: FieldKind
     size: int
     is_cold: bool = False
+    is_hot: bool = False
+    line: int | None = None
 
     @property
     def align(self) -> int:
@@ -110,10 +114,46 @@ class _Bytes:
 
 
 class _Cold:
-    """`cold[u64]`: a field seldom touched, laid out after all hot ones."""
+    """`cold[u64]`: a field seldom touched, laid out after all hot ones, and in a table away from them."""
 
     def __getitem__(self, kind: FieldType) -> FieldType:
-        return FieldType(f"cold[{kind.name}]", kind.kind, kind.size, True)
+        return replace(_free(kind, "cold"), name=f"cold[{kind.name}]", is_cold=True)
+
+
+class _Hot:
+    """`hot[u64]`: a field that stays in the hot half, whatever the stages' code says."""
+
+    def __getitem__(self, kind: FieldType) -> FieldType:
+        return replace(_free(kind, "hot"), name=f"hot[{kind.name}]", is_hot=True)
+
+
+class _Line:
+    """`line(n)`: `line(1)[u64]` is a field that shares a cache line with the others of line 1. Line 0 is the first."""
+
+    def __call__(self, number: int) -> _Line:
+        return _Numbered(number)
+
+    def __getitem__(self, kind: FieldType) -> FieldType:
+        raise UsageError(f"line[{kind.name}] has no number", f"write line(1)[{kind.name}]")
+
+
+class _Numbered(_Line):
+    def __init__(self, number: int) -> None:
+        if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 64:
+            raise UsageError(f"line({number!r}) is no line of a record", "give a number from 0, the first line, to 63")
+        self.number = number
+
+    def __getitem__(self, kind: FieldType) -> FieldType:
+        return replace(_free(kind, "line"), name=f"line({self.number})[{kind.name}]", line=self.number)
+
+
+def _free(kind: FieldType, wanted: str) -> FieldType:
+    """A type that nothing was said of yet."""
+    if kind.is_cold or kind.is_hot or kind.line is not None:
+        raise UsageError(
+            f"{wanted}[{kind.name}]: a field has one place", "write one of hot[...], cold[...], line(n)[...]"
+        )
+    return kind
 
 
 FIELD_TYPES = {
@@ -132,7 +172,7 @@ FIELD_TYPES = {
 
 @dataclass(frozen=True)
 class Slot:
-    """A field with its place; in the cold half of a record, which lies elsewhere, when `half` is 1."""
+    """A field with its place: `offset` bytes into its half, 0 the hot and 1 the cold one."""
 
     name: str
     type: FieldType
@@ -142,8 +182,8 @@ class Slot:
 
 @dataclass(frozen=True)
 class Layout:
-    """Fields in memory order; `size` is a multiple of `align`, and does not count the `cold_size` bytes that lie
-    elsewhere."""
+    """Fields in memory order, the hot half first. `size` and `align` are of that one, `cold_size` of the other,
+    which is 0 where all fields lie together. `size` is a multiple of `align`."""
 
     name: str
     slots: tuple[Slot, ...]
@@ -163,25 +203,33 @@ class Layout:
             raise KeyError(name)
         return slot.offset
 
-    def numpy(self, itemsize: int | None = None, base: int = 0) -> dict[str, Any]:
-        """What `numpy.dtype` takes, with the fields `base` bytes into an item."""
+    def half(self, number: int) -> tuple[Slot, ...]:
+        """The fields of one half."""
+        return tuple(s for s in self.slots if s.half == number)
+
+    def numpy(self, itemsize: int | None = None, base: int = 0, half: int = 0) -> dict[str, Any]:
+        """What `numpy.dtype` takes for a half, with its fields `base` bytes into an item."""
+        slots = self.half(half)
         return {
-            "names": [s.name for s in self.slots],
-            "formats": [s.type.numpy for s in self.slots],
-            "offsets": [s.offset + base for s in self.slots],
-            "itemsize": itemsize or self.size,
+            "names": [s.name for s in slots],
+            "formats": [s.type.numpy for s in slots],
+            "offsets": [s.offset + base for s in slots],
+            "itemsize": itemsize or (self.cold_size if half else self.size),
         }
 
 
 def lay_out(name: str, fields: dict[str, FieldType]) -> Layout:
-    """Hot fields first, and by falling alignment within each half, so that no padding lies between any two."""
+    """All in one half. Hot fields first, and by falling alignment among hot and cold ones, so that no padding lies
+    between any two; each `line(n)` after the first begins a cache line of its own."""
     slots = []
-    at = 0
-    for field, kind in sorted(fields.items(), key=lambda item: (item[1].is_cold, -item[1].align)):
-        at = -(-at // kind.align) * kind.align
+    at = line = 0
+    for field, kind in sorted(fields.items(), key=lambda item: (item[1].line or 0, item[1].is_cold, -item[1].align)):
+        align = LINE if (kind.line or 0) > line else kind.align
+        line = kind.line or 0
+        at = -(-at // align) * align
         slots.append(Slot(field, kind, at))
         at += kind.size
-    align = max((s.type.align for s in slots), default=1)
+    align = LINE if line else max((s.type.align for s in slots), default=1)
     return Layout(name, tuple(slots), -(-at // align) * align, align)
 
 
@@ -206,7 +254,7 @@ class Struct:
                 elif name != "layout" and "ClassVar" not in str(kind):
                     raise UsageError(
                         f"{cls.__name__}.{name}: {kind!r} is not a field type",
-                        f"use one of {', '.join(FIELD_TYPES)}, bytes_[n], cold[...]",
+                        f"use one of {', '.join(FIELD_TYPES)}, bytes_[n], cold[...], hot[...], line(n)[...]",
                     )
         cls.layout = lay_out(cls.__name__, fields)
         for slot in cls.layout:
