@@ -19,7 +19,7 @@ from burstline.packet.burst import BurstColumns
 from burstline.packet.machine import Machine
 from burstline.pipeline.needs import Needs
 from burstline.pipeline.verdict import CONSUMED, DROPPED, KIND_MASK
-from burstline.ports.capture_file import LIST, VERDICTS, Capture, Chunk
+from burstline.ports.capture_file import CHUNK_STRIDE, LIST, VERDICTS, Capture, Chunk
 from burstline.ports.capture_read_kernel import readable
 from burstline.ports.capture_sink import Sink
 from burstline.ports.capture_walk_kernel import filler, prepare, walker
@@ -29,7 +29,6 @@ capture_at, chunk_at, sink_at = reference(Capture), reference(Chunk), reference(
 publish_digests = external("burstline_publish_digests", 0)
 sched_yield = external("sched_yield", 0)
 
-CHUNK_SIZE = 128  # bytes from one chunk's structure to the next: no two workers write one line
 READY, REMAINING = Chunk.layout.offset("ready"), Chunk.layout.offset("remaining")
 TURN, LAST = Capture.layout.offset("turn"), Capture.layout.offset("last")
 SWAPS, SWITCH = Capture.layout.offset("swaps"), Capture.layout.offset("switch")
@@ -40,7 +39,7 @@ PATIENCE = 64  # fruitless rounds before the core is offered to others
 def chunk_address(worker: FileWorker, number: int) -> int:
     """Chunks belong to workers in turn; each worker uses its few over and over."""
     reader = number % worker.workers
-    return worker.chunks + (reader * worker.slots + number // worker.workers % worker.slots) * CHUNK_SIZE
+    return worker.chunks + (reader * worker.slots + number // worker.workers % worker.slots) * CHUNK_STRIDE
 
 
 def is_over(worker: FileWorker, number: int) -> bool:

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 from burstline.engine.filter_job import AGAIN, FilterJob
 from burstline.engine.filter_program import FilterCode, filter_code
-from burstline.engine.offline import ALIGN, CAPACITY, CHUNK_STRIDE
+from burstline.engine.offline import ALIGN, CAPACITY
 from burstline.engine.report import Count, Report
 from burstline.filter.program import LINKS, FilterProgram
 from burstline.packet.burst import Burst
-from burstline.ports.capture_file import BUFFER, STRAND_MEMORY, Chunk, OpenCapture
+from burstline.ports.capture_file import BUFFER, CHUNK_STRIDE, STRAND_MEMORY, Chunk, OpenCapture
 from burstline.ports.capture_format import LINKTYPE_ETHERNET
 from burstline.ports.capture_sink import CaptureSink
 from burstline.ports.capture_writer import format_for

@@ -17,7 +17,16 @@ from burstline.engine.worker import DRAIN_DIGESTS, FINISHED, FileWorker
 from burstline.packet.burst import Burst
 from burstline.packet.machine import USUAL_PORTS, TunnelPorts
 from burstline.pipeline.pipeline import Pipeline
-from burstline.ports.capture_file import BUFFER, CHUNK_PACKETS, LIST, STRAND_MEMORY, VERDICTS, Chunk, OpenCapture
+from burstline.ports.capture_file import (
+    BUFFER,
+    CHUNK_PACKETS,
+    CHUNK_STRIDE,
+    LIST,
+    STRAND_MEMORY,
+    VERDICTS,
+    Chunk,
+    OpenCapture,
+)
 from burstline.ports.capture_format import LINKTYPE_ETHERNET
 from burstline.ports.capture_sink import CaptureSink
 from burstline.ports.capture_writer import format_for
@@ -25,7 +34,6 @@ from burstline.ports.output import check_output
 from burstline.state.region import Block, Region
 
 CAPACITY = CHUNK_PACKETS + 64  # the prefetch looks a little past the last packet
-CHUNK_STRIDE = 128  # as file_kernel.CHUNK_SIZE: no two workers write one cache line pair
 ALIGN = 64  # room before a buffer, for poll(2)'s structure
 Progress = Callable[[int, "int | None", int], None]  # bytes read, bytes in all, packets
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from burstline.native.fieldtypes import i64
+from burstline.native.fieldtypes import i64, shared
 from burstline.native.struct import Struct
 
 # Why a compiled loop came back.
@@ -28,9 +28,9 @@ class Entry(Struct):
 class Worker(Struct):
     """Written by one worker only, but for `code`; everybody may read the counts while it runs."""
 
+    code: shared  # address of the Entry to run by
     index: i64
     workers: i64
-    code: i64  # address of the Entry to run by
     running: i64  # of the one that it runs by: it goes over to `code` between two bursts
     burst: i64  # address of its burst
     tallies: i64  # the entry's, while it runs

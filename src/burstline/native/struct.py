@@ -220,16 +220,23 @@ class Layout:
 
 def lay_out(name: str, fields: dict[str, FieldType]) -> Layout:
     """All in one half. Hot fields first, and by falling alignment among hot and cold ones, so that no padding lies
-    between any two; each `line(n)` after the first begins a cache line of its own."""
+    between any two. Before them come lines of `line(n)`, in which nothing else lies: what other cores write."""
     slots = []
-    at = line = 0
-    for field, kind in sorted(fields.items(), key=lambda item: (item[1].line or 0, item[1].is_cold, -item[1].align)):
-        align = LINE if (kind.line or 0) > line else kind.align
-        line = kind.line or 0
+    at, line = 0, -1
+    most = max((kind.line for kind in fields.values() if kind.line is not None), default=-1)
+
+    def place(item: tuple[str, FieldType]) -> tuple[int, bool, int]:
+        kind = item[1]
+        return most + 1 if kind.line is None else kind.line, kind.is_cold, -kind.align
+
+    for field, kind in sorted(fields.items(), key=place):
+        own = most + 1 if kind.line is None else kind.line
+        align = LINE if own != line and most >= 0 else kind.align
+        line = own
         at = -(-at // align) * align
         slots.append(Slot(field, kind, at))
         at += kind.size
-    align = LINE if line else max((s.type.align for s in slots), default=1)
+    align = LINE if most >= 0 else max((s.type.align for s in slots), default=1)
     return Layout(name, tuple(slots), -(-at // align) * align, align)
 
 
@@ -238,6 +245,7 @@ class Struct:
     its values, truncated as memory would truncate them."""
 
     layout: ClassVar[Layout]
+    _declared: ClassVar[dict[str, FieldType]]
 
     def __init_subclass__(cls) -> None:
         fields: dict[str, FieldType] = {}
@@ -246,16 +254,17 @@ class Struct:
                 continue
             for name, kind in inspect.get_annotations(base, eval_str=True).items():
                 if isinstance(kind, FieldType):
-                    if name in ("layout", "_values"):
+                    if name in ("layout", "_values", "_declared"):
                         raise UsageError(
                             f"{cls.__name__}.{name}: a field cannot be called {name!r}", "call it otherwise"
                         )
                     fields[name] = kind
-                elif name != "layout" and "ClassVar" not in str(kind):
+                elif name not in ("layout", "_declared") and "ClassVar" not in str(kind):
                     raise UsageError(
                         f"{cls.__name__}.{name}: {kind!r} is not a field type",
                         f"use one of {', '.join(FIELD_TYPES)}, bytes_[n], cold[...], hot[...], line(n)[...]",
                     )
+        cls._declared = fields
         cls.layout = lay_out(cls.__name__, fields)
         for slot in cls.layout:
             setattr(cls, slot.name, _Value(slot))
@@ -270,6 +279,11 @@ class Struct:
         if name != "_values" and self.layout.slot(name) is None:
             raise AttributeError(f"{type(self).__name__} has no field {name!r}")
         super().__setattr__(name, value)
+
+
+def declared(struct: type[Struct]) -> dict[str, FieldType]:
+    """The fields in the order of declaration."""
+    return struct._declared
 
 
 def plain_value(record: Struct, slot: Slot) -> Any:

@@ -8,7 +8,7 @@ import os
 import struct
 import sys
 
-from burstline.native.fieldtypes import i64
+from burstline.native.fieldtypes import i64, shared
 from burstline.native.struct import Struct
 from burstline.ports import capture_format as form
 from burstline.ports.capture_format import CaptureError, Fault
@@ -46,8 +46,8 @@ class Interface(Struct):
 class Capture(Struct):
     """An open capture: the state of the walk, which the holder of the turn changes."""
 
-    turn: i64  # the number of the chunk that is walked next
-    last: i64  # the last chunk that there is, once known; before that, the largest number
+    turn: shared  # the number of the chunk that is walked next
+    last: shared  # the last chunk that there is, once known; before that, the largest number
     fd: i64
     seekable: i64
     map: i64  # address of the mapped file, or 0 when it is read
@@ -65,16 +65,16 @@ class Capture(Struct):
     fault_offset: i64
     fault_value: i64
     stop: i64  # address of the engine's stop flag
-    swaps: i64  # how often new code was announced for all workers
+    swaps: shared  # how often new code was announced for all workers
     swaps_seen: i64  # how many of these the holder of the turn has seen
-    switch: i64  # the chunk from which on the announced code is to be used; the largest number while there is none
+    switch: shared  # the chunk from which on the announced code is to be used; the largest number while there is none
 
 
 class Chunk(Struct):
     """A piece of a capture in memory and the burst of its packets."""
 
-    ready: i64  # number of the chunk that it holds + 1, once its packets may be processed
-    remaining: i64  # workers that have not processed it yet
+    ready: shared  # number of the chunk that it holds + 1, once its packets may be processed
+    remaining: shared  # workers that have not processed it yet
     buffer: i64
     burst: i64
     base: i64  # where the buffer's first byte lies in the file
@@ -84,6 +84,9 @@ class Chunk(Struct):
     strands: i64  # address of the memory for that
     verdicts: i64  # address of an array of 32-bit verdicts for each worker
     lists: i64  # address of a list for each worker: a count, then the 16-bit indices of its packets
+
+
+CHUNK_STRIDE = -(-Chunk.layout.size // 128) * 128  # bytes from one to the next: none shares a pair of cache lines
 
 
 class OpenCapture:

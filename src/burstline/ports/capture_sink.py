@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 
 from burstline.errors import BurstlineError
-from burstline.native.fieldtypes import i64
+from burstline.native.fieldtypes import i64, shared
 from burstline.native.struct import Struct
 from burstline.ports.capture_format import LINKTYPE_ETHERNET
 from burstline.ports.capture_writer import format_for, mixed_link_types, out_of_time, pcap_header, section_header
@@ -20,7 +20,7 @@ MIXED_LINKTYPES, OUT_OF_TIME = -1, -2  # faults: what pcap cannot hold
 class Sink(Struct):
     """An output file; whoever has the turn writes."""
 
-    turn: i64
+    turn: shared  # of the chunk that is written next
     fd: i64
     is_pcapng: i64
     linktype: i64  # of a pcap file; -1 until the first packet tells

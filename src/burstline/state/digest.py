@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from burstline.errors import UsageError, application_failed
-from burstline.native.fieldtypes import i64
+from burstline.native.fieldtypes import i64, shared
 from burstline.native.struct import Struct, plain_value
 from burstline.state.base import State
 from burstline.state.record import Record
@@ -23,7 +23,7 @@ class DigestHead(Struct):
     pending: i64  # written by stages; the worker publishes them when the burst is done
     lost: i64
     head: i64  # published
-    tail: i64  # read: the only field that the reader writes
+    tail: shared  # read: the only field that the reader writes
     spare: i64  # where a digest goes that finds no room
 
 
