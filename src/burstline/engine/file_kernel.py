@@ -81,7 +81,13 @@ def file_loop(
     is_pcapng = source == "pcapng"
     read, walk = prepare(is_pcapng, shared), walker(is_pcapng, shared)
     parse, run_stages = (
-        filler(is_pcapng, burst_parser(needs, machine, linked=is_pcapng), needs.time or sink != ""),
+        filler(
+            is_pcapng,
+            burst_parser(needs, machine, linked=is_pcapng),
+            timed=needs.time or sink != "",
+            numbered=needs.port or sink != "",
+            linked=needs.captured,  # filters read both
+        ),
         stage_runner(needs, sink != "", buckets),
     )
     write_chunk = chunk_writer(sink, shared)

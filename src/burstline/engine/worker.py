@@ -29,19 +29,21 @@ class Worker(Struct):
     """Written by one worker only, but for `code`; everybody may read the counts while it runs."""
 
     code: shared  # address of the Entry to run by
-    index: i64
-    workers: i64
-    running: i64  # of the one that it runs by: it goes over to `code` between two bursts
-    burst: i64  # address of its burst
+    # In one line: what it touches for each packet.
     tallies: i64  # the entry's, while it runs
-    stop: i64  # address of the engine's stop flag
-    packets_in: i64
-    bytes_in: i64
     packets_out: i64
     bytes_out: i64
     consumed: i64
     bytes_consumed: i64
     has_sink: i64
+    running: i64  # the Entry that it runs by: it goes over to `code` between two bursts
+    stop: i64  # address of the engine's stop flag
+    # In the next one: what it touches for each burst, or never.
+    packets_in: i64
+    bytes_in: i64
+    burst: i64  # address of its burst
+    index: i64
+    workers: i64
 
 
 class FileWorker(Worker):
@@ -72,11 +74,12 @@ class PortWorker(Worker):
     """A worker over DPDK ports. Pipelines number ports as the command line names them."""
 
     queues: i64  # address of its PortQueues, one for each port
+    poll: i64  # 1: never sleep
+    idle: i64  # polls without a packet since the last one
+    # In one line: what it touches for each packet where not all go one way.
     ports: i64
     out: i64  # number of the port that packets go to by default, or -1
     batch: i64  # packets to ask for at once
-    poll: i64  # 1: never sleep
-    idle: i64  # polls without a packet since the last one
     sink: i64  # a capture file to write, or 0
     interfaces: i64  # what that file says of each port
     outbound: i64  # address of room for mbufs, `batch` for each port, by port

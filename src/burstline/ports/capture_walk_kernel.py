@@ -57,9 +57,12 @@ def prepare(is_pcapng: bool, shared: bool) -> Callable[[Capture, Chunk, int], No
     return read
 
 
-def filler(is_pcapng: bool, parse: Parse, timed: bool) -> Callable[[Capture, Chunk, BurstColumns], None]:
-    """Fills and parses a chunk's packets, after its turn, by `parse(burst, first packet, count, link layer)`."""
-    fill_columns = strand_filler(parse, timed)
+def filler(
+    is_pcapng: bool, parse: Parse, *, timed: bool, numbered: bool, linked: bool
+) -> Callable[[Capture, Chunk, BurstColumns], None]:
+    """Fills and parses a chunk's packets, after its turn, by `parse(burst, first packet, count, link layer)`; who reads
+    `time`, `port` and `link` of a pcap file says so."""
+    fill_columns = strand_filler(parse, timed=timed, numbered=numbered, linked=linked)
 
     def fill(capture: Capture, chunk: Chunk, burst: BurstColumns) -> None:
         if not is_pcapng and chunk.guessed != 0:

@@ -115,9 +115,12 @@ def check_strands(chunk: Chunk, at: int) -> int:
     return at
 
 
-def strand_filler(parse: Parse, timed: bool) -> Callable[[Capture, Chunk, BurstColumns], None]:
-    """Fills the burst's columns from a guess that held, `time` among them if `timed`, and every so many packets, whose
-    first bytes are still at hand, calls `parse(burst, first packet, count, link layer)`."""
+def strand_filler(
+    parse: Parse, *, timed: bool, numbered: bool, linked: bool
+) -> Callable[[Capture, Chunk, BurstColumns], None]:
+    """Fills the burst's columns from a guess that held, and every so many packets, whose first bytes are still at hand,
+    calls `parse(burst, first packet, count, link layer)`. `time` is filled if `timed`, `port` if `numbered`, and `link`
+    if `linked`."""
 
     @apart
     def fill_columns(capture: Capture, chunk: Chunk, burst: BurstColumns) -> None:
@@ -135,8 +138,10 @@ def strand_filler(parse: Parse, timed: bool) -> Callable[[Capture, Chunk, BurstC
                 burst.data[n] = record + form.PCAP_RECORD
                 burst.captured[n] = read(record + 8, swapped)
                 burst.length[n] = read(record + 12, swapped)
-                burst.port[n] = 0
-                burst.link[n] = link
+                if numbered:
+                    burst.port[n] = 0
+                if linked:
+                    burst.link[n] = link
                 if timed:
                     burst.time[n] = seconds * 1_000_000_000 + read(record + 4, swapped) * unit
                 n += 1

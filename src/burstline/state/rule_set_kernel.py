@@ -39,7 +39,7 @@ WITH_PORTS = TCP | PRESENT["udp"] | PRESENT["sctp"]
 LEAF_BIT, PLACE = 1 << 31, (1 << 31) - 1
 head_at, tables_at, table_at = reference(RuleSetHead), reference(RuleSetTables), reference(RuleTable)
 zeros = address_of("burstline_zeros")
-TABLES, READING = 0, 8  # of RuleSetHead
+TABLES, READING = RuleSetHead.layout.offset("tables"), RuleSetHead.layout.offset("reading")
 
 
 def leaf_matcher(address_words: int, stride: int, behind: bool = False) -> Callable[[int, int, int, int, int], int]:
