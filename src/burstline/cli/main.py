@@ -19,6 +19,7 @@ COMMANDS = {
     "run": "run a pipeline over a capture file, a generator or live ports",
     "filter": "keep the packets of a capture that match a pcap filter, as tcpdump -r IN -w OUT does",
     "explain": "show what a pipeline is compiled to: its graph, LLVM IR or assembly",
+    "layout": "show what lies in which cache line, and the lines that a packet touches",
     "gen": "write a capture of generated flows",
     "bench": "measure burstline beside its peers on this machine",
     "doctor": "tell what this machine offers, and what mends what is missing",

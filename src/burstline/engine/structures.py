@@ -183,6 +183,17 @@ class _Function(ast.NodeVisitor):
         self.visit(node.test)
         self.loop(node.body, self.is_walk)
 
+    def visit_If(self, node: ast.If) -> None:
+        """What is done only when something is so, and nothing else otherwise, is not done for each packet."""
+        if node.orelse:
+            self.generic_visit(node)
+            return
+        self.visit(node.test)
+        packets, self.packets = self.packets, 0
+        for statement in node.body:
+            self.visit(statement)
+        self.packets = packets
+
     def loop(self, body: list[ast.stmt], over_packets: bool) -> None:
         self.packets += over_packets
         for statement in body:

@@ -15,6 +15,7 @@ from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 from burstline.packet.fields import HEADER, LEVELS
+from burstline.packet.protocol import Protocol
 from burstline.pipeline.branch import Branch
 from burstline.pipeline.burst_stage import where
 from burstline.pipeline.flow_graph import Block, flow_graph
@@ -310,6 +311,9 @@ class _Machine:
             elif isinstance(value, Branch):
                 self.steps += [Touch(name, "", False) for name in value.headers]
                 found = both(found, (Thing("ways", thing.of),))
+            elif isinstance(value, Protocol):
+                self.steps.append(Touch(value.name, "", False))
+                found = both(found, (Thing("header", value.name),))
             elif thing.kind == "method" and thing.name in ("payload", "options"):
                 self.steps.append(Touch(f"{thing.of.of}{thing.name}", "bytes", is_write))
         return found
