@@ -19,9 +19,11 @@ import burstline
 from burstline.native.struct import LINE, Layout, Struct, declared
 
 How = Literal["reads", "writes", "waits for", "publishes"]
+When = Literal["each packet", "always", "sometimes"]  # of a kernel's calls
 ROOT = Path(burstline.__file__).parent
 _ATOMIC: dict[str, How] = {"load_acquire": "waits for", "store_release": "publishes", "fetch_add": "publishes"}
 _PACKETS = ("i", "k")  # what loops over packets count with
+_EACH_BURST = ("begin", "end", "digest_publish")  # kernels of state that loops call once a burst
 
 
 @dataclass(frozen=True)
@@ -78,18 +80,17 @@ def lines_of(layout: Layout, field: str) -> range:
 def _kernels() -> Uses:
     files = [_File(path) for path in sorted(ROOT.glob("*/*_kernel.py"))]
     uses: Uses = {}
-    called: set[str] = set()
     for file in files:
         file.read()
-        called |= file.called_for_packets
-    while True:  # what is called by a function that is called for each packet is called for each packet
-        more = {name for file in files for caller, name in file.calls if caller in called}
-        if more <= called:
-            break
+    always = {(caller, name) for file in files for caller, name, when in file.calls if when != "sometimes"}
+    called = {name for file in files for _, name, when in file.calls if when == "each packet"}
+    inner = {name for file in files for _, name, _ in file.calls}
+    called |= {name for file in files for name in file.asked if name not in (*inner, *_EACH_BURST)}
+    while more := {name for caller, name in always if caller in called} - called:
         called |= more
     for file in files:
-        for owner, field, kernel, how, in_loop in file.found:
-            use = KernelUse(kernel, how, in_loop or kernel in called)
+        for owner, field, kernel, how, when in file.found:
+            use = KernelUse(kernel, how, when == "each packet" or (when == "always" and kernel in called))
             known = uses.setdefault((owner, field), [])
             if KernelUse(kernel, how, True) not in known:
                 known[:] = [u for u in known if (u.kernel, u.how) != (kernel, how)] + [use]
@@ -105,9 +106,9 @@ class _File:
         self.tree = ast.parse(path.read_text(encoding="utf-8"))
         self.constants: dict[str, tuple[str, str]] = {}
         self.references: dict[str, str] = {}  # functions that take an address for a structure
-        self.found: list[tuple[str, str, str, How, bool]] = []
-        self.calls: set[tuple[str, str]] = set()
-        self.called_for_packets: set[str] = set()
+        self.found: list[tuple[str, str, str, How, When]] = []
+        self.calls: set[tuple[str, str, When]] = set()
+        self.asked: set[str] = set()  # kernels of state, for one packet
         for statement in self.tree.body:
             if isinstance(statement, ast.Assign):
                 for target, value in _pairs(statement):
@@ -163,9 +164,10 @@ class _Function(ast.NodeVisitor):
         self.file, self.tree = file, tree
         arguments = [(a.arg, ast.unparse(a.annotation)) for a in tree.args.args if a.annotation is not None]
         self.kinds = {**around, **dict(arguments)}
-        # Stages call state's kernels for a packet; a walk over a burst it is given has packets in all its loops.
-        self.is_walk = any(kind == "BurstColumns" for _, kind in arguments)
-        self.packets = int(file.room == "state" and not self.is_walk)
+        self.is_walk = any(kind == "BurstColumns" for _, kind in arguments)  # there are packets in all its loops
+        self.when: When = "always"
+        if file.room == "state" and not self.is_walk:
+            file.asked.add(tree.name)
 
     def visit_body(self) -> None:
         for statement in self.tree.body:
@@ -177,11 +179,11 @@ class _Function(ast.NodeVisitor):
     def visit_For(self, node: ast.For) -> None:
         over_packets = isinstance(node.target, ast.Name) and node.target.id in _PACKETS
         self.visit(node.iter)
-        self.loop(node.body, over_packets)
+        self.block(node.body, "each packet" if over_packets else self.when)
 
     def visit_While(self, node: ast.While) -> None:
         self.visit(node.test)
-        self.loop(node.body, self.is_walk)
+        self.block(node.body, "each packet" if self.is_walk else self.when)
 
     def visit_If(self, node: ast.If) -> None:
         """What is done only when something is so, and nothing else otherwise, is not done for each packet."""
@@ -189,16 +191,13 @@ class _Function(ast.NodeVisitor):
             self.generic_visit(node)
             return
         self.visit(node.test)
-        packets, self.packets = self.packets, 0
-        for statement in node.body:
-            self.visit(statement)
-        self.packets = packets
+        self.block(node.body, "sometimes")
 
-    def loop(self, body: list[ast.stmt], over_packets: bool) -> None:
-        self.packets += over_packets
+    def block(self, body: list[ast.stmt], when: When) -> None:
+        before, self.when = self.when, when
         for statement in body:
             self.visit(statement)
-        self.packets -= over_packets
+        self.when = before
 
     def visit_Assign(self, node: ast.Assign) -> None:
         self.generic_visit(node)
@@ -218,9 +217,7 @@ class _Function(ast.NodeVisitor):
 
     def visit_Call(self, node: ast.Call) -> None:
         name = ast.unparse(node.func)
-        self.file.calls.add((self.tree.name, name))
-        if self.packets:
-            self.file.called_for_packets.add(name)
+        self.file.calls.add((self.tree.name, name, self.when))
         how = _ATOMIC.get(name)
         places = (
             [self.file.constants.get(n.id) for n in ast.walk(node.args[0]) if isinstance(n, ast.Name)] if how else []
@@ -252,4 +249,4 @@ class _Function(ast.NodeVisitor):
         return None
 
     def use(self, kind: str, field: str, how: How) -> None:
-        self.file.found.append((kind, field, self.tree.name, how, self.packets > 0))
+        self.file.found.append((kind, field, self.tree.name, how, self.when))
