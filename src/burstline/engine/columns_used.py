@@ -14,7 +14,7 @@ def columns_used(needs: Needs, source: Source, *, sink: bool = False, bucketed: 
     """Columns in the order of the burst, with their writers: "source", "parser" or "stages".
 
     Those that are written for some packets only are left out: what the fast path leaves to the parser's states, and on
-    ports the verdicts, which are written where they differ. Of a pcap stream, `time`, `port` and `link` always are.
+    ports the verdicts, which are written where they differ.
     """
     ports = source == "ports"
     written = {"data": "source", "length": "source"}

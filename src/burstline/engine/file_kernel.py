@@ -79,17 +79,12 @@ def file_loop(
     """The loop for a source of one format (pcap or pcapng) and a sink of one (or none, the empty string)."""
     shared = needs.shared
     is_pcapng = source == "pcapng"
-    read, walk = prepare(is_pcapng, shared), walker(is_pcapng, shared)
-    parse, run_stages = (
-        filler(
-            is_pcapng,
-            burst_parser(needs, machine, linked=is_pcapng),
-            timed=needs.time or sink != "",
-            numbered=needs.port or sink != "",
-            linked=needs.captured,  # filters read both
-        ),
-        stage_runner(needs, sink != "", buckets),
-    )
+    timed, numbered, linked = needs.time or sink != "", needs.port or sink != "", needs.captured  # filters read both
+    read = prepare(is_pcapng, shared)
+    walk = walker(is_pcapng, shared, timed=timed, numbered=numbered, linked=linked)
+    parse_burst = burst_parser(needs, machine, linked=is_pcapng)
+    parse = filler(is_pcapng, parse_burst, timed=timed, numbered=numbered, linked=linked)
+    run_stages = stage_runner(needs, sink != "", buckets)
     write_chunk = chunk_writer(sink, shared)
 
     def try_read(worker: FileWorker) -> bool:

@@ -35,7 +35,8 @@ def filter_loop(
             layer = burst.link[i] if is_pcapng else link
             burst.decided[i] = matches(layer, burst.data[i], burst.captured[i], burst.length[i])
 
-    read, walk = prepare(is_pcapng, False), walker(is_pcapng, False)
+    read = prepare(is_pcapng, False)
+    walk = walker(is_pcapng, False, timed=has_sink, numbered=has_sink, linked=False)
     fill = filler(is_pcapng, match, timed=has_sink, numbered=has_sink, linked=False)
 
     def keep(job: FilterJob, chunk: Chunk, burst: BurstColumns) -> None:

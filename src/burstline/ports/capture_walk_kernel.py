@@ -13,14 +13,17 @@ from burstline.ports.capture_file import CHUNK, Capture, Chunk
 from burstline.ports.capture_read_kernel import more, pull_in, read_chunk
 from burstline.ports.link_layer import link_of
 from burstline.ports.pcap_strands_kernel import check_strands, interface_at, strand_filler, walk_strands
-from burstline.ports.pcap_walk_kernel import walk_pcap
+from burstline.ports.pcap_walk_kernel import pcap_walker
 from burstline.ports.pcapng_walk_kernel import pcapng_walker
 
 Parse = Callable[[BurstColumns, int, int, int], None]
 
 
-def walker(is_pcapng: bool, shared: bool) -> Callable[[Capture, Chunk, BurstColumns, int], None]:
-    """The walk over the records of one of the two formats."""
+def walker(
+    is_pcapng: bool, shared: bool, *, timed: bool, numbered: bool, linked: bool
+) -> Callable[[Capture, Chunk, BurstColumns, int], None]:
+    """The walk over the records of one of the two formats; of pcap, `time`, `port` and `link` are filled where asked for."""
+    walk_pcap = pcap_walker(timed=timed, numbered=numbered, linked=linked)
     walk_records = pcapng_walker(shared) if is_pcapng else walk_pcap
 
     def walk(capture: Capture, chunk: Chunk, burst: BurstColumns, number: int) -> None:
