@@ -22,7 +22,7 @@ Parse = Callable[[BurstColumns, int, int, int], None]
 def walker(
     is_pcapng: bool, shared: bool, *, timed: bool, numbered: bool, linked: bool
 ) -> Callable[[Capture, Chunk, BurstColumns, int], None]:
-    """The walk over the records of one of the two formats; of pcap, `time`, `port` and `link` are filled where asked for."""
+    """The walk over the records of one of the two formats. Of pcap, `time`, `port` and `link` are filled on request."""
     walk_pcap = pcap_walker(timed=timed, numbered=numbered, linked=linked)
     walk_records = pcapng_walker(shared) if is_pcapng else walk_pcap
 
