@@ -288,6 +288,10 @@ class _Machine:
         container, _ = frame.pop(2)
         frame.stack.append(self.looked_up(container))
 
+    def _binary_slice(self, each: dis.Instruction, frame: _Frame) -> None:
+        container, _, _ = frame.pop(3)
+        frame.stack.append(self.looked_up(container))
+
     def _binary_op(self, each: dis.Instruction, frame: _Frame) -> None:
         container, _ = frame.pop(2)
         frame.stack.append(self.looked_up(container) if each.argrepr == "[]" else UNKNOWN)
