@@ -20,8 +20,9 @@ from burstline.cli.main import main
 from burstline.engine.layout_report import header_lines, in_c, layout_report
 from burstline.native.struct import FieldType
 from burstline.pipeline.accesses import Access, accesses_of
-from burstline.pipeline.layouts import layouts_of, room_of
+from burstline.pipeline.layouts import lay_out_records, layouts_of, room_of
 from burstline.pipeline.needs import needs_of
+from burstline.pipeline.profile import load, save
 from burstline.state.arrangement import lines_touched
 from test_record import TYPES, record_of
 
@@ -228,3 +229,60 @@ def test_every_example_has_a_report(capsys: pytest.CaptureFixture[str]) -> None:
         for more in ([], ["--engine"], ["--json"]):
             assert main(["layout", str(example), *more]) == 0
             assert capsys.readouterr().out
+
+
+# ---- profiles ----
+
+
+def test_a_profile_is_kept_beside_the_application(app: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = app.with_suffix(".profile.json")
+    assert main(["layout", str(app), "--json", "--profile", "gen:packets=1000,flows=10,ipv6=0.25", "--save"]) == 0
+    profiled = json.loads(capsys.readouterr().out)
+    assert main(["layout", str(app), "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again.pop("profile") == kept.name
+    profiled.pop("profile")
+    assert again == profiled
+    kept.unlink()
+    assert main(["layout", str(app), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["paths"] != profiled["paths"]
+
+
+@pytest.mark.parametrize("wrong", ["", "[]", '{"main": [["main", "guard", "next"]]}', '{"main": [[1, 2, 3, 4, 5]]}'])
+def test_a_profile_that_is_none_is_told(wrong: str, app: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    app.with_suffix(".profile.json").write_text(wrong)
+    assert main(["layout", str(app)]) == 1
+    assert "app.profile.json is no profile: " in capsys.readouterr().err
+    assert main(["layout", str(app), "--save"]) != 0
+
+
+def test_a_profile_goes_by_names(tmp_path: Path) -> None:
+    table = bl.FlowTable(Session, capacity=100)
+    old, path = pipeline_of(table), tmp_path / "app.profile.json"
+    edges = {(0, 0, "next", ""): 7, (0, 0, "drop", "guard"): 3, (0, 1, "next", ""): 7, (0, 2, "next", ""): 7}
+    save(path, old, edges)
+    assert load(path, old) == edges
+    guard, begin, count = old.stages
+    assert load(path, bl.Pipeline(guard, count)) == {
+        (0, 0, "next", ""): 7, (0, 0, "drop", "guard"): 3, (0, 1, "next", ""): 7,
+    }  # fmt: skip
+    assert load(path, bl.Pipeline(begin, name="other")) is None
+    assert load(tmp_path / "nowhere", old) is None
+    other = bl.Pipeline(begin, name="other")
+    save(path, other, {(0, 0, "next", ""): 1})
+    assert load(path, old) == edges
+
+
+def test_tables_are_laid_out_unless_they_hold_records() -> None:
+    table = bl.FlowTable(Session, capacity=100)
+    pipeline = pipeline_of(table)
+    lay_out_records(pipeline)
+    first = table.layout
+    assert first == layouts_of(accesses_of(pipeline))[0] != Session.layout
+    other = bl.Pipeline(stage_of("def name(pkt):\n    t[pkt].name = pkt.payload", t=table))
+    table.attach()
+    lay_out_records(other)
+    assert table.layout == first
+    table.reset()
+    lay_out_records(other)
+    assert table.layout != first

@@ -17,6 +17,7 @@ from burstline.pipeline.accesses import accesses_of
 from burstline.pipeline.bucketing import against_bucketing, worth_bucketing
 from burstline.pipeline.needs import needs_of
 from burstline.pipeline.pipeline import Pipeline
+from burstline.pipeline.profile import EdgeCounts, profile_of, save
 
 MOST = 12  # paths that are printed
 KERNELS = 3  # that are named for each field, and when
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--profile", metavar="SOURCE", help="run it over a capture or gen:..., and count by its packets"
     )
+    parser.add_argument("--save", action="store_true", help="keep the profile beside the app, for all runs of it")
     parser.add_argument("--source", choices=("pcap", "pcapng", "ports"), default="pcap", help="where packets come from")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: burstline.toml beside the app)")
 
@@ -38,12 +40,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     config = load(args.config, Path(args.app.partition(":")[0]))
     pipeline = load_app(args.app)
-    edges = _counted(pipeline, args.profile) if args.profile else None
+    if args.save and not args.profile:
+        raise UsageError("--save keeps a profile, and there is none", "give --profile SOURCE too")
+    edges = _counted(pipeline, args.profile) if args.profile else pipeline.profile
+    kept = profile_of(Path(args.app.partition(":")[0]))
+    if args.save and edges is not None:
+        save(kept, pipeline, edges)
     accesses = accesses_of(pipeline, edges)
     bucketed = worth_bucketing(pipeline) and against_bucketing(pipeline, 1) is None
     about = {
         "pipeline": pipeline.name,
-        "profile": args.profile,
+        "profile": args.profile or (kept.name if edges is not None else None),
         **layout_report(accesses, needs_of(pipeline), args.source, bucketed=bucketed),
     }
     about["burst"] |= cache_report(about["burst"]["bytes"], config.engine.burst, args.source)
@@ -52,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _counted(pipeline: Pipeline, source: str) -> dict[tuple[int, int, str, str], int]:
+def _counted(pipeline: Pipeline, source: str) -> EdgeCounts:
     """Packets by edge, of a run."""
     from burstline.engine.offline import FileRun
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from burstline.errors import BurstlineError, UsageError
+from burstline.pipeline import profile
 from burstline.pipeline.pipeline import Pipeline
 
 
@@ -46,6 +47,7 @@ class Application:
         known = set(self.files)
         try:
             pipeline = self._run()
+            pipeline.profile = profile.load(profile.profile_of(self.file), pipeline)
             known = {self.file}
             return pipeline
         finally:

@@ -14,6 +14,7 @@ from burstline.pipeline.branch import Branch
 from burstline.pipeline.chain import Chain
 from burstline.pipeline.code_values import PACKET, UNKNOWN, Call, Ref, Step, Thing, Touch, Values, both, walk
 from burstline.pipeline.pipeline import Pipeline, reachable
+from burstline.pipeline.profile import EdgeCounts
 from burstline.pipeline.references import references
 from burstline.pipeline.stage import Stage
 from burstline.pipeline.verdict import CONSUMED, DROPPED, NEXT, SENT, Verdict
@@ -21,8 +22,6 @@ from burstline.state.arrangement import Use
 from burstline.state.base import State
 
 MOST_PATHS = 128  # that are told apart; those of the fewest packets are taken together
-
-EdgeCounts = Mapping[tuple[int, int, str, str], int]  # engine/report.py has them
 
 
 class Access(NamedTuple):
@@ -90,7 +89,9 @@ class Accesses:
 
 
 def accesses_of(pipeline: Pipeline, edges: EdgeCounts | None = None) -> Accesses:
-    """Read the code of all stages. With `edges`, a run's packets by edge, each stage counts as often as they say."""
+    """Read the code of all stages. With `edges`, a run's packets by edge, or else the pipeline's profile, each stage
+    counts as often as they say."""
+    edges = pipeline.profile if edges is None else edges
     state = pipeline.state
     names = dict.fromkeys(range(len(state)), "")
     numbers = {Ref(s): k for k, s in enumerate(state)}

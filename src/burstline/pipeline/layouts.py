@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from burstline.native.struct import LINE, Layout, declared
-from burstline.pipeline.accesses import Accesses
+from burstline.pipeline.accesses import Accesses, accesses_of
+from burstline.pipeline.pipeline import Pipeline
 from burstline.state.arrangement import arrange
 from burstline.state.flow_table import FlowTable
 
 
-def room_of(table: FlowTable) -> int:  # type: ignore[type-arg]
+def room_of(table: FlowTable[Any]) -> int:
     """Bytes that key and times leave in the line of an entry in which the record begins."""
     return -table.geometry.record_at % LINE
+
+
+def lay_out_records(pipeline: Pipeline) -> None:
+    """Give the pipeline's flow tables the layouts that its stages, and its profile, ask for; those that hold records
+    already, since another pipeline runs, keep theirs."""
+    tables = [s for s in pipeline.state if isinstance(s, FlowTable)]
+    if all(table.addresses() for table in tables):
+        return
+    for number, layout in layouts_of(accesses_of(pipeline)).items():
+        table = pipeline.state[number]
+        if isinstance(table, FlowTable) and not table.addresses():
+            table.layout = layout
 
 
 def layouts_of(accesses: Accesses) -> dict[int, Layout]:
