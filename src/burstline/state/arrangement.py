@@ -231,7 +231,9 @@ class _Problem:
         return self.weight((1 << len(self.weights)) - 1)
 
     def laid_out(self, lines: _Lines) -> Layout:
-        """Lines that at least half of the packets touch, or that have a hot field, follow the first."""
+        """Lines that at least half of the packets touch, or that have a hot field, follow the first: there they come a
+        tenth sooner than from another array, though that would be the denser (measured with two lines always touched,
+        one million flows, on Zen)."""
         first, *others = lines
         halves: tuple[list[_Line], list[_Line]] = ([], [])
         for line in others:
