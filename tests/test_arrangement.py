@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import burstline as bl
 from burstline.errors import UsageError
-from burstline.native.struct import FIELD_TYPES, FieldType, Layout
-from burstline.state.arrangement import EXACT, MOST, SCALE, Use, _Problem, arrange, lines_touched
+from burstline.native.struct import FIELD_TYPES, FieldType, Layout, lay_out
+from burstline.state.arrangement import EXACT, MOST, SCALE, USES, Use, _Problem, arrange, lines_touched
 
 ROOMS = st.integers(0, MOST // 8).map(lambda n: 8 * n)
 PLAIN = [*FIELD_TYPES.values(), bl.bytes_[3], bl.bytes_[24], bl.bytes_[64], bl.bytes_[100], bl.bytes_[128]]
@@ -114,6 +114,46 @@ def test_more_fields_than_are_searched_lie_no_worse_than_in_order_of_need(
     touched = sorted(fields, key=lambda f: (-made.weight(made.mask[f]), made.fields[f].size))
     greedy = made.cost(made.greedy((made.first,), touched)) / SCALE
     assert lines_a_packet(arrange("R", fields, uses, room), uses, room) <= greedy
+
+
+@given(st.lists(st.tuples(st.sampled_from(["u64", "u32", "u8"]), st.integers(-1, 3)), max_size=16), ROOMS)
+def test_fields_of_a_numbered_line_share_it(drawn: list[tuple[str, int]], room: int) -> None:
+    """Of line 0 no more than fit in beside the key, and of others no more than a line takes."""
+    fields: dict[str, FieldType] = {}
+    for k, (name, line) in enumerate(drawn):
+        taken = sum(t.size for t in fields.values() if t.line == line)
+        fits = taken + FIELD_TYPES[name].size <= (64 if line else room)
+        fields[f"f{k}"] = bl.line(line)[FIELD_TYPES[name]] if line >= 0 and fits else FIELD_TYPES[name]
+    uses = [Use(frozenset(fields), 0.5), Use(frozenset(list(fields)[::2]), 0.25)]
+    layout = arrange("R", fields, uses, room)
+    begins = {name: lines_begin(layout, name, room) for name in fields}
+    for number in range(4):
+        lines = {begins[name] for name, kind in fields.items() if kind.line == number}
+        assert len(lines) <= 1
+        assert number or lines <= {(0, 0)}
+    plain = lay_out("R", fields)
+    own = [{s.offset // 64 for s in plain if s.type.line == number} for number in (None, *range(4))]
+    assert all(not a & b for a, b in itertools.combinations(own, 2))
+
+
+def lines_begin(layout: Layout, name: str, room: int) -> tuple[int, int]:
+    slot = layout.slot(name)
+    assert slot is not None
+    return slot.half, (slot.offset + (0 if slot.half else MOST - room)) // 64
+
+
+@given(st.integers(USES, 3 * USES), ROOMS)
+def test_of_very_many_uses_the_lightest_are_taken_apart(count: int, room: int) -> None:
+    fields = {f"f{k}": FIELD_TYPES["u64"] for k in range(8)}
+    names = list(fields)
+    uses = [
+        Use(frozenset(n for k, n in enumerate(names) if number >> k & 1), 1 / (1 + number)) for number in range(count)
+    ]
+    made = _Problem("R", fields, uses, room)
+    assert len(made.weights) <= USES + len(fields)
+    for name in names:
+        weight = sum(round(u.weight * SCALE) for u in uses if name in u.fields)
+        assert made.weight(made.mask[name]) == weight
 
 
 def places(layout: Layout) -> dict[str, tuple[int, int]]:

@@ -150,6 +150,8 @@ def _paths(about: Mapping[str, Any]) -> Iterator[str]:
         share = sum(path["share"] for path in about["paths"][MOST:])
         yield f"  {100 * share:>6.1f}%  {'':48}{len(about['paths']) - MOST} more paths"
     yield f"  {'mean':>7}  {_numbers(about['packet'])}"
+    if about["uncounted"]:
+        yield "  not counted: lookups in " + ", ".join(f"{s['state']} ({s['kind']})" for s in about["uncounted"])
 
 
 def _numbers(of: Mapping[str, float]) -> str:

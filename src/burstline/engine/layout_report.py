@@ -17,6 +17,7 @@ from burstline.pipeline.layouts import layouts_of, room_of
 from burstline.pipeline.needs import Needs
 from burstline.state.arrangement import lines_touched
 from burstline.state.base import State
+from burstline.state.counter import Counter
 from burstline.state.digest import Digest
 from burstline.state.flow_table import FlowTable
 
@@ -26,7 +27,8 @@ TUNNEL = ETHERNET + V4 + 8 + 8  # what lies before an inner packet: IPv4, UDP, V
 
 def layout_report(accesses: Accesses, needs: Needs, source: Source, *, bucketed: bool = False) -> dict[str, Any]:
     """All of it, as `burstline layout --json` prints it: sizes and offsets in bytes, frequencies for each packet that
-    enters the pipeline, lines of 64 bytes."""
+    enters the pipeline, lines of 64 bytes. A counter's line is the same for all packets, and costs none of them a line;
+    what other state looks up depends on what is in it, and is not counted."""
     derived = layouts_of(accesses)
     columns = columns_used(needs, source, bucketed=bucketed)
     metadata = sum(column(name).width for name in columns) + sum(_foreseen(state) for state in accesses.state)
@@ -36,6 +38,11 @@ def layout_report(accesses: Accesses, needs: Needs, source: Source, *, bucketed:
             _record(accesses, number, state, derived) for number, state in enumerate(accesses.state) if _holds(state)
         ],
         "paths": paths,
+        "uncounted": [
+            {"state": accesses.names[number], "kind": type(state).__name__}
+            for number, state in enumerate(accesses.state)
+            if not _holds(state) and not isinstance(state, Counter)
+        ],
         "packet": {
             name: sum(p["share"] * p[name] for p in paths)
             for name in ("metadata", "header", "bucket", "declared", "state")

@@ -22,6 +22,7 @@ from burstline.state.arrangement import Use
 from burstline.state.base import State
 
 MOST_PATHS = 128  # that are told apart; those of the fewest packets are taken together
+MOST_ENDS = 16  # of these, that leave a stage in one way
 
 
 class Access(NamedTuple):
@@ -104,7 +105,9 @@ def accesses_of(pipeline: Pipeline, edges: EdgeCounts | None = None) -> Accesses
     walker = _Walker(pipeline, numbers, edges)
     walker.go()
     paths = tuple(
-        Path(trail, end, touched, weight) for (touched, (trail, end)), weight in walker.ended.items() if weight
+        Path(walker.stages_of(trail), end, touched, weight)
+        for (touched, (trail, end)), weight in walker.ended.items()
+        if weight
     )
     return Accesses(tuple(walker.stages), paths, state, tuple(names.values()))
 
@@ -119,15 +122,15 @@ def _add(ways: _Ways, touched: _Touched, tag: Any, weight: float) -> None:
     ways[touched, tag] = ways.get((touched, tag), 0.0) + weight
 
 
-def _fewer(ways: _Ways) -> _Ways:
+def _fewer(ways: _Ways, most: int = MOST_PATHS) -> _Ways:
     """No more than are told apart: the rest as if each touched all that any of the same tag does."""
-    if len(ways) <= MOST_PATHS:
+    if len(ways) <= most:
         return ways
     heaviest = sorted(ways, key=lambda way: -ways[way])
-    kept = {way: ways[way] for way in heaviest[: MOST_PATHS // 2]}
+    kept = {way: ways[way] for way in heaviest[: most // 2]}
     rest: dict[Any, tuple[_Touched, float]] = {}
-    for touched, tag in heaviest[MOST_PATHS // 2 :]:
-        tag = tag if len(rest) < MOST_PATHS // 2 or tag in rest else next(iter(rest))
+    for touched, tag in heaviest[most // 2 :]:
+        tag = tag if len(rest) < most // 2 or tag in rest else next(iter(rest))
         before, weight = rest.get(tag, (frozenset(), 0.0))
         rest[tag] = before | touched, weight + ways[touched, tag]
     for tag, (touched, weight) in rest.items():
@@ -214,8 +217,10 @@ class _Walker:
         self.pipeline, self.numbers, self.edges = pipeline, numbers, edges
         self.stages: list[StageAccesses] = []
         self.entering: list[_Ways] = [{} for _ in pipeline.chains]
-        self.entering[0][frozenset(), ()] = 1.0
+        self.entering[0][frozenset(), 0] = 1.0
         self.ended: _Ways = {}
+        self.trails: list[tuple[int, str]] = [(0, "")]  # by number: the trail before, and the stage
+        self.numbered: dict[tuple[int, str], int] = {}
 
     def go(self) -> None:
         for number, chain in enumerate(self.pipeline.chains):
@@ -235,11 +240,13 @@ class _Walker:
             for kind, to, of_kind in self.outcomes(thing, stage):
                 for (touched, trail), weight in ways.items():
                     group = left.setdefault((kind, to), {})
-                    _add(group, touched | within, (*trail, stage.name), weight * part * of_kind)
+                    _add(group, touched | within, self.trail(trail, stage), weight * part * of_kind)
         if self.edges is not None:
             left = _measured(left, {e[2:]: n for e, n in self.edges.items() if e[:2] == at}, share)
         going: _Ways = {}
         for (kind, to), group in left.items():
+            if kind not in ("next", "chain"):
+                group = _fewer(group, MOST_ENDS)
             for (touched, trail), weight in group.items():
                 if kind == "next":
                     _add(going, touched, trail, weight)
@@ -248,6 +255,22 @@ class _Walker:
                 else:
                     _add(self.ended, touched, (trail, _end(kind, to, stage)), weight)
         return going
+
+    def trail(self, before: int, stage: Stage) -> int:
+        """The number of a trail that goes on to a stage."""
+        step = before, stage.name
+        if step not in self.numbered:
+            self.numbered[step] = len(self.trails)
+            self.trails.append(step)
+        return self.numbered[step]
+
+    def stages_of(self, trail: int) -> tuple[str, ...]:
+        """The stages of a trail."""
+        found: list[str] = []
+        while trail:
+            trail, name = self.trails[trail]
+            found.append(name)
+        return tuple(reversed(found))
 
     def read(self, stage: Stage) -> _Function:
         records = [value for f in reachable(stage.function) for _, value in references(f) if Ref(value) in self.numbers]

@@ -18,6 +18,7 @@ from burstline.native.struct import LINE, FieldType, Layout, Slot
 
 MOST = 64  # bytes a first line can have
 EXACT = 9  # fields that are touched: for up to so many the best of all arrangements is searched for
+USES = 64  # that are told apart
 SCALE = 1 << 20  # weights are counted in such parts of one, so that no rounding decides
 
 
@@ -68,6 +69,20 @@ def lines_touched(layout: Layout, touched: Iterable[str], room: int) -> int:
     return len(lines - {(0, 0)})
 
 
+def _few(weights: dict[frozenset[str], int], fields: Sequence[str]) -> dict[frozenset[str], int]:
+    """No more uses than are told apart: of the lightest ones each field as if it were touched alone."""
+    if len(weights) <= USES:
+        return weights
+    heaviest = sorted(weights, key=lambda use: (-weights[use], sorted(use)))
+    kept = {use: weights[use] for use in heaviest[:USES]}
+    for use in heaviest[USES:]:
+        for field in fields:
+            if field in use:
+                alone = frozenset((field,))
+                kept[alone] = kept.get(alone, 0) + weights[use]
+    return kept
+
+
 class _Problem:
     def __init__(self, name: str, fields: dict[str, FieldType], uses: Sequence[Use], room: int) -> None:
         self.name, self.fields, self.room = name, fields, room
@@ -75,6 +90,7 @@ class _Problem:
         for use in uses:
             known = use.fields.intersection(fields)
             weights[known] = weights.get(known, 0) + round(use.weight * SCALE)
+        weights = _few(weights, list(fields))
         self.weights = list(weights.values())
         self.mask = {f: sum(1 << k for k, use in enumerate(weights) if f in use) for f in fields}
         self._summed: dict[int, int] = {0: 0}
