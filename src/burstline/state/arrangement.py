@@ -273,9 +273,18 @@ class _Problem:
         return Layout(self.name, tuple(slots), -(-ends[0] // align) * align, align, cold)
 
     def put(self, slots: list[Slot], line: _Line, at: int, half: int) -> int:
-        """Lay out a line's fields from `at` on: by falling alignment, so that no padding lies between any two."""
+        """Lay out a line's fields from `at` on, by falling alignment, so that no padding lies between any two; returns
+        where they end. Behind a field of more than 64 bytes it is by rising alignment, so that they end where all are
+        aligned: what is left free before them is no more than 7 bytes."""
         declared = list(self.fields)
-        for field in sorted(line.fields, key=lambda f: (-self.fields[f].align, declared.index(f))):
+        order = sorted(line.fields, key=lambda f: (-self.fields[f].align, declared.index(f)))
+        if line.most > LINE:
+            (large,) = (f for f in order if self.fields[f].size > LINE)
+            slots.append(Slot(large, self.fields[large], at, half))
+            order = [f for f in reversed(order) if f != large]
+            end = at + line.size
+            at = -(-end // 8) * 8 - sum(self.fields[f].size for f in order) if order else end
+        for field in order:
             slots.append(Slot(field, self.fields[field], at, half))
             at += self.fields[field].size
         return at
