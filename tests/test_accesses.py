@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 import burstline as bl
 from both_modes import function_of, stage_of
+from burstline.engine.branch_counts import counted
 from burstline.pipeline.accesses import MOST_PATHS, Access, Accesses, Path, accesses_of
 from burstline.pipeline.flow_graph import flow_graph
+from burstline.pipeline.profile import Profile, code_key
 
 FIELDS = ("a", "b", "c", "d")
 
@@ -156,6 +158,31 @@ def test_what_comes_into_a_block_goes_out_of_it(bodies: list[list[str]]) -> None
         assert all(to > number for to, _ in block.onward)
 
 
+@settings(deadline=None, max_examples=150)
+@given(st.lists(statements(2, loops=True), max_size=4), st.lists(NUMBERS, min_size=3, max_size=3))
+def test_branches_are_counted_as_they_are_taken(bodies: list[list[str]], draws: list[list[int]]) -> None:
+    """What comes into a block goes out of it, and a profile of the very runs counts each access as often as they do."""
+    tables = [WatchedTable(), WatchedTable()]
+    pipeline = pipeline_of([s for body in bodies for s in body], tables)
+    code = pipeline.stages[0].function.__code__
+    with counted({code}) as taken:
+        for numbers in draws:
+            run(pipeline, tables, numbers)
+    blocks = flow_graph(code).blocks
+    for number, block in enumerate(blocks):
+        came = sum(n for (_, to), n in taken[code].items() if to == number) + (len(draws) if number == 0 else 0)
+        left = sum(n for (of, _), n in taken[code].items() if of == number)
+        assert left == (0 if block.returns else came)
+        assert {to for of, to in taken[code] if of == number} <= {edge.to for edge in block.edges}
+    profiled = flow_graph(code, taken[code]).blocks
+    for number, block in enumerate(profiled):
+        came = sum(n for (_, to), n in taken[code].items() if to == number)
+        for edge in block.edges if came and len(block.edges) == 2 else ():
+            assert edge.rate == pytest.approx((taken[code].get((number, edge.to), 0) + 0.5) / (came + 1))
+    found = accesses_of(pipeline, Profile({}, {code_key(code): taken[code]}))
+    assert found.stages[0].counts.keys() == accesses_of(pipeline).stages[0].counts.keys()
+
+
 def counts(found: Accesses, stage: int = 0) -> dict[tuple[Any, str], tuple[float, float]]:
     return {tuple(a): (round(c.reads, 2), round(c.writes, 2)) for a, c in found.stages[stage].counts.items()}  # type: ignore[misc]
 
@@ -234,7 +261,7 @@ def test_a_run_that_counted_weighs_the_ways() -> None:
         (0, 0, "chain", "1"): 90, (0, 0, "next", ""): 9, (0, 0, "drop", "no ARP"): 1,
         (0, 1, "send", "1"): 6, (0, 1, "drop", "out: error"): 3, (1, 0, "consume", ""): 90,
     }  # fmt: skip
-    found = accesses_of(forked(), edges)
+    found = accesses_of(forked(), Profile(edges))
     assert ended(found.paths) == {
         (("split", "look"), "consumed"): 0.9,
         (("split", "out"), "port 1"): 0.06,
@@ -248,6 +275,13 @@ def test_a_run_that_counted_weighs_the_ways() -> None:
         (["a"], 0.9),
     ]
     assert [(s, round(w, 3)) for s, _, w in found.users_of(Access(0, "a"))] == [("look", 0.9)]
+
+
+def test_a_stage_that_the_profile_does_not_know_is_guessed() -> None:
+    guessed = accesses_of(forked()).paths
+    assert accesses_of(forked(), Profile({})).paths == guessed
+    half = accesses_of(forked(), Profile({(0, 0, "next", ""): 1, (0, 0, "chain", "1"): 3}))
+    assert ended(half.paths) == {(("split", "look"), "consumed"): 0.75, (("split", "out"), "sent"): 0.25}
 
 
 def test_burst_stages_and_predicates_have_paths() -> None:

@@ -22,7 +22,7 @@ from burstline.native.struct import FieldType
 from burstline.pipeline.accesses import Access, accesses_of
 from burstline.pipeline.layouts import lay_out_records, layouts_of, room_of
 from burstline.pipeline.needs import needs_of
-from burstline.pipeline.profile import load, save
+from burstline.pipeline.profile import Profile, load, save
 from burstline.state.arrangement import lines_touched
 from test_record import TYPES, record_of
 
@@ -220,6 +220,10 @@ def test_a_profile_weighs_the_paths(app: Path, capsys: pytest.CaptureFixture[str
     assert about["profile"] == source
     assert shares["through"] + shares["dropped: guard"] == pytest.approx(1)
     assert 0 < shares["dropped: guard"] < 0.5
+    (users,) = [
+        p["users"] for line in about["records"][0]["after"] for p in line["pieces"] if p["field"] == "first_seen"
+    ]
+    assert 0 < users[0]["writes"] < 0.05  # ten flows, and a thousand packets
     assert main(["layout", str(app), "--profile", "dpdk:net_null"]) == 2
     assert "a profile is of a capture" in capsys.readouterr().err
 
@@ -248,7 +252,11 @@ def test_a_profile_is_kept_beside_the_application(app: Path, capsys: pytest.Capt
     assert json.loads(capsys.readouterr().out)["paths"] != profiled["paths"]
 
 
-@pytest.mark.parametrize("wrong", ["", "[]", '{"main": [["main", "guard", "next"]]}', '{"main": [[1, 2, 3, 4, 5]]}'])
+@pytest.mark.parametrize(
+    "wrong",
+    ["", "[]", '{"main": {"edges": [["main", "guard", "next"]], "branches": {}}}', '{"main": {"edges": []}}',
+     '{"main": {"edges": [[1, 2, 3, 4, 5]], "branches": {}}}', '{"main": {"edges": [], "branches": {"a": [[1, 2]]}}}'],
+)  # fmt: skip
 def test_a_profile_that_is_none_is_told(wrong: str, app: Path, capsys: pytest.CaptureFixture[str]) -> None:
     app.with_suffix(".profile.json").write_text(wrong)
     assert main(["layout", str(app)]) == 1
@@ -260,17 +268,18 @@ def test_a_profile_goes_by_names(tmp_path: Path) -> None:
     table = bl.FlowTable(Session, capacity=100)
     old, path = pipeline_of(table), tmp_path / "app.profile.json"
     edges = {(0, 0, "next", ""): 7, (0, 0, "drop", "guard"): 3, (0, 1, "next", ""): 7, (0, 2, "next", ""): 7}
-    save(path, old, edges)
-    assert load(path, old) == edges
+    profile = Profile(edges, {"code": {(0, 1): 2, (1, 1): 5}})
+    save(path, old, profile)
+    assert load(path, old) == profile
     guard, begin, count = old.stages
-    assert load(path, bl.Pipeline(guard, count)) == {
-        (0, 0, "next", ""): 7, (0, 0, "drop", "guard"): 3, (0, 1, "next", ""): 7,
-    }  # fmt: skip
+    shorter = load(path, bl.Pipeline(guard, count))
+    assert shorter is not None
+    assert shorter.edges == {(0, 0, "next", ""): 7, (0, 0, "drop", "guard"): 3, (0, 1, "next", ""): 7}
     assert load(path, bl.Pipeline(begin, name="other")) is None
     assert load(tmp_path / "nowhere", old) is None
     other = bl.Pipeline(begin, name="other")
-    save(path, other, {(0, 0, "next", ""): 1})
-    assert load(path, old) == edges
+    save(path, other, Profile({(0, 0, "next", ""): 1}))
+    assert load(path, old) == profile
 
 
 def test_tables_are_laid_out_unless_they_hold_records() -> None:

@@ -17,7 +17,8 @@ from burstline.pipeline.accesses import accesses_of
 from burstline.pipeline.bucketing import against_bucketing, worth_bucketing
 from burstline.pipeline.needs import needs_of
 from burstline.pipeline.pipeline import Pipeline
-from burstline.pipeline.profile import EdgeCounts, profile_of, save
+from burstline.pipeline.profile import Profile, profile_of, save
+from burstline.state.digest import Digest
 
 MOST = 12  # paths that are printed
 KERNELS = 3  # that are named for each field, and when
@@ -42,15 +43,15 @@ def run(args: argparse.Namespace) -> int:
     pipeline = load_app(args.app)
     if args.save and not args.profile:
         raise UsageError("--save keeps a profile, and there is none", "give --profile SOURCE too")
-    edges = _counted(pipeline, args.profile) if args.profile else pipeline.profile
+    profile = _profiled(pipeline, args.profile) if args.profile else pipeline.profile
     kept = profile_of(Path(args.app.partition(":")[0]))
-    if args.save and edges is not None:
-        save(kept, pipeline, edges)
-    accesses = accesses_of(pipeline, edges)
+    if args.save and profile is not None:
+        save(kept, pipeline, profile)
+    accesses = accesses_of(pipeline, profile)
     bucketed = worth_bucketing(pipeline) and against_bucketing(pipeline, 1) is None
     about = {
         "pipeline": pipeline.name,
-        "profile": args.profile or (kept.name if edges is not None else None),
+        "profile": args.profile or (kept.name if profile is not None else None),
         **layout_report(accesses, needs_of(pipeline), args.source, bucketed=bucketed),
     }
     about["burst"] |= cache_report(about["burst"]["bytes"], config.engine.burst, args.source)
@@ -59,15 +60,21 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _counted(pipeline: Pipeline, source: str) -> EdgeCounts:
-    """Packets by edge, of a run."""
+def _profiled(pipeline: Pipeline, source: str) -> Profile:
+    """Packets by edge, of a whole run; and the branches that its first packets take, interpreted. Records that would be
+    handed to the application are not."""
+    from burstline.engine.branch_counts import count_branches
     from burstline.engine.offline import FileRun
 
     if source.startswith("dpdk:"):
         raise UsageError("a profile is of a capture or of generated traffic", "capture some of it, and give that file")
+    for state in pipeline.state:
+        if isinstance(state, Digest):
+            state.batches(lambda batch: None)
     run = FileRun(pipeline, source, None)
     run.count_edges = True
-    return run.run().edges
+    edges = run.run().edges
+    return Profile(edges, count_branches(pipeline, source) if source != "-" else {})
 
 
 # ---- as text ----

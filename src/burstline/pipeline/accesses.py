@@ -1,7 +1,7 @@
 """Which fields of packets, headers and records a pipeline touches: stage by stage, and along its paths.
 
 From the byte code, since layouts must be known before the key of the compiled object is. How often is guessed (see
-`flow_graph`); or, between the stages, known from a run that counted the packets on each edge.
+`flow_graph`), or known from a profile.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from burstline.pipeline.branch import Branch
 from burstline.pipeline.chain import Chain
 from burstline.pipeline.code_values import PACKET, UNKNOWN, Call, Ref, Step, Thing, Touch, Values, both, walk
 from burstline.pipeline.pipeline import Pipeline, reachable
-from burstline.pipeline.profile import EdgeCounts
+from burstline.pipeline.profile import BranchCounts, Profile
 from burstline.pipeline.references import references
 from burstline.pipeline.stage import Stage
 from burstline.pipeline.verdict import CONSUMED, DROPPED, NEXT, SENT, Verdict
@@ -89,10 +89,10 @@ class Accesses:
         ]
 
 
-def accesses_of(pipeline: Pipeline, edges: EdgeCounts | None = None) -> Accesses:
-    """Read the code of all stages. With `edges`, a run's packets by edge, or else the pipeline's profile, each stage
-    counts as often as they say."""
-    edges = pipeline.profile if edges is None else edges
+def accesses_of(pipeline: Pipeline, profile: Profile | None = None) -> Accesses:
+    """Read the code of all stages. With a profile, the pipeline's own unless another is given, each stage counts as
+    often as it says, and each branch of code that it knows."""
+    profile = profile or pipeline.profile
     state = pipeline.state
     names = dict.fromkeys(range(len(state)), "")
     numbers = {Ref(s): k for k, s in enumerate(state)}
@@ -102,7 +102,7 @@ def accesses_of(pipeline: Pipeline, edges: EdgeCounts | None = None) -> Accesses
                 for name, value in references(function):
                     if Ref(value) in numbers:
                         names[numbers[Ref(value)]] = names[numbers[Ref(value)]] or name.rpartition(".")[2]
-    walker = _Walker(pipeline, numbers, edges)
+    walker = _Walker(pipeline, numbers, profile)
     walker.go()
     paths = tuple(
         Path(walker.stages_of(trail), end, touched, weight)
@@ -150,8 +150,8 @@ class _Function:
 class _Reader:
     """Reads functions, each once for each kind of arguments."""
 
-    def __init__(self, numbers: Mapping[Ref, int], records: list[State]) -> None:
-        self.numbers, self.records = numbers, records
+    def __init__(self, numbers: Mapping[Ref, int], records: list[State], branches: BranchCounts) -> None:
+        self.numbers, self.records, self.branches = numbers, records, branches
         self.known: dict[Call, _Function] = {}
 
     def of(self, call: Call) -> _Function:
@@ -162,7 +162,7 @@ class _Reader:
         return self.known[call]
 
     def read(self, call: Call) -> _Function:
-        walked = walk(call, self.records, lambda inner: self.of(inner).returned)
+        walked = walk(call, self.records, lambda inner: self.of(inner).returned, self.branches)
         made = _Function()
         at: list[_Ways] = [{(frozenset(), None): 1.0}, *({} for _ in walked.blocks[1:])]
         for k, (block, steps, returned) in enumerate(zip(walked.blocks, walked.steps, walked.returned, strict=True)):
@@ -213,8 +213,10 @@ class _Reader:
 class _Walker:
     """Takes packets through the stages, chain by chain: each chain comes after all that lead to it."""
 
-    def __init__(self, pipeline: Pipeline, numbers: Mapping[Ref, int], edges: EdgeCounts | None) -> None:
-        self.pipeline, self.numbers, self.edges = pipeline, numbers, edges
+    def __init__(self, pipeline: Pipeline, numbers: Mapping[Ref, int], profile: Profile | None) -> None:
+        self.pipeline, self.numbers = pipeline, numbers
+        self.edges = profile.edges if profile else {}
+        self.branches = profile.branches if profile else {}
         self.stages: list[StageAccesses] = []
         self.entering: list[_Ways] = [{} for _ in pipeline.chains]
         self.entering[0][frozenset(), 0] = 1.0
@@ -241,8 +243,9 @@ class _Walker:
                 for (touched, trail), weight in ways.items():
                     group = left.setdefault((kind, to), {})
                     _add(group, touched | within, self.trail(trail, stage), weight * part * of_kind)
-        if self.edges is not None:
-            left = _measured(left, {e[2:]: n for e, n in self.edges.items() if e[:2] == at}, share)
+        counted = {edge[2:]: packets for edge, packets in self.edges.items() if edge[:2] == at}
+        if any(counted.values()):  # else the profile is of a time without this stage
+            left = _measured(left, counted, share)
         going: _Ways = {}
         for (kind, to), group in left.items():
             if kind not in ("next", "chain"):
@@ -275,7 +278,7 @@ class _Walker:
     def read(self, stage: Stage) -> _Function:
         records = [value for f in reachable(stage.function) for _, value in references(f) if Ref(value) in self.numbers]
         unique = list({id(s): s for s in records}.values())
-        return _Reader(self.numbers, unique).of(Call(stage.function, (PACKET,)))
+        return _Reader(self.numbers, unique, self.branches).of(Call(stage.function, (PACKET,)))
 
     def outcomes(self, thing: Thing | None, stage: Stage) -> Iterator[tuple[str, str, float]]:
         """Where what a stage returns leads to, as edges of the report name it, and how often."""

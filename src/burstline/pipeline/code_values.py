@@ -19,6 +19,7 @@ from burstline.packet.protocol import Protocol
 from burstline.pipeline.branch import Branch
 from burstline.pipeline.burst_stage import where
 from burstline.pipeline.flow_graph import Block, flow_graph
+from burstline.pipeline.profile import BranchCounts, code_key
 from burstline.pipeline.references import references
 from burstline.pipeline.verdict import DROPPED, PASS, SENT, Verdict, drop, send
 from burstline.state.base import State
@@ -81,11 +82,14 @@ class Walk(NamedTuple):
     returned: tuple[Values | None, ...]
 
 
-def walk(call: Call, records: list[State], result: Callable[[Call], Values]) -> Walk:
+def walk(
+    call: Call, records: list[State], result: Callable[[Call], Values], branches: BranchCounts | None = None
+) -> Walk:
     """Follow the values of a function that is called. An attribute of something that is not known counts as a field of
     all `records` that have one of that name; `result` tells what a call within it returns."""
     function: Any = call.function  # a type checker takes it for a method of the tuple
-    blocks = flow_graph(function.__code__).blocks
+    taken = branches.get(code_key(function.__code__)) if branches else None
+    blocks = flow_graph(function.__code__, taken).blocks
     names = dict(zip(function.__code__.co_varnames, call.arguments, strict=False))
     entered: list[_Frame | None] = [_Frame(names, [])] + [None] * (len(blocks) - 1)
     machine = _Machine(dict(references(function)), records, result)

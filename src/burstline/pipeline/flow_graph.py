@@ -12,6 +12,8 @@ import functools
 from dataclasses import dataclass
 from types import CodeType
 
+from burstline.pipeline.profile import Taken
+
 LOOPS = 0.88  # a loop goes round again
 STAYS = 0.80  # a branch does not leave the loop
 GOES_ON = 0.72  # a branch does not lead to a return
@@ -57,20 +59,30 @@ class FlowGraph:
     blocks: tuple[Block, ...]
 
 
+def flow_graph(code: CodeType, taken: Taken | None = None) -> FlowGraph:
+    """Handlers of exceptions are left out: they are not where packets go. `taken` is how often control went from one
+    block to another; blocks that it has nothing of are guessed."""
+    return _graph(code, None if taken is None else tuple(sorted(taken.items())))
+
+
 @functools.lru_cache(maxsize=1024)
-def flow_graph(code: CodeType) -> FlowGraph:
-    """Handlers of exceptions are left out: they are not where packets go."""
+def _graph(code: CodeType, taken: tuple[tuple[tuple[int, int], int], ...] | None) -> FlowGraph:
     pieces, ways = _pieces(code)
     order = _order([[to for to, _ in each] for each in ways])
     rank = {block: place for place, block in enumerate(order)}
     back = {(u, v) for u in order for v, _ in ways[u] if rank[v] <= rank[u]}
     loops = {head: _loop(head, back, ways) for _, head in sorted(back)}
     rates = [_rates(u, pieces, ways, back, loops) for u in range(len(pieces))]
-    runs = _runs(order, ways, rates, back)
     onward = [_onward(u, ways, rates, back, loops) for u in range(len(pieces))]
     # What comes behind a loop comes behind its last block too.
     order = _order([[v for v, _ in (*ways[u], *onward[u]) if (u, v) not in back] for u in range(len(pieces))])
     number = {old: new for new, old in enumerate(order)}
+    if taken is not None:
+        counts = dict(taken)
+        for u in order:
+            rates[u] = _measured([counts.get((number[u], number[v]), 0) for v, _ in ways[u]], rates[u])
+        onward = [_onward(u, ways, rates, back, loops) for u in range(len(pieces))]
+    runs = _runs(order, ways, rates, back)
     return FlowGraph(
         tuple(
             Block(
@@ -82,6 +94,14 @@ def flow_graph(code: CodeType) -> FlowGraph:
             for u in order
         )
     )
+
+
+def _measured(counts: list[int], guessed: list[float]) -> list[float]:
+    """Rates from counts, of which each has half a one more: what did not happen yet still may."""
+    total = sum(counts)
+    if not total:
+        return guessed
+    return [(n + 0.5) / (total + 0.5 * len(counts)) if len(counts) > 1 else 1.0 for n in counts]
 
 
 def _pieces(code: CodeType) -> tuple[list[list[dis.Instruction]], list[list[tuple[int, bool]]]]:

@@ -13,7 +13,7 @@ from burstline.pipeline.branch import Branch
 from burstline.pipeline.burst_stage import BurstStage, refuse_misplaced
 from burstline.pipeline.chain import Chain as Chain
 from burstline.pipeline.predicate import Predicate, grouped_first
-from burstline.pipeline.profile import EdgeCounts
+from burstline.pipeline.profile import Profile
 from burstline.pipeline.references import references
 from burstline.pipeline.stage import Stage
 from burstline.pipeline.stage import stage as as_stage
@@ -26,7 +26,7 @@ class Pipeline(Chain):
     def __init__(self, *stages: Stage, name: str | None = None) -> None:
         super().__init__(*grouped_first(stages), name=name or "main")
         self._at_end: list[Callable[[Any], None]] = []
-        self.profile: EdgeCounts | None = None  # of an earlier run: how many packets took which way
+        self.profile: Profile | None = None  # of earlier runs
         self.chains = self._find_chains()
         refuse_misplaced(self.chains)
 
