@@ -23,6 +23,7 @@ from burstline.pipeline.profile import BranchCounts, code_key
 from burstline.pipeline.references import references
 from burstline.pipeline.verdict import DROPPED, PASS, SENT, Verdict, drop, send
 from burstline.state.base import State
+from burstline.state.record import Record
 
 
 class Ref:
@@ -374,9 +375,16 @@ def _verdict(make: Callable[[Any], Verdict], arguments: tuple[Values, ...]) -> V
 
 def record_of(state: Ref) -> Values:
     """What a lookup in a state object gives."""
-    return (Thing("record", state),) if getattr(state.value, "record", None) else UNKNOWN
+    return (Thing("record", state),) if record_class(state.value) else UNKNOWN
+
+
+def record_class(state: State) -> type[Record] | None:
+    """What a state object holds records of, if it does."""
+    record = getattr(state, "record", None)
+    return record if isinstance(record, type) and issubclass(record, Record) else None
 
 
 def has_field(state: State, name: str) -> bool:
-    record: Any = getattr(state, "record", None)
+    """Whether its records have such a field."""
+    record = record_class(state)
     return record is not None and record.layout.slot(name) is not None
