@@ -96,7 +96,8 @@ void dpdk_free(struct dpdk *d) {
     free(d);
 }
 
-// The same design as state/flow_table_kernel.py: buckets of ten tags and ten numbers, entries of one line.
+// The same design as state/flow_table_kernel.py: buckets of ten tags and ten numbers, entries of one line, which bear
+// the number of the burst that touched them last, so that others can read whole records.
 
 struct bucket {
     uint16_t tags[SLOTS];
@@ -113,9 +114,15 @@ struct entry {
 struct own {
     struct bucket *index;
     struct entry *entries;
-    uint64_t buckets;
+    uint64_t buckets, began, ended, mark;
     uint32_t flows;
 };
+
+static const uint64_t USED = 1ull << 63, OWN_BITS = 0x7fffull << 48, OF_KEY = (1ull << 48) - 1;
+
+static int same_key(const struct entry *e, const uint64_t *key) {
+    return (((e->key[0] ^ (key[0] | USED)) & ~OWN_BITS) | (e->key[1] ^ key[1])) == 0;
+}
 
 static uint64_t mix(uint64_t x, uint64_t y) {
     __uint128_t product = (__uint128_t)x * y;
@@ -123,7 +130,7 @@ static uint64_t mix(uint64_t x, uint64_t y) {
 }
 
 static uint64_t hash_of(const uint64_t *key) {
-    return mix(key[0] ^ 0xa0761d6478bd642f, key[1] ^ 0x1d8e4e27c47d124f);
+    return mix((key[0] & OF_KEY) ^ 0xa0761d6478bd642f, key[1] ^ 0x1d8e4e27c47d124f);
 }
 
 static uint64_t home_of(const struct own *t, uint64_t hash) {
@@ -145,7 +152,7 @@ static uint32_t find(const struct own *t, const uint64_t *key, uint64_t hash) {
         const struct bucket *b = &t->index[at];
         for (uint32_t left = slots_with(b, (uint16_t)(hash | 1)); left; left &= left - 1) {
             uint32_t number = b->numbers[__builtin_ctz(left)];
-            if (t->entries[number].key[0] == key[0] && t->entries[number].key[1] == key[1])
+            if (same_key(&t->entries[number], key))
                 return number;
         }
         if (b->overflow == 0)
@@ -170,6 +177,7 @@ struct own *own_make(const uint8_t *keys, uint32_t flows) {
         }
         t->index[at].tags[__builtin_ctz(left)] = (uint16_t)(hash | 1);
         t->index[at].numbers[__builtin_ctz(left)] = k + 1;
+        t->entries[k + 1].key[0] |= USED;
     }
     return t;
 }
@@ -202,6 +210,7 @@ uint64_t own_run(struct own *t, const uint8_t *keys, const uint32_t *lengths, ui
     uint32_t found[BURST];
     for (uint32_t at = 0; at < count; at += BURST, keys += BURST * KEY) {
         uint32_t n = count - at < BURST ? count - at : BURST;
+        t->mark = (++t->began & 0x3fff) | 0x8000;
         for (uint32_t k = 0; k < n && k < FAR; k++)
             first_look(t, keys, hashes, k);
         for (uint32_t k = 0; k < n && k < NEAR; k++)
@@ -214,13 +223,15 @@ uint64_t own_run(struct own *t, const uint8_t *keys, const uint32_t *lengths, ui
             uint64_t key[2];
             memcpy(key, keys + (size_t)k * KEY, KEY);
             struct entry *e = &t->entries[found[k]];
-            if (found[k] == 0 || e->key[0] != key[0] || e->key[1] != key[1]) {
+            if (!same_key(e, key)) {
                 uint32_t number = find(t, key, hashes[k]);
                 missed += number == 0;
                 e = &t->entries[number];
             }
+            e->key[0] = (e->key[0] & OF_KEY) | t->mark << 48;
             update(&e->record, lengths[at + k], at + k);
         }
+        __atomic_store_n(&t->ended, t->began, __ATOMIC_RELEASE);
     }
     return missed;
 }

@@ -21,7 +21,6 @@ from burstline.native.memory import (
     prefetch,
     prefetch_to_write,
     select,
-    store16,
     store32,
     store64,
     store_release,
@@ -265,10 +264,8 @@ def table_kernels(at: Geometry, hash_key: Callable[[int], int], sides: bool) -> 
     def touch(table: TableHead, number: int, key: int, now: int) -> None:
         """A packet of the flow is here."""
         entry = table.entries + number * stride
-        mark = table.mark
-        if sides:
-            mark |= load16(entry + MARK_AT) & SIDE
-        store16(entry + MARK_AT, mark)
+        # The word as a whole: a load of it waits for a store of a part of it.
+        store64(entry, (load64(entry) & OF_KEY) | table.mark << 48)
         if times:
             if table.idle != 0 and idle_for(entry, now) >= table.idle:
                 start_again(table, number, key, now, IDLE)
