@@ -27,10 +27,12 @@ class Context(Struct):
     keys: i64
     lengths: i64
     hashes: i64
+    order: i64
     count: i64
 
 
 _update = Kernel("benchmarks.harness.flow_loop_kernel:update_flows", Context)
+_update_sorted = Kernel("benchmarks.harness.flow_loop_kernel:update_sorted", Context)
 
 
 def flow_keys(count: int) -> Any:
@@ -56,20 +58,21 @@ class OurTable:
 
         self.table = bl.FlowTable(Flow, capacity=len(keys), key=KEY)
         self._address = self.table.attach()
-        self._hashes = Region(8 * 256)
+        self._hashes, self._order = Region(8 * 256), Region(4 * 256)
         update = self.runner(keys, np.zeros(len(keys), "<u4"))
         update()
 
-    def runner(self, keys: Any, lengths: Any) -> Callable[[], float]:
+    def runner(self, keys: Any, lengths: Any, in_order_of_flows: bool = False) -> Callable[[], float]:
         """ns a key, and the update of its record."""
+        update = _update_sorted if in_order_of_flows else _update
         context = Block(Context.layout)
         context.set(table=self._address, keys=keys.ctypes.data, lengths=lengths.ctypes.data,
-                    hashes=self._hashes.address, count=len(keys))  # fmt: skip
+                    hashes=self._hashes.address, order=self._order.address, count=len(keys))  # fmt: skip
 
         def run() -> float:
             assert len(keys) == len(lengths)  # they live as long as this function
             start = time.perf_counter_ns()
-            _update(context.address)
+            update(context.address)
             return (time.perf_counter_ns() - start) / len(keys)
 
         return run
