@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 
 from burstline.pipeline.branch import Branch
 from burstline.pipeline.chain import Chain
-from burstline.pipeline.code_values import PACKET, UNKNOWN, Call, Ref, Step, Thing, Touch, Values, both, walk
+from burstline.pipeline.code_values import walk
 from burstline.pipeline.pipeline import Pipeline, reachable
 from burstline.pipeline.profile import BranchCounts, Profile
 from burstline.pipeline.references import references
 from burstline.pipeline.stage import Stage
+from burstline.pipeline.things import PACKET, UNKNOWN, Call, Ref, Step, Thing, Touch, Values, both
 from burstline.pipeline.verdict import CONSUMED, DROPPED, NEXT, SENT, Verdict
 from burstline.state.arrangement import Use
 from burstline.state.base import State
