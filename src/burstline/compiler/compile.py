@@ -11,10 +11,11 @@ import llvmlite.binding as llvm
 from numba.core import types
 
 from burstline.compiler import branch_type, kinds, packet_type, protocol_type, regions  # noqa: F401  they teach Numba the types
-from burstline.compiler.burst_stages import DECIDE, GroupStage, group_ir, spoken_for
-from burstline.compiler.chain import EdgeCounters, Hop, chain_ir
+from burstline.compiler.burst_stages import DECIDE, GROUP, GroupStage, group_ir, spoken_for
+from burstline.compiler.chain import ENTER, ENTER_CHAIN, EdgeCounters, Hop, chain_ir
 from burstline.compiler.check import check_stage
 from burstline.compiler.content import content
+from burstline.compiler.counters import BEGIN_COUNTS, counters_of, sums_in_registers, symbols_calling
 from burstline.compiler.decide_kernel import decider
 from burstline.compiler.entropy_type import ENTROPY as ENTROPY  # it teaches Numba the function
 from burstline.compiler.group_type import GroupType, VerdictsType
@@ -83,6 +84,7 @@ class Parts:
     inline: list[str]  # symbols of what is to be inlined whatever its size
     made: dict[Stage, set[str]]  # the IR that was made for each stage
     code: Code
+    first: Callable[[llvm.ModuleRef], None]
 
 
 def lower_pipeline(pipeline: Pipeline, plan: Plan) -> Parts:
@@ -125,13 +127,16 @@ def lower_pipeline(pipeline: Pipeline, plan: Plan) -> Parts:
     why = f"{len(divided.groups)} function{'s' if len(divided.groups) > 1 else ''} for {len(reached)} stages"
     code = Code(b"", plan.entry, list(Numbers.reasons), divided.dispatch, why, reached)
     code.edges = counters.edges if counters else []
-    return Parts(build, glue, [*bodies, *parser.bodies], made, code)
+    counts, loops = counters_of(pipeline.state), symbols_calling(build.modules, BEGIN_COUNTS)
+    around = symbols_calling(build.modules, ENTER, ENTER_CHAIN, GROUP) - loops if counts else set()
+    first = sums_in_registers(counts, loops)
+    return Parts(build, glue, [*bodies, *parser.bodies, *around], made, code, first)
 
 
 def build_module(pipeline: Pipeline, plan: Plan) -> tuple[llvm.ModuleRef, Code]:
     """The optimised LLVM module of a pipeline. Raises `CompileError` for what cannot be compiled."""
     parts = lower_pipeline(pipeline, plan)
-    module = parts.build.link(parts.glue, [plan.entry], inline=parts.inline)
+    module = parts.build.link(parts.glue, [plan.entry], inline=parts.inline, first=parts.first)
     refuse_forbidden(undefined(module), parts.made)
     return module, parts.code
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from numba.core import types
 
 from burstline.compiler.columns import CHECKSUM_SYMBOLS, CHECKSUMS_WRONG, ZEROS
+from burstline.compiler.counters import counters_ir, counters_of
 from burstline.compiler.entropy_type import ENTROPY
 from burstline.compiler.header_type import EXTENSION_SYMBOL
 from burstline.compiler.kinds.digest import each_digest
@@ -54,8 +55,9 @@ def ahead_ir(calls: Sequence[tuple[str, str]]) -> str:
 def kernel_ir(build: Build, state: Sequence[State], burst: Burst, needs: Needs) -> str:
     """IR for everything that the modules compiled so far refer to, and that the loops call once a burst."""
     parts = [f"@{ZEROS} = constant [8 x i64] zeroinitializer, align 64", "declare i64 @llvm.smin.i64(i64, i64)"]
-    parts += [f"@{s.symbol} = external global i64" for s in state]
-    parts += [*each_digest(state), *each_table(build, state, burst), *each_match(build, state)]
+    counters = counters_of(state)
+    parts += [f"@{s.symbol} = external global i64" for s in state if s not in counters]
+    parts += [counters_ir(counters), *each_digest(state), *each_table(build, state, burst), *each_match(build, state)]
 
     def add(kernel: StateKernel) -> None:
         parts.append(wrapper_ir(kernel.name, build.compile(kernel.function, kernel.types(burst)), kernel.inline))  # type: ignore[arg-type]

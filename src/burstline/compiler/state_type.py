@@ -129,11 +129,16 @@ def method(returns: Any, *arguments: Any, optional: int = 0) -> Any:
 
 @lower_constant(StateType)
 def _constant(context: Any, builder: Any, kind: StateType, value: Any) -> Any:
+    return builder.ptrtoint(symbol_of(builder, kind), I64)
+
+
+def symbol_of(builder: Any, kind: StateType) -> Any:
+    """What a state object is to the linker."""
     symbol = builder.module.globals.get(kind.symbol)
     if symbol is None:
         symbol = ir.GlobalVariable(builder.module, I64, kind.symbol)
         symbol.linkage = "external"
-    return builder.ptrtoint(symbol, I64)
+    return symbol
 
 
 def call(builder: Any, name: str, args: list[Any]) -> Any:

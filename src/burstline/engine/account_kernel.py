@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from burstline.engine.worker import TALLY, Worker
 from burstline.native.memory import load64, store64
-from burstline.pipeline.verdict import CONSUMED, DROPPED, KIND_BITS, KIND_MASK
 
 
 def count_out(worker: Worker, length: int) -> None:
@@ -23,12 +22,11 @@ def count_drop(worker: Worker, reason: int, length: int) -> None:
     store64(tally + 8, load64(tally + 8) + length)
 
 
-def count_verdict(worker: Worker, verdict: int, length: int) -> None:
-    """A verdict where all that is sent goes to one place, if there is one."""
-    kind = verdict & KIND_MASK
-    if kind == DROPPED:
-        count_drop(worker, verdict >> KIND_BITS, length)
-    elif kind == CONSUMED or worker.has_sink == 0:
-        count_consumed(worker, length)
+def count_passed(worker: Worker, packets: int, length: int) -> None:
+    """Packets of a burst that are sent to the sink, or that came through where there is none; and their bytes."""
+    if worker.has_sink == 0:
+        worker.consumed += packets
+        worker.bytes_consumed += length
     else:
-        count_out(worker, length)
+        worker.packets_out += packets
+        worker.bytes_out += length

@@ -8,6 +8,7 @@ from typing import Any
 from burstline.engine.account_kernel import count_consumed, count_drop, count_out
 from burstline.engine.bucket_kernel import enter
 from burstline.engine.burst_stage_kernel import burst_stage_runner
+from burstline.engine.counters_kernel import begin_counts, store_counts
 from burstline.engine.flow_prefetch import begin_flows, end_flows, flow_looks
 from burstline.engine.stages_kernel import Buckets, burst_parser, no_buckets, work_ahead
 from burstline.engine.trampoline_kernel import CODE
@@ -125,6 +126,7 @@ def port_loop(
     def run_stages(burst: BurstColumns, n: int) -> int:
         """The verdict of all packets, when it is the same for all; else `DIFFERENT`, and each has its own written."""
         common, differ = 0, False
+        begin_counts()
         if flows:
             begin_flows(burst.time[0] if timed else 0, n)
         if ahead:
@@ -149,6 +151,7 @@ def port_loop(
                 burst.verdict[i] = verdict
         if flows:
             end_flows()
+        store_counts()
         return DIFFERENT if differ else common
 
     def sort_out(worker: PortWorker, burst: BurstColumns, n: int) -> None:

@@ -20,6 +20,7 @@ from burstline.pipeline.bucketing import against_bucketing, worth_bucketing
 from burstline.pipeline.fingerprint import fingerprint
 from burstline.pipeline.needs import Needs, needs_of
 from burstline.pipeline.pipeline import Pipeline
+from burstline.state.counter import COUNTERS, Counter, CounterBlock
 from burstline.state.region import Block, Region
 
 if TYPE_CHECKING:
@@ -54,8 +55,11 @@ class Instance:
     def __init__(self, program: Program, worker: int = 0, extra: Mapping[str, int] = {}) -> None:
         jit = _jit()
         builder = llvm.JITLibraryBuilder().add_object_img(program.code).export_symbol(program.entry)
+        self.counters = CounterBlock([s for s in program.pipeline.state if isinstance(s, Counter)])
+        builder.import_symbol(COUNTERS, self.counters.address)
         for state in program.pipeline.state:
-            builder.import_symbol(state.symbol, state.address(worker))
+            if not isinstance(state, Counter):
+                builder.import_symbol(state.symbol, state.address(worker))
         self.edges = Region(8 * len(program.edges)) if program.edges else None
         if self.edges:
             builder.import_symbol(EDGES, self.edges.address)

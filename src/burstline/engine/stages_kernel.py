@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from burstline.engine.account_kernel import count_verdict
+from burstline.engine.account_kernel import count_consumed, count_drop, count_passed
 from burstline.engine.bucket_kernel import enter
 from burstline.engine.burst_stage_kernel import burst_stage_runner
+from burstline.engine.counters_kernel import begin_counts, store_counts
 from burstline.engine.flow_prefetch import NEAR, begin_flows, end_flows, flow_looks
 from burstline.engine.worker import FileWorker
 from burstline.native.build import apart
@@ -18,6 +19,7 @@ from burstline.packet.flow_key_kernel import owner_of
 from burstline.packet.machine import Machine
 from burstline.packet.parser import ETH, LINK_ETHERNET
 from burstline.pipeline.needs import Needs
+from burstline.pipeline.verdict import CONSUMED, DROPPED, KIND_BITS, KIND_MASK
 
 parse = external(
     "burstline_parse", 5
@@ -109,6 +111,7 @@ def stage_runner(
         first = worker.next_packet if digests else 0
         done = count
         indices = own + 8
+        begin_counts()
         if flows and count > 0:
             begin_flows(burst.time[load16(indices) if shared else 0] if timed else 0, count)
         if ahead and first == 0:
@@ -119,7 +122,7 @@ def stage_runner(
             run_buckets(burst, n)
         if looks:
             look_first(burst, first, count, own)
-        total = 0
+        total, gone, gone_bytes = 0, 0, 0
         for k in range(first, count):
             if digests and digest_room() == 0:
                 done = k
@@ -134,9 +137,18 @@ def stage_runner(
             total += length
             if keep:
                 store32(verdicts + 4 * i, verdict)
-            count_verdict(worker, verdict, length)
+            if verdict & KIND_MASK == DROPPED:
+                count_drop(worker, verdict >> KIND_BITS, length)
+                gone += 1
+                gone_bytes += length
+            elif verdict & KIND_MASK == CONSUMED and worker.has_sink != 0:
+                count_consumed(worker, length)
+                gone += 1
+                gone_bytes += length
         if flows and count > 0:
             end_flows()
+        store_counts()
+        count_passed(worker, done - first - gone, total - gone_bytes)
         worker.packets_in += done - first
         worker.bytes_in += total
         if digests:

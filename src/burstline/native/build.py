@@ -207,8 +207,15 @@ class Build:
             return self._callees[value]
         return value
 
-    def link(self, glue: str, exports: Iterable[str], inline: Iterable[str] = ()) -> llvm.ModuleRef:
-        """One optimised module; only `exports` stay visible, and `inline` are inlined whatever their size."""
+    def link(
+        self,
+        glue: str,
+        exports: Iterable[str],
+        inline: Iterable[str] = (),
+        first: Callable[[llvm.ModuleRef], None] = lambda module: None,
+    ) -> llvm.ModuleRef:
+        """One optimised module; only `exports` stay visible, and `inline` are inlined whatever their size. `first` is
+        done to the module before all else."""
         wanted, always = set(exports), set(inline)
         apart = {symbol for symbol, text in self.modules.items() if text.startswith(APART)}
         module = llvm.parse_assembly(glue)
@@ -226,6 +233,7 @@ class Build:
                 variable.linkage = "internal"
         machine = host.target_machine()
         module.triple, module.data_layout = machine.triple, str(machine.target_data)
+        first(module)
         tuning = llvm.create_pipeline_tuning_options(speed_level=3)
         tuning.loop_vectorization = tuning.slp_vectorization = level.used() != "scalar"
         llvm.create_pass_builder(machine, tuning).getModulePassManager().run(

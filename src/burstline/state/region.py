@@ -68,7 +68,7 @@ class Block:
             self._region.set_i64(self._at + self.layout.offset(name), value)
 
 
-SMALL, SHARED, APART = 1024, 1 << 16, 128  # bytes
+SMALL, SHARED, APART, LINE = 1024, 1 << 16, 128, 64  # bytes
 _shared: list[tuple[Region, int]] = []  # the region that small blocks come from at present, and how much is taken
 _sharing = threading.Lock()
 
@@ -81,3 +81,16 @@ def _share(size: int) -> tuple[Region, int]:
             region, taken = Region(SHARED), 0
         _shared.append((region, -(-(taken + size) // APART) * APART))
         return region, taken
+
+
+class Lines:
+    """Zeroed 64-bit words in whole cache lines, which are one worker's own: `count` lines at `address`."""
+
+    def __init__(self, size: int) -> None:
+        self.count = max(1, -(-size // LINE))
+        size = self.count * LINE
+        self._region, self._at = (Region(size), 0) if size > SMALL else _share(size)
+        self.address = self._region.address + self._at
+
+    def i64(self, offset: int) -> int:
+        return self._region.i64(self._at + offset)
