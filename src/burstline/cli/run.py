@@ -15,6 +15,7 @@ from burstline.cli.progress import ProgressLine
 from burstline.engine.app import Application
 from burstline.engine.carry import Swap
 from burstline.engine.config import DISPATCH, Config, load
+from burstline.engine.publisher import FILE_ROUNDS, LIVE_ROUNDS, Publisher
 from burstline.engine.report import Report
 from burstline.errors import BurstlineError, UsageError
 from burstline.pipeline.pipeline import Pipeline
@@ -138,6 +139,7 @@ def _runner(pipeline: Pipeline, args: argparse.Namespace, config: Config, progre
     live = [s.startswith("dpdk:") for s in args.source]
     out_is_port = bool(args.out) and args.out.startswith("dpdk:")
     show = progress if progress.enabled else None
+    interval = config.engine.stats_interval
     if all(live):
         from burstline.engine.live import LiveRun
 
@@ -146,7 +148,8 @@ def _runner(pipeline: Pipeline, args: argparse.Namespace, config: Config, progre
             from burstline.engine.live_interpreter import LiveInterpreter
 
             return LiveInterpreter(pipeline, devices, args.out, config)
-        return LiveRun(pipeline, devices, args.out, config, progress=show)
+        publisher = Publisher(args.app, " ".join(args.source), interval, LIVE_ROUNDS) if interval else None
+        return LiveRun(pipeline, devices, args.out, config, progress=show, publisher=publisher)
     if any(live) or len(args.source) > 1:
         raise UsageError("a run has one capture file or any number of dpdk: ports as its source")
     if out_is_port:
@@ -156,9 +159,11 @@ def _runner(pipeline: Pipeline, args: argparse.Namespace, config: Config, progre
     from burstline.engine.offline import FileRun
 
     engine = config.engine
+    publisher = Publisher(args.app, args.source[0], interval, FILE_ROUNDS) if interval else None
     return FileRun(
         pipeline, args.source[0], args.out, workers=engine.workers, cores=engine.cores,
         dispatch=engine.dispatch, tunnel_ports=config.parser.tunnel_ports, duration=engine.duration, progress=show,
+        publisher=publisher,
     )  # fmt: skip
 
 

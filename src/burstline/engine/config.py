@@ -50,6 +50,7 @@ class Engine:
     dispatch: Literal["auto", "fused", "tail", "called", "bucketed"] = key("auto", one_of(*DISPATCH))
     simd: Literal["auto", "scalar", "sse", "avx2", "avx512", "neon"] = key("auto", one_of(*SIMD))
     duration: float | None = key(None, seconds())
+    stats_interval: float | Literal[False] = key(0.1, seconds(off=True))  # between snapshots for `burstline stats`
     cores: tuple[int, ...] = key(
         (), many(integer(0), "a list of different core numbers, such as [2, 3]", distinct=True)
     )

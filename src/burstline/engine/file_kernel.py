@@ -13,7 +13,7 @@ from typing import Any
 from burstline.engine.stages_kernel import Buckets, burst_parser, share_out, stage_runner
 from burstline.engine.trampoline_kernel import CODE
 from burstline.engine.worker import DRAIN_DIGESTS, FINISHED, PAUSED, SWAPPED, FileWorker
-from burstline.native.memory import external, fetch_add, load32, load_acquire, store_release
+from burstline.native.memory import call_address, external, fetch_add, load32, load_acquire, store_release
 from burstline.native.struct_type import reference, struct_address
 from burstline.packet.burst import BurstColumns
 from burstline.packet.machine import Machine
@@ -147,6 +147,9 @@ def file_loop(
     def work_file(worker: FileWorker) -> int:
         idle = 0
         while True:
+            worker.rounds -= 1
+            if worker.rounds == 0:
+                call_address(worker.look, struct_address(worker))
             number = worker.next_run
             if is_over(worker, number):
                 return SWAPPED

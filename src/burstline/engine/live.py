@@ -11,6 +11,7 @@ from burstline.engine.carry import Swap
 from burstline.engine.config import Config
 from burstline.engine.live_ports import LivePorts
 from burstline.engine.program import prepare
+from burstline.engine.publisher import Publisher
 from burstline.engine.report import Report
 from burstline.engine.tally import add_up, close_sink
 from burstline.engine.threads import Team, process_age
@@ -44,8 +45,9 @@ class LiveRun:
         config: Config,
         *,
         progress: Progress | None = None,
+        publisher: Publisher | None = None,
     ) -> None:
-        self.pipeline, self.config, self.progress = pipeline, config, progress
+        self.pipeline, self.config, self.progress, self.publisher = pipeline, config, progress, publisher
         self.workers = config.engine.workers
         self.ports = LivePorts(sources, out, config, self.workers)
         if self.ports.out_file and self.workers > 1:
@@ -76,7 +78,7 @@ class LiveRun:
             tunnel_ports=self.config.parser.tunnel_ports,
             edges=self.count_edges,
         )
-        versions = Versions(self.pipeline, compile, self.report, self.stop)
+        versions = Versions(self.pipeline, compile, self.report, self.stop, publisher=self.publisher)
         self.report.dispatch = versions.program.dispatch
         self.ports.start_eal()
         with self.ports.opened() as ports:

@@ -9,6 +9,7 @@ from typing import Any
 
 from burstline.engine.carry import Swap
 from burstline.engine.program import prepare
+from burstline.engine.publisher import Publisher
 from burstline.engine.report import Report
 from burstline.engine.tally import add_up, close_sink
 from burstline.engine.threads import Team, process_age
@@ -53,10 +54,11 @@ class FileRun:
         tunnel_ports: TunnelPorts = USUAL_PORTS,
         duration: float | None = None,
         progress: Progress | None = None,
+        publisher: Publisher | None = None,
     ) -> None:
         self.pipeline, self.path, self.out = pipeline, path, out
         self.workers, self.cores, self.duration, self.progress = workers, cores, duration, progress
-        self.dispatch, self.tunnel_ports = dispatch, tunnel_ports
+        self.dispatch, self.tunnel_ports, self.publisher = dispatch, tunnel_ports, publisher
         self.report = Report(path, "compiled", workers)
         self.count_edges = False  # packets on each way out of each stage, for the report
         self._stop = Region(64)
@@ -82,8 +84,9 @@ class FileRun:
                 edges=self.count_edges,
             )
             versions = Versions(
-                self.pipeline, compile, self.report, self.stop, capture.swap_announced, capture.swap_settled
-            )
+                self.pipeline, compile, self.report, self.stop, capture.swap_announced, capture.swap_settled,
+                self.publisher,
+            )  # fmt: skip
             self.report.dispatch = versions.program.dispatch
             if not versions.program.plan["writes"]:
                 capture.map()

@@ -14,6 +14,7 @@ from burstline.engine.stages_kernel import Buckets, burst_parser, no_buckets, wo
 from burstline.engine.trampoline_kernel import CODE
 from burstline.engine.worker import FINISHED, NO_SUCH_PORT, PAUSED, SEND_FAILED, SWAPPED, PortQueue, PortWorker
 from burstline.native.memory import (
+    call_address,
     cycles,
     external,
     load16,
@@ -229,6 +230,9 @@ def port_loop(
         while load_acquire(worker.stop) == 0:
             if load_acquire(code) != worker.running:
                 return SWAPPED
+            worker.rounds -= 1
+            if worker.rounds == 0:
+                call_address(worker.look, struct_address(worker))
             found = 0
             for number in range(worker.ports):
                 queue = queue_at(worker.queues + number * QUEUE_SIZE)

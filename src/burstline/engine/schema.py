@@ -33,11 +33,11 @@ def integer(low: int, high: int | None = None) -> Rule:
     return Rule(allowed, lambda v: type(v) is int and v >= low and (high is None or v <= high))
 
 
-def seconds() -> Rule:
-    """A finite number of seconds above zero."""
+def seconds(off: bool = False) -> Rule:
+    """A finite number of seconds above zero; with `off`, false too."""
     return Rule(
-        "a number of seconds above 0",
-        lambda v: type(v) in (int, float) and math.isfinite(v) and v > 0,
+        f"a number of seconds above 0{', or false' if off else ''}",
+        lambda v: (type(v) in (int, float) and math.isfinite(v) and v > 0) or (off and v is False),
     )
 
 

@@ -8,6 +8,7 @@ using execution history to solve concurrency problems", PDCS 1998).
 
 from __future__ import annotations
 
+from burstline.engine.stats_kernel import take_snapshot
 from burstline.engine.worker import SWAPPED, Entry, Worker
 from burstline.native.memory import call_address, load_acquire, store_release
 from burstline.native.struct_type import reference
@@ -23,7 +24,9 @@ def work(address: int) -> int:
     while True:
         entry = entry_at(worker.running)
         worker.tallies = entry.tallies
+        worker.snapshot = entry.snapshot
         reason = call_address(entry.function, address)
+        take_snapshot(address)
         if reason != SWAPPED:
             return reason
         store_release(address + RUNNING, load_acquire(address + CODE))

@@ -10,6 +10,7 @@ from typing import Any
 
 from burstline.engine.carry import Carried, NotRunning, Swap, carry_over
 from burstline.engine.program import Instance, Program, rehearse
+from burstline.engine.publisher import Publisher
 from burstline.engine.report import Count, Report
 from burstline.engine.tally import add_drops, add_edges
 from burstline.engine.threads import keep_off
@@ -18,6 +19,7 @@ from burstline.errors import UsageError
 from burstline.native.kernel import Kernel
 from burstline.pipeline.pipeline import Pipeline
 from burstline.state.base import State
+from burstline.state.counter import Counter
 from burstline.state.digest import Digest
 from burstline.state.region import Block
 
@@ -31,7 +33,7 @@ class Versions:
     """The pipeline that is running, its code for each worker, and the way to another.
 
     `prepare` compiles a pipeline for this run. `announce` is told when new code is there for all workers, and
-    `settled` when all run it. `stop` ends the run.
+    `settled` when all run it. `stop` ends the run. `publisher` tells other processes what the workers count.
     """
 
     def __init__(
@@ -42,11 +44,12 @@ class Versions:
         stop: Callable[[], None],
         announce: Callable[[], None] = lambda: None,
         settled: Callable[[], None] = lambda: None,
+        publisher: Publisher | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.failure: Exception | None = None  # of a digest's handler
         self._prepare, self._report, self._stop = prepare, report, stop
-        self._announce, self._settled = announce, settled
+        self._announce, self._settled, self._publisher = announce, settled, publisher
         self._one_swap, self._switching = threading.Lock(), threading.Lock()
         self._draining = threading.Lock()
         self._digests = _digests(pipeline)
@@ -66,6 +69,8 @@ class Versions:
         self._instances = self._linked(self.program)
         _work.load()
         _publish.load()
+        if self._publisher:
+            self._publisher.begin(self.program, self._contexts, self._instances, cores)
         for context, instance in zip(self._contexts, self._instances, strict=True):
             # Already now: a worker that is late to begin must not begin by other code than the rest, over a file.
             context.set(code=instance.entry.address, running=instance.entry.address)
@@ -106,6 +111,8 @@ class Versions:
             self._drain(self._digests)  # what the old pipeline has published is for its handlers
             carried = carry_over(self.pipeline, pipeline)
             instances = self._linked(program)
+            if self._publisher:
+                self._publisher.add(program, instances)
             new = _digests(pipeline)
             rings = {address for digest in new for address in digest.addresses()}
             gone = [d for d in self._digests if rings.isdisjoint(d.addresses())]
@@ -136,6 +143,11 @@ class Versions:
             if kept.isdisjoint(state.addresses()):
                 self._finish(state)
                 self._report.warnings += state.warnings()
+        if self._publisher:
+            self._publisher.settle(self._instances)
+        for counter in {s for p in (self.pipeline, pipeline) for s in p.state if isinstance(s, Counter)}:
+            for instance in self._instances:
+                counter.settle(instance.counters)
         self.pipeline, self.program, self._instances = pipeline, program, instances
         self._report.dispatch = program.dispatch
         self._report.swaps.append(time.time())
@@ -180,6 +192,9 @@ class Versions:
         """The workers are through, nothing can be swapped any more: what all versions dropped, by reason."""
         with self._switching:
             self.is_running = False
+        if self._publisher:
+            self._publisher.end()
+            self._report.warnings += self._publisher.warnings
         self.drain()
         for state in self.pipeline.state:
             self._finish(state)

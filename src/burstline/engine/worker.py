@@ -23,6 +23,19 @@ class Entry(Struct):
 
     function: i64  # address of the loop
     tallies: i64  # address of packets and bytes by drop reason
+    snapshot: i64  # address of the version's Snapshot, or 0
+
+
+class Snapshot(Struct):
+    """Where a worker copies its counts to while it runs by one version, for other processes to read (stats_layout)."""
+
+    area: i64  # address in shared memory
+    size: i64  # bytes of one copy there; there are two
+    taken: i64  # how many copies it has made
+    tallies: i64  # addresses of what is copied behind the worker's own counts, and cache lines there
+    tally_lines: i64
+    counters: i64
+    counter_lines: i64
 
 
 class Worker(Struct):
@@ -44,6 +57,13 @@ class Worker(Struct):
     burst: i64  # address of its burst
     index: i64
     workers: i64
+    rounds: i64  # so many more rounds of the loop, and it calls `look`; 0 or less: never
+    look: i64  # address of stats_kernel.look
+    # Behind it: what that touches.
+    look_every: i64  # rounds
+    snapshot: i64  # the entry's, while it runs
+    snapshot_every: i64  # ns
+    snapshot_at: i64  # by CLOCK_MONOTONIC
 
 
 class FileWorker(Worker):

@@ -54,6 +54,13 @@ class Kernel:
         return self._function
 
     @property
+    def address(self) -> int:
+        """Of the C function, for compiled code to call."""
+        if self._function is None:
+            self.load()
+        return int(self._library[self._symbol])
+
+    @property
     def _symbol(self) -> str:
         return f"burstline_kernel_{self.name.rpartition(':')[2]}"
 

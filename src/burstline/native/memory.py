@@ -6,6 +6,7 @@ imports Numba; only code that is about to compile does.
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
 from typing import Any
 
@@ -237,6 +238,27 @@ def store_release(b: ir.IRBuilder, address: ir.Value, value: ir.Value) -> None:
 @primitive("fetch_add", i64, i64, i64)
 def fetch_add(b: ir.IRBuilder, address: ir.Value, value: ir.Value) -> ir.Value:
     return b.atomic_rmw("add", b.inttoptr(address, I64.as_pointer()), value, "acq_rel")
+
+
+@primitive("stream_line", types.void, i64, i64)
+def stream_line(b: ir.IRBuilder, to: ir.Value, source: ir.Value) -> None:
+    """Copy 64 bytes to a whole cache line past the caches, which nobody of this core's will read. Needs `store_fence`
+    before what tells others of it: such stores are not in order with any others (x86: SDM, volume 1, 10.4.6.2)."""
+    line = ir.VectorType(I64, 8)
+    value = b.load(pointer(b, source), typ=line)
+    value.align = 8
+    stored = b.store(value, pointer(b, to))
+    stored.align = 64
+    stored.set_metadata("nontemporal", b.module.add_metadata([I32(1)]))
+
+
+@primitive("store_fence", types.void)
+def store_fence(b: ir.IRBuilder) -> None:
+    """All stores before it, streaming ones too, are seen before those after it."""
+    if platform.machine() in ("x86_64", "AMD64"):
+        _intrinsic(b, "llvm.x86.sse.sfence", [])
+    else:
+        b.fence("seq_cst")
 
 
 def _intrinsic(builder: ir.IRBuilder, name: str, args: list[ir.Value], returns: ir.Type | None = None) -> ir.Value:

@@ -24,7 +24,7 @@ class CounterBlock:
     def __init__(self, counters: Sequence[Counter]) -> None:
         self._lines = Lines(8 * len(counters))
         self.address = self._lines.address
-        self.lines = self._lines.count
+        self.counters = list(counters)
         for place, counter in enumerate(counters):
             counter.held = counter.held.with_place(Place(self, place))
 

@@ -47,6 +47,16 @@ class Region:
         self._bytes[offset : offset + 8] = value.to_bytes(8, "little", signed=True)
 
 
+class Mapped(Region):
+    """A region that is part of a file, shared with who else maps it. `offset` is that of a page."""
+
+    def __init__(self, descriptor: int, offset: int, size: int) -> None:
+        self.size = size
+        self._map = mmap.mmap(descriptor, size, offset=offset)
+        self._bytes = memoryview(self._map)
+        self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
+
+
 class Block:
     """Memory that holds one structure, whose fields Python reads and sets by name.
 

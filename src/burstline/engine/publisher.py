@@ -1,0 +1,147 @@
+"""What a run publishes while it goes on: each worker's counts by version of the pipeline, copied by the worker itself."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from burstline.engine.stats_layout import area_size, lines, snapshot_size
+from burstline.engine.worker import TALLY, Snapshot
+from burstline.native.kernel import Kernel
+from burstline.state.region import Block, Mapped
+
+if TYPE_CHECKING:
+    from burstline.engine.program import Instance, Program
+    from burstline.engine.stats_file import StatsFile
+
+FILE_ROUNDS, LIVE_ROUNDS = 16, 64  # of a worker's loop, a chunk or a burst each, in which it does not look at the clock
+_look = Kernel("burstline.engine.stats_kernel:look", int)
+
+
+@dataclass
+class _Version:
+    """A version of the pipeline, with each worker's area."""
+
+    program: Program
+    instances: Sequence[Instance]
+    offset: int
+    size: int
+    memory: Mapped
+    counters: list[tuple[int, str]]  # identities, which outlive a swap, and names
+    snapshots: list[Block] = field(default_factory=list)
+
+
+class Publisher:
+    """Publishes a run of `app` every `interval` seconds, for `burstline stats`; `rounds` of a worker's loop it does not
+    even look at the clock. Where there is no shared memory, it does nothing but complain in `warnings`."""
+
+    def __init__(self, app: str, source: str, interval: float, rounds: int) -> None:
+        self.app, self.source, self.interval, self.rounds = app, source, interval, rounds
+        self.warnings: list[str] = []
+        self._file: StatsFile | None = None
+        self._versions: list[_Version] = []
+        self._started = 0.0
+        self._cores: list[int] = []
+        self._drops: dict[str, list[list[int]]] = {}  # of versions that are gone: packets and bytes by worker
+        self._counters: dict[int, list[int]] = {}
+
+    def begin(self, program: Program, contexts: Sequence[Block], instances: Sequence[Instance], cores: Sequence[int]) -> None:
+        """Before the workers start."""
+        try:
+            from burstline.engine.stats_file import StatsFile
+
+            self._file = StatsFile()
+        except (OSError, ImportError) as error:  # the latter where the system has no locks of files
+            reason = error.strerror if isinstance(error, OSError) else None
+            self.warnings.append(f"`burstline stats` will not see this run: {reason or error}")
+            return
+        self._started, self._cores = time.time(), list(cores)
+        self.add(program, instances)
+        for context in contexts:
+            context.set(
+                look=_look.address, rounds=1, look_every=self.rounds, snapshot_every=int(self.interval * 1e9),
+            )  # fmt: skip
+
+    def add(self, program: Program, instances: Sequence[Instance]) -> None:
+        """Workers are about to go over to a version."""
+        if self._file is None:
+            return
+        try:
+            self._versions.append(self._made(self._file, program, instances))
+            self._publish()
+        except OSError as error:
+            self.warnings.append(f"`burstline stats` does not see all of this run: {error.strerror}")
+
+    def settle(self, instances: Sequence[Instance]) -> None:
+        """All workers have left these instances: what they counted goes into the directory."""
+        for version in [v for v in self._versions if v.instances is instances]:
+            assert self._file is not None
+            workers = len(version.instances)
+            for worker, instance in enumerate(version.instances):
+                for number, reason in enumerate(version.program.reasons):
+                    row = self._drops.setdefault(reason, [[0, 0] for _ in range(workers)])
+                    row[worker][0] += instance.tallies.i64(number * TALLY)
+                    row[worker][1] += instance.tallies.i64(number * TALLY + 8)
+                for place, (identity, _) in enumerate(version.counters):
+                    shares = self._counters.setdefault(identity, [0] * workers)
+                    shares[worker] += instance.counters.value(place)
+            self._versions.remove(version)
+            known = {identity for each in self._versions for identity, _ in each.counters}
+            self._counters = {identity: shares for identity, shares in self._counters.items() if identity in known}
+            try:
+                self._publish()
+            except OSError:  # the old directory is as good, but for room
+                return
+            self._file.give_back(version.offset, version.size)
+
+    def end(self) -> None:
+        """The workers are through."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _made(self, file: StatsFile, program: Program, instances: Sequence[Instance]) -> _Version:
+        named = [(c.identity, c.name) for c in instances[0].counters.counters]
+        reasons, counters = len(program.reasons), len(named)
+        stride = area_size(reasons, counters)
+        offset, memory = file.piece(stride * len(instances))
+        version = _Version(program, instances, offset, stride * len(instances), memory, named)
+        for worker, instance in enumerate(instances):
+            snapshot = Block(Snapshot.layout)
+            snapshot.set(
+                area=memory.address + worker * stride, size=snapshot_size(reasons, counters),
+                tallies=instance.tallies.address, tally_lines=lines(2 * reasons),
+                counters=instance.counters.address, counter_lines=lines(counters),
+            )  # fmt: skip
+            version.snapshots.append(snapshot)
+            instance.entry.set(snapshot=snapshot.address)
+        return version
+
+    def _publish(self) -> None:
+        assert self._file is not None
+        self._file.publish(self._directory())
+
+    def _directory(self) -> Mapping[str, Any]:
+        return {
+            "pid": os.getpid(),
+            "app": self.app,
+            "source": self.source,
+            "started": self._started,
+            "interval": self.interval,
+            "cores": self._cores,
+            "byteorder": sys.byteorder,
+            "versions": [
+                {
+                    "reasons": v.program.reasons,
+                    "counters": v.counters,
+                    "areas": [v.offset + k * v.size // len(v.instances) for k in range(len(v.instances))],
+                    "snapshot": snapshot_size(len(v.program.reasons), len(v.counters)),
+                }
+                for v in self._versions
+            ],
+            "gone": {"drops": self._drops, "counters": self._counters},
+        }
