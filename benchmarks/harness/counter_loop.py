@@ -10,9 +10,9 @@ from burstline.compiler.compile import Plan, compile_pipeline
 from burstline.engine.program import Instance, Program, name_state
 from burstline.engine.stages_kernel import stage_runner
 from burstline.engine.worker import FileWorker
-from burstline.native.memory import load32
+from burstline.native.memory import copy
 from burstline.packet.burst import Burst
-from burstline.packet.burst_type import burst_reference
+from burstline.packet.burst_type import burst_address, burst_reference
 from burstline.packet.machine import Machine
 from burstline.pipeline.needs import needs_of
 from burstline.state.region import Block, Region
@@ -51,8 +51,7 @@ class Counting:
         def loop(worker: FileWorker) -> int:
             columns = burst_at(worker.burst)
             for first in range(0, worker.slots, BURST):
-                for i in range(BURST):
-                    columns.length[i] = load32(worker.chunks + 4 * (first + i))
+                copy(burst_address(columns.length), worker.chunks + 4 * first, 4 * BURST)
                 run_stages(worker, columns, BURST, 0, 0)
             return 0
 
