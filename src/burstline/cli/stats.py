@@ -105,7 +105,9 @@ class Interval:
     @property
     def age(self) -> float:
         """Seconds since the snapshot that is oldest."""
-        return max(0.0, time.monotonic() - min((w.clock for w in self.after.workers if w.clock), default=time.monotonic()))
+        return max(
+            0.0, time.monotonic() - min((w.clock for w in self.after.workers if w.clock), default=time.monotonic())
+        )
 
     def as_json(self, workers: bool) -> dict[str, Any]:
         about = self.after.directory

@@ -15,7 +15,7 @@ from burstline.compiler.burst_stages import DECIDE, GROUP, GroupStage, group_ir,
 from burstline.compiler.chain import ENTER, ENTER_CHAIN, EdgeCounters, Hop, chain_ir
 from burstline.compiler.check import check_stage
 from burstline.compiler.content import content
-from burstline.compiler.counters import BEGIN_COUNTS, counters_of, sums_in_registers, symbols_calling
+from burstline.compiler.counters import BEGIN_COUNTS, adding, counters_of, naming, sums_in_registers
 from burstline.compiler.decide_kernel import decider
 from burstline.compiler.entropy_type import ENTROPY as ENTROPY  # it teaches Numba the function
 from burstline.compiler.group_type import GroupType, VerdictsType
@@ -109,11 +109,11 @@ def lower_pipeline(pipeline: Pipeline, plan: Plan) -> Parts:
     for text in build.modules.values():
         with_numbers(text)  # from here on every drop reason has its number
     divided = _divide(hops, plan.dispatch)
-    counters = EdgeCounters(len(pipeline.chains), Numbers.reasons) if plan.edges else None
+    edges = EdgeCounters(len(pipeline.chains), Numbers.reasons) if plan.edges else None
     loop = build.compile(plan.loop, [StructRefType(plan.context)])  # type: ignore[arg-type]
     parser = Parser(build, pipeline, plan.machine, plan.needs, plan.burst)
     glue = (
-        chain_ir(hops, divided, counters)
+        chain_ir(hops, divided, edges)
         + parser.ir(plan.dispatch)
         + kernel_ir(build, pipeline.state, plan.burst, plan.needs)
     )
@@ -126,10 +126,12 @@ def lower_pipeline(pipeline: Pipeline, plan: Plan) -> Parts:
     reached = [(hop.size, divided.why[k, p]) for k, chain in enumerate(hops) for p, hop in enumerate(chain)]
     why = f"{len(divided.groups)} function{'s' if len(divided.groups) > 1 else ''} for {len(reached)} stages"
     code = Code(b"", plan.entry, list(Numbers.reasons), divided.dispatch, why, reached)
-    code.edges = counters.edges if counters else []
-    counts, loops = counters_of(pipeline.state), symbols_calling(build.modules, BEGIN_COUNTS)
-    around = symbols_calling(build.modules, ENTER, ENTER_CHAIN, GROUP) - loops if counts else set()
-    first = sums_in_registers(counts, loops)
+    code.edges = edges.edges if edges else []
+    counters, loops = counters_of(pipeline.state), naming(build.modules, [BEGIN_COUNTS])
+    around: set[str] = set()
+    if counters:
+        around = naming(build.modules, [ENTER, ENTER_CHAIN, GROUP]) - loops | adding(build.modules, counters)
+    first = sums_in_registers(counters, loops)
     return Parts(build, glue, [*bodies, *parser.bodies, *around], made, code, first)
 
 

@@ -50,9 +50,20 @@ define i64 @{STORE_COUNTS}() alwaysinline {{
 }}"""
 
 
-def symbols_calling(modules: Mapping[str, str], *callees: str) -> set[str]:
-    """Of Numba's functions, by symbol, those whose IR calls one of these."""
-    return {symbol for symbol, text in modules.items() if any(f'@"{callee}"(' in text for callee in callees)}
+def naming(modules: Mapping[str, str], names: Iterable[str]) -> set[str]:
+    """Of Numba's functions, by symbol, those whose IR names one of these."""
+    quoted = [f'@"{name}"' for name in names]
+    return {symbol for symbol, text in modules.items() if any(name in text for name in quoted)}
+
+
+def adding(modules: Mapping[str, str], counters: Sequence[Counter]) -> set[str]:
+    """The functions that add to counters, and those that call them."""
+    found: set[str] = set()
+    more = naming(modules, [c.symbol for c in counters])
+    while more - found:
+        found |= more
+        more = naming(modules, found)
+    return found
 
 
 def sums_in_registers(counters: Sequence[Counter], loops: Iterable[str]) -> Callable[[llvm.ModuleRef], None]:

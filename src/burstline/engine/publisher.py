@@ -1,4 +1,4 @@
-"""What a run publishes while it goes on: each worker's counts by version of the pipeline, copied by the worker itself."""
+"""What a run publishes while it goes on: each worker's counts, by version of the pipeline."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ class Publisher:
         self._drops: dict[str, list[list[int]]] = {}  # of versions that are gone: packets and bytes by worker
         self._counters: dict[int, list[int]] = {}
 
-    def begin(self, program: Program, contexts: Sequence[Block], instances: Sequence[Instance], cores: Sequence[int]) -> None:
+    def begin(
+        self, program: Program, contexts: Sequence[Block], instances: Sequence[Instance], cores: Sequence[int]
+    ) -> None:
         """Before the workers start."""
         try:
             from burstline.engine.stats_file import StatsFile

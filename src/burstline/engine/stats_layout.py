@@ -8,7 +8,7 @@ seqlock.rst). The directory changes in the same way: `DIRECTORY` has two places.
 
     head        magic, layout, generation of the directory, whether the run is over; directories' offsets and lengths
     area        the number of snapshots, in a line of its own; snapshots 0, 2, 4 ...; snapshots 1, 3, 5 ...
-    snapshot    a line of the worker's counts; packets and bytes by drop reason; counters; each in whole lines of 64 bytes
+    snapshot    a line of the worker's counts; packets and bytes by drop reason; counters; each from a new line on
 """
 
 from __future__ import annotations
