@@ -13,6 +13,7 @@ import burstline as bl
 from burstline.compiler.compile import Plan, build_module
 from burstline.compiler.regions import Dispatch
 from burstline.engine.bucket_kernel import bucket_runner, enter
+from burstline.engine.counters_kernel import begin_counts, store_counts
 from burstline.engine.program import Instance, Program, name_state
 from burstline.engine.stages_kernel import no_buckets
 from burstline.native.build import forget
@@ -104,10 +105,12 @@ def compiled(pipeline: bl.Pipeline, dispatch: Dispatch) -> Built:
         for first in range(0, context.packets, BURST):
             for i in range(BURST):
                 packets.length[i] = load32(context.lengths + 4 * (first + i))
+            begin_counts()
             if bucketed:
                 run_buckets(packets, BURST)
             for i in range(BURST):
                 total += packets.verdict[i] if bucketed else enter(burst_address(packets), i)
+            store_counts()
         return total
 
     forget()

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from burstline.engine.stats_layout import area_size, lines, snapshot_size
+from burstline.engine.stats_layout import COUNTS, LINE, area_size, lines, snapshot_size
 from burstline.engine.worker import TALLY, Snapshot
 from burstline.native.kernel import Kernel
 from burstline.state.region import Block, Mapped
@@ -34,6 +34,13 @@ class _Version:
     counters: list[tuple[int, str]]  # identities, which outlive a swap, and names
     snapshots: list[Block] = field(default_factory=list)
 
+    def last(self, worker: int) -> list[int]:
+        """The counts of a worker's last snapshot."""
+        area = worker * self.size // len(self.instances)
+        size = snapshot_size(len(self.program.reasons), len(self.counters))
+        at = area + LINE + (self.memory.i64(area) & 1) * size
+        return [self.memory.i64(at + 8 * k) for k in range(len(COUNTS))]
+
 
 class Publisher:
     """Publishes a run of `app` every `interval` seconds, for `burstline stats`; `rounds` of a worker's loop it does not
@@ -48,6 +55,7 @@ class Publisher:
         self._cores: list[int] = []
         self._drops: dict[str, list[list[int]]] = {}  # of versions that are gone: packets and bytes by worker
         self._counters: dict[int, list[int]] = {}
+        self._last: list[list[int]] = []  # the workers' counts when they left those
 
     def begin(
         self, program: Program, contexts: Sequence[Block], instances: Sequence[Instance], cores: Sequence[int]
@@ -83,6 +91,7 @@ class Publisher:
         for version in [v for v in self._versions if v.instances is instances]:
             assert self._file is not None
             workers = len(version.instances)
+            self._last = [version.last(k) for k in range(workers)]
             for worker, instance in enumerate(version.instances):
                 for number, reason in enumerate(version.program.reasons):
                     row = self._drops.setdefault(reason, [[0, 0] for _ in range(workers)])
@@ -145,5 +154,5 @@ class Publisher:
                 }
                 for v in self._versions
             ],
-            "gone": {"drops": self._drops, "counters": self._counters},
+            "gone": {"counts": self._last, "drops": self._drops, "counters": self._counters},
         }

@@ -7,7 +7,7 @@ import mmap
 import os
 import struct
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +44,14 @@ class WorkerCounts:
     consumed: Count = field(default_factory=Count)
     drops: dict[str, Count] = field(default_factory=dict)
     counters: dict[int, int] = field(default_factory=dict)
+
+    def count(self, words: Sequence[int]) -> None:
+        """From the first line of a snapshot."""
+        counts = dict(zip(COUNTS, words, strict=False))
+        self.clock = counts["clock"] / 1e9
+        self.received = Count(counts["packets_in"], counts["bytes_in"])
+        self.sent = Count(counts["packets_out"], counts["bytes_out"])
+        self.consumed = Count(counts["consumed"], counts["bytes_consumed"])
 
     @property
     def dropped(self) -> Count:
@@ -114,7 +122,6 @@ class RunFile:
         text = bytes(memory[offset : offset + length])
         self._unchanged(memory, generation)
         if len(text) < length:
-            self._map = None  # it has grown
             raise Torn
         ended = _word(memory, ENDED_AT) != 0
         directory = json.loads(text)
@@ -131,11 +138,7 @@ class RunFile:
             if words is None:
                 continue
             if not found.clock:
-                counts = dict(zip(COUNTS, words, strict=False))
-                found.clock = counts["clock"] / 1e9
-                found.received = Count(counts["packets_in"], counts["bytes_in"])
-                found.sent = Count(counts["packets_out"], counts["bytes_out"])
-                found.consumed = Count(counts["consumed"], counts["bytes_consumed"])
+                found.count(words)
             drops, reasons = words[LINE // 8 :], version["reasons"]
             for number, reason in enumerate(reasons):
                 _add_drop(found.drops, reason, drops[2 * number], drops[2 * number + 1])
@@ -143,6 +146,8 @@ class RunFile:
             for (identity, _), value in zip(version["counters"], counters, strict=False):
                 found.counters[identity] = found.counters.get(identity, 0) + value
         gone = directory["gone"]
+        if not found.clock and gone["counts"]:
+            found.count(gone["counts"][worker])
         for reason, shares in gone["drops"].items():
             _add_drop(found.drops, reason, *shares[worker])
         for identity, values in gone["counters"].items():
@@ -158,14 +163,13 @@ class RunFile:
             at = area + LINE + (number & 1) * size
             copy = memory[at : at + size]
             if len(copy) < size:
-                self._map = None
                 raise Torn
             if _word(memory, area) == number:
                 return struct.unpack(f"={size // 8}q", copy)
         raise Torn
 
     def _mapped(self) -> mmap.mmap:
-        if self._map is None:
+        if self._map is None or len(self._map) < os.fstat(self._descriptor).st_size:  # it grows when there are swaps
             self._map = mmap.mmap(self._descriptor, 0, access=mmap.ACCESS_READ)
         return self._map
 
@@ -221,4 +225,6 @@ def _add_drop(drops: dict[str, Count], reason: str, packets: int, octets: int) -
 
 
 def _word(memory: bytes | mmap.mmap, at: int) -> int:
+    if at + 8 > len(memory):
+        raise Torn  # it has grown since it was mapped
     return int(struct.unpack_from("=q", memory, at)[0])
