@@ -25,6 +25,7 @@ idle = "poll"
 dispatch = "tail"
 simd = "scalar"
 duration = 1.5
+stats_interval = 0.5
 cores = [2, 3]
 
 [dpdk]

@@ -18,6 +18,7 @@ import pytest
 
 import burstline as bl
 from both_modes import stage_of
+from burstline import dpdk
 from burstline.cli.main import main
 from burstline.engine.offline import FileRun
 from burstline.engine.publisher import Publisher
@@ -28,6 +29,7 @@ from burstline.engine.worker import Snapshot, Worker
 from burstline.errors import BurstlineError
 from burstline.native.kernel import Kernel
 from burstline.state.region import Block, Region
+from dpdk_live import needs_root
 from test_swap import Stream, running, until
 
 write = Kernel("stats_writer_kernel:write", int, int, int)
@@ -180,13 +182,14 @@ def test_a_run_that_cannot_publish_runs_and_says_so(tmp_path: Path, place: Path)
 
 
 @contextmanager
-def started(tmp_path: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+def started(tmp_path: Path, *options: str, source: str | None = None) -> Iterator[subprocess.Popen[str]]:
     app = tmp_path / "app.py"
     app.write_text(APP)
-    stream = Stream(tmp_path)
+    stream = None if source else Stream(tmp_path)
+    words = ["run", str(app), stream.path if stream else str(source), "--json", *options]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     process = subprocess.Popen(
-        [sys.executable, "-m", "burstline", "run", str(app), stream.path, "--json", *options],
+        [sys.executable, "-m", "burstline", *words],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
@@ -194,8 +197,9 @@ def started(tmp_path: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
     finally:
         process.kill()
         process.communicate()
-        os.close(os.open(stream.path, os.O_RDONLY | os.O_NONBLOCK))  # for a writer that still waits for its reader
-        stream.close()
+        if stream:
+            os.close(os.open(stream.path, os.O_RDONLY | os.O_NONBLOCK))  # for a writer that still waits for its reader
+            stream.close()
 
 
 def stats(capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, Any, str]:
@@ -298,3 +302,22 @@ def test_a_file_of_another_layout_or_of_something_else_is_refused(place: Path) -
 def test_no_run_is_watched_in_no_time(capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = stats(capsys, "--watch", "0")
     assert code == 2 and "no time to wait" in err
+
+
+@needs_root
+@pytest.mark.skipif(not dpdk.available(), reason="burstline was built without DPDK")
+def test_live_ports_are_read_while_they_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    port = "dpdk:net_null0,size=64"
+    with started(tmp_path, "--no-huge", "--duration", "4", "--out", port, source=port) as process:
+        wait_for(capsys)
+        code = main(["stats", "--watch", "0.3", "--json"])
+        out, _ = capsys.readouterr()
+        report = json.loads(process.communicate()[0])
+    shown = [json.loads(line) for line in out.splitlines()]
+    assert code == 0 and len(shown) > 2
+    for each in shown:
+        left = each["sent"]["packets"] + each["consumed"]["packets"] + sum(d["packets"] for d in each["drops"].values())
+        assert each["received"]["packets"] == left == each["counters"][0]["value"]
+    counts = [each["received"]["packets"] for each in shown]
+    assert counts == sorted(counts) and counts[0] < counts[-1] == report["packets_in"]
+    assert shown[-1]["sent"]["packets"] == report["packets_out"]

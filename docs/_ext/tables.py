@@ -36,6 +36,7 @@ SETTINGS = {
     "engine.simd": "The vector instructions that code is made of: `auto` takes all that the CPU has, `scalar` none; "
     "`BURSTLINE_SIMD` in the environment overrides it.",
     "engine.duration": "Seconds after which a run stops; `--duration`.",
+    "engine.stats_interval": "Seconds between snapshots of the counts, for `burstline stats`; `false` takes none.",
     "engine.cores": "Cores for the workers, one each; without it, those that the process may use, in order; `--cores`.",
     "dpdk.eal_args": "Options of DPDK's environment abstraction layer, which override burstline's own.",
     "dpdk.hugepages": "`auto` takes huge pages when enough are free, `true` demands them, `false` does without; "
