@@ -1,8 +1,9 @@
 """What a hop from one stage to the next costs; ns a packet, less is better.
 
 Chains of 1, 4, 16 and 64 stages that each add to a counter what depends on the packet, over a million lengths that do
-not repeat, on one core: tail-called and called beside fused, and what a hop costs over a fused one. Goals: a
-tail-called hop at most 0.5 ns, a called one at least twice that. Then 1,000 stages beside 100: the time to compile
+not repeat, on one core: tail-called and called beside fused, and what a hop costs over a fused one, with the counter
+of its stage: fused, a burst's sums are registers, else memory. Goals: a tail-called hop at most 0.5 ns, a called one at
+least twice that. Then 1,000 stages beside 100: the time to compile
 and to run, a stage, and the largest stack frame that any packet goes through. Last, a stage that hands packets to one
 of 2, 4 or 8 chains of four stages: in buckets beside jumps, where nothing predicts the way, and where it is always the
 same.
