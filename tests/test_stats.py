@@ -157,7 +157,7 @@ def test_what_is_read_is_what_python_sees_also_over_swaps_and_at_the_end(tmp_pat
         for k in range(6):  # places in the file are used again
             run.swap(stages("bc" if k & 1 else "ab", a=a, b=b, c=c))
             until(moves)
-        assert path.stat().st_size < 60_000
+        assert path.stat().st_size < 60_000 and len(b.held.places) == workers
         report = finish()
         final = reader.read()
         assert final.ended and not path.exists()

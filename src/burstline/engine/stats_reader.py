@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from burstline.engine.report import Count
-from burstline.engine.stats_file import directories, is_abandoned
+from burstline.engine.stats_file import clean, directories, is_abandoned
 from burstline.engine.stats_layout import (
     COUNTS,
     DIRECTORY_AT,
@@ -209,13 +209,11 @@ def is_meant(which: str, directory: Mapping[str, Any]) -> bool:
 
 def _living() -> Iterator[RunFile]:
     for place in directories():
+        clean(place)
         for path in sorted(place.glob(f"*{SUFFIX}")):
             with suppress(FileNotFoundError, PermissionError):  # it has just ended; it is not for us
                 run = RunFile(path)
-                if run.is_abandoned:
-                    run.close()
-                    path.unlink()
-                else:
+                if not run.is_abandoned:  # by one who may not remove it
                     yield run
 
 
