@@ -96,6 +96,8 @@ class PortWorker(Worker):
     queues: i64  # address of its PortQueues, one for each port
     poll: i64  # 1: never sleep
     idle: i64  # polls without a packet since the last one
+    clock_start: i64  # time-stamp counter and nanoseconds since the epoch at one moment
+    clock_ns: i64
     # In one line: what it touches for each packet where not all go one way.
     ports: i64
     out: i64  # number of the port that packets go to by default, or -1
@@ -106,8 +108,6 @@ class PortWorker(Worker):
     counts: i64  # address of how many there are, by port
     unwanted: i64  # address of room for mbufs to free
     budget: i64  # bursts to process before coming back
-    clock_start: i64  # time-stamp counter and nanoseconds since the epoch at one moment
-    clock_ns: i64
     clock_scale: i64  # nanoseconds in 2**32 counts
     polls: i64
     useful_polls: i64
