@@ -147,6 +147,12 @@ def select(b: ir.IRBuilder, condition: ir.Value, yes: ir.Value, no: ir.Value) ->
     return chosen
 
 
+@primitive("ones", i64, i64)
+def ones(b: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    """How many bits are set."""
+    return _intrinsic(b, "llvm.ctpop.i64", [value], I64)
+
+
 @primitive("unsigned_divide", i64, i64, i64)
 def unsigned_divide(b: ir.IRBuilder, value: ir.Value, by: ir.Value) -> ir.Value:
     return b.udiv(value, by)
