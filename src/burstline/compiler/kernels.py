@@ -20,7 +20,6 @@ from burstline.packet.burst import Burst
 from burstline.packet.entropy import MOST_BYTES
 from burstline.pipeline.needs import Needs
 from burstline.state.base import State
-from burstline.state.pattern_set import PatternSet
 
 i64 = types.int64
 ALL_AHEAD = "burstline_ahead"
@@ -63,8 +62,8 @@ def kernel_ir(build: Build, state: Sequence[State], burst: Burst, needs: Needs) 
         parts.append(wrapper_ir(kernel.name, build.compile(kernel.function, kernel.types(burst)), kernel.inline))  # type: ignore[arg-type]
 
     worked_out = []
-    for kind, kernel in AHEAD:
-        objects = [s for s in state if isinstance(s, kind) and (needs.literals or not isinstance(s, PatternSet))]
+    for kind, kernel, when in AHEAD:
+        objects = [s for s in state if isinstance(s, kind)] if when(needs) else []
         if objects:
             add(kernel)
             worked_out += [(kernel.name, s.symbol) for s in objects]

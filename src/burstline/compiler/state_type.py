@@ -19,6 +19,7 @@ from burstline.compiler.packet_type import PacketType
 from burstline.native.memory import I64, load
 from burstline.native.passes import takes
 from burstline.packet.burst_type import BurstType
+from burstline.pipeline.needs import Needs
 from burstline.state.base import State
 
 i64 = types.int64
@@ -39,9 +40,9 @@ class StateKernel:
 
 
 KERNELS: list[StateKernel] = []  # compiled where a stage calls them
-AHEAD: list[
-    tuple[type[State], StateKernel]
-] = []  # called for each object of the kind, once a burst: (it, burst, count, own)
+When = Callable[[Needs], bool]
+# Called for each object of the kind, once a burst, where the pipeline needs it: (it, burst, count, own).
+AHEAD: list[tuple[type[State], StateKernel, When]] = []
 
 
 def kernel(name: str, function: Callable[..., Any], *arguments: Any, inline: bool = False) -> str:
@@ -50,9 +51,9 @@ def kernel(name: str, function: Callable[..., Any], *arguments: Any, inline: boo
     return name
 
 
-def ahead(kind: type[State], name: str, function: Callable[..., Any]) -> None:
+def ahead(kind: type[State], name: str, function: Callable[..., Any], when: When = lambda needs: True) -> None:
     """Declare what is worked out of a whole burst for every object of a kind, before stages run."""
-    AHEAD.append((kind, StateKernel(name, function, (i64, BURST, i64, i64))))
+    AHEAD.append((kind, StateKernel(name, function, (i64, BURST, i64, i64)), when))
 
 
 class StateType(types.Type):

@@ -131,8 +131,10 @@ class LivePorts:
 
     def _lent(self) -> int:
         """Buffers that AF_XDP lends to the kernel and that rings preloaded with packets keep."""
+        from burstline.engine.ring_loop import buffers_held
+
         return sum(4096 * self.workers for d in self.devices if d.startswith("net_af_xdp")) + sum(
-            1024 for d in self.devices if d.startswith(RING_LOOP)
+            buffers_held(d) * self.workers for d in self.devices if d.startswith(RING_LOOP)
         )
 
     def _node(self) -> int:

@@ -1,23 +1,67 @@
-"""`dpdk:ring-loop,packets=512,size=64`: a preloaded net_ring whose sent packets come back, to measure engines by."""
+"""`dpdk:ring-loop,packets=512,size=64`: a preloaded net_ring whose sent packets come back, to measure engines by.
+
+`dpdk:ring-loop,capture=packets.pcap` holds the packets of a capture file, each once.
+"""
 
 from __future__ import annotations
 
+import functools
+from pathlib import Path
+
 from burstline.dpdk.pool import Pool
 from burstline.dpdk.ring_port import RingPort
-from burstline.errors import UsageError
+from burstline.errors import BurstlineError, UsageError
+from burstline.ports.capture_reader import read_capture
+
+PACKETS, SIZE = 512, 64
+RING = 1024
+LARGEST_RING = 1 << 22
+WRITE = "write dpdk:ring-loop,packets=512,size=64 or dpdk:ring-loop,capture=packets.pcap"
 
 
 def open_ring_loop(device: str, pool: Pool, queues: int) -> RingPort:
-    """Open the device: `packets` (at most 1023) UDP packets over IPv4 of `size` bytes (at least 64)."""
-    options = {"packets": 512, "size": 64}
+    """Open the device: `packets` (at most 1023) UDP packets over IPv4 of `size` bytes (at least 64), or those of a
+    capture file. Raises UsageError."""
+    options = _options(device)
+    if "capture" in options:
+        held = _captured(options["capture"])
+        _captured.cache_clear()
+        size = max(RING, 1 << len(held).bit_length())
+        if not held or size > LARGEST_RING:
+            raise UsageError(f"{device}: {len(held)} packets", f"give 1 to {LARGEST_RING - 1:,}")
+        return RingPort.loop(pool, held, len(held), queues=queues, ring_size=size)
+    packets, size = int(options.get("packets", PACKETS)), int(options.get("size", SIZE))
+    if not 1 <= packets <= RING - 1 or not 64 <= size <= 1514:
+        raise UsageError(f"{device}: out of range", f"packets is 1 to {RING - 1}, size 64 to 1514")
+    return RingPort.loop(pool, [_packet(k, size) for k in range(64)], packets, queues=queues)
+
+
+def buffers_held(device: str) -> int:
+    """How many packet buffers each queue of the device keeps."""
+    options = _options(device)
+    return max(RING, len(_captured(options["capture"])) if "capture" in options else 0)
+
+
+@functools.lru_cache(maxsize=1)  # they are counted before there is a pool for them
+def _captured(path: str) -> list[bytes]:
+    try:
+        with Path(path).open("rb") as stream:
+            return [bytes(packet.data) for packet in read_capture(stream, path)]
+    except OSError as error:
+        raise BurstlineError(f"cannot read {path}: {error.strerror}") from None
+
+
+def _options(device: str) -> dict[str, str]:
+    options = dict[str, str]()
     for part in device.split(",")[1:]:
         name, _, value = part.partition("=")
-        if name not in options or not value.isdecimal():
-            raise UsageError(f"ring-loop has no option {part!r}", "write dpdk:ring-loop,packets=512,size=64")
-        options[name] = int(value)
-    if not 1 <= options["packets"] <= 1023 or not 64 <= options["size"] <= 1514:
-        raise UsageError(f"{device}: out of range", "packets is 1 to 1023, size 64 to 1514")
-    return RingPort.loop(pool, [_packet(k, options["size"]) for k in range(64)], options["packets"], queues=queues)
+        number = name in {"packets", "size"} and value.isdecimal()
+        if not number and not (name == "capture" and value):
+            raise UsageError(f"ring-loop has no option {part!r}", WRITE)
+        options[name] = value
+    if "capture" in options and len(options) > 1:
+        raise UsageError(f"{device}: a capture has its own packets", WRITE)
+    return options
 
 
 def _packet(number: int, size: int) -> bytes:

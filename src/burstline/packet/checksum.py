@@ -5,7 +5,7 @@ What cannot be right is left alone: fragments, packets that the capture cut, len
 
 from __future__ import annotations
 
-from burstline.native.words import Words, WritableWords, be8, be16, put16
+from burstline.native.words import Words, WritableWords, be8, be16, be32, put16
 from burstline.packet.extension import find_extension
 from burstline.packet.fields import FRAGMENT
 from burstline.packet.parser import ICMP, ICMPV6, IPV4, ROUTING, TCP, UDP
@@ -37,8 +37,12 @@ def fix_ipv4(data: WritableWords, captured: int, present: int, l3: int) -> None:
     size = (be8(data, l3) & 15) * 4
     if size < 20 or l3 + size > captured:
         return
-    put16(data, l3 + 10, 0)
-    put16(data, l3 + 10, folded(sum16(data, l3, l3 + size)))
+    # The TTL was just written: a load of more than that byte would wait until the store is in the cache.
+    total = be32(data, l3) + be32(data, l3 + 4) + (be8(data, l3 + 8) << 8) + be8(data, l3 + 9)
+    total += be32(data, l3 + 12) + be32(data, l3 + 16)
+    if size > 20:
+        total += sum16(data, l3 + 20, l3 + size)
+    put16(data, l3 + 10, folded(total))
 
 
 def segment_end(data: Words, captured: int, present: int, l3: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dis
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import CodeType
 
@@ -18,6 +19,7 @@ from burstline.state.flow_table import FlowTable
 from burstline.state.hyper_log_log import HyperLogLog
 from burstline.state.meter import Meter
 from burstline.state.pattern_set import PatternSet
+from burstline.state.prefix_map import PrefixMap
 from burstline.state.rule_set import RuleSet
 from burstline.state.toeplitz import Toeplitz
 
@@ -54,6 +56,7 @@ class Needs:
     ahead: bool  # there is state that is worked out for whole bursts
     literals: bool  # and literals in payloads are
     flows: bool  # there are flow tables
+    addresses: frozenset[tuple[str, str]]  # of those that stages read, where there are prefixes: header and field
 
     @property
     def full_parse(self) -> bool:
@@ -67,11 +70,13 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
     Several workers over one file need keys to know whose packet it is.
     """
     names: set[str] = set()
+    codes = list[CodeType]()
     writes = handed_on = False
     for chain in pipeline.chains:
         for stage in chain.stages:
             handed_on = handed_on or _hands_on(stage.function.__code__)
             for function in reachable(stage.function):
+                codes.append(function.__code__)
                 names.update(function.__code__.co_names)
                 writes = writes or _writes(function.__code__)
     tables = [s for s in pipeline.state if isinstance(s, FlowTable)]
@@ -85,6 +90,9 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
     columns |= {"protocols"} if pipeline.protocols else set()
     ahead = any(isinstance(s, (RuleSet, Toeplitz)) for s in pipeline.state)
     columns |= {"present", "l3", "l4", "proto"} if ahead else set()
+    prefixes = any(isinstance(s, PrefixMap) for s in pipeline.state)
+    addresses = {pair for code in codes for pair in _addresses(code)} if prefixes else set()
+    columns |= {"present", "l3"} if addresses else set()
     literals = "first_in" in names and any(isinstance(s, PatternSet) for s in pipeline.state)
     columns |= {"payload", "end"} if literals else set()
     metered = any(isinstance(s, Meter) for s in pipeline.state)
@@ -102,9 +110,10 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
         digests=any(isinstance(s, Digest) for s in pipeline.state),
         shared=workers > 1,
         groups=bool(pipeline.burst_stages),
-        ahead=ahead or literals,
+        ahead=ahead or literals or bool(addresses),
         literals=literals,
         flows=bool(tables),
+        addresses=frozenset(addresses),
     )
 
 
@@ -129,6 +138,15 @@ def _columns(name: str, inner: bool) -> tuple[str, ...]:
     if name in HEADER:
         return ("present", *columns_for(name))
     return _COLUMNS.get(name, ())
+
+
+def _addresses(code: CodeType) -> Iterator[tuple[str, str]]:
+    """Where it reads an address right out of a packet: `pkt.ipv4.dst`, not `pkt.inner.ipv4.dst`. Fetching others'
+    routes is not worth guessing."""
+    found = [(i.opname, str(i.argval)) for i in dis.get_instructions(code) if i.opname != "CACHE"]
+    for before, (one, header), (two, field) in zip(found, found[1:], found[2:], strict=False):
+        if one == two == "LOAD_ATTR" and header in ("ipv4", "ipv6") and field in ("src", "dst") and before[1] != "inner":
+            yield header, field
 
 
 def _writes(code: CodeType) -> bool:

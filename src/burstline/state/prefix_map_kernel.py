@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from burstline.native.memory import load32, load64, ones, select, shift_right
+from collections.abc import Callable
+
+from burstline.native.memory import be32, load8, load16, load32, load64, ones, prefetch, select, shift_right, store64
 from burstline.native.struct_type import reference
+from burstline.packet.burst import BurstColumns
+from burstline.packet.fields import PRESENT
+from burstline.simd.memory import scratch
+from burstline.state.prefix_map import BITS, PrefixHead
 from burstline.state.prefix_table import CELL, CHILD, CHILDREN, LEAVES, NODE_CELLS, RUNS, STRIDE, PrefixTable
 
+from burstline.state.rule_set_kernel import zeros
+
+GROUP = 32  # packets whose lookups go on together: as many as an L1 cache has lines in flight, and some
 table_at = reference(PrefixTable)
 
 
@@ -31,3 +40,67 @@ def prefix_find(head_address: int, high: int, low: int) -> int:
         children = load64(cell + CHILDREN)
         at += STRIDE
     return load32(leaf_of(table, cell, bit))
+
+
+def foresight(version: int, offset: int) -> Callable[[int, BurstColumns, int, int], int]:
+    """Fetches what lookups of the addresses `offset` bytes into a header will touch: `(map, burst, count, own)`.
+
+    Each step down the table waits for the one before; those of many packets do not wait for each other. The packets of a
+    group take each step together, and what a step will read was asked for by the one before.
+    """
+    header = PRESENT["ipv4"] if version == 4 else PRESENT["ipv6"]
+    place = PrefixHead.layout.offset("v4" if version == 4 else "v6")
+    last = BITS[version] // 8 - 1
+
+    def begin(head: PrefixTable, burst: BurstColumns, first: int, count: int, own: int, room: int) -> int:
+        """Write cell, bit and address of each packet; returns how many there are."""
+        n = 0
+        for k in range(first, min(first + GROUP, count)):
+            i = load16(own + 8 + 2 * k) if own != 0 else k
+            address = select(burst.present[i] & header != 0, burst.data[i] + burst.l3[i] + offset, zeros())
+            high = be32(address, 0) << 32
+            if version == 6:
+                high |= be32(address, 4)
+            slot = shift_right(high << head.skip, head.shift)
+            cell = head.table + shift_right(slot, 6) * CELL
+            prefetch(cell)
+            at = room + 32 * n
+            store64(at, cell)
+            store64(at + 8, slot & 63)
+            store64(at + 16, address)
+            n += select((high & head.mask == head.wanted) & (burst.present[i] & header != 0), 1, 0)
+        return n
+
+    def step(table: int, n: int, byte: int, room: int) -> int:
+        """Go down one level; returns how many can go on."""
+        m = 0
+        for k in range(n):
+            at = room + 32 * k
+            cell, bit, address = load64(at), load64(at + 8), load64(at + 16)
+            children = load64(cell + CHILDREN)
+            is_child = shift_right(children, bit) & 1
+            slot = load8(address + byte)
+            node = load32(cell + CHILD) + ones(children & ((1 << bit) - 1)) * NODE_CELLS
+            below = table + (node + (slot >> 6)) * CELL
+            prefetch(select(is_child != 0, below, leaf_of(table, cell, bit)))
+            to = room + 32 * m
+            store64(to, below)
+            store64(to + 8, slot & 63)
+            store64(to + 16, address)
+            m += is_child
+        return m
+
+    def foresee(map_address: int, burst: BurstColumns, count: int, own: int) -> int:
+        head = table_at(load64(map_address + place))
+        if head.far == 0:
+            return 0
+        room = scratch()
+        for first in range(0, count, GROUP):
+            n = begin(head, burst, first, count, own, room)
+            byte = head.start >> 3
+            while n > 0:
+                n = step(head.table, n, byte & last, room)  # where there is no step left, no byte is needed
+                byte += 1
+        return 0
+
+    return foresee

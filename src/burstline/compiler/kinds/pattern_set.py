@@ -17,7 +17,7 @@ from burstline.state import pattern_set_kernel
 from burstline.state.pattern_set import PatternHead, PatternSet
 
 PLACE = types.UniTuple(i64, 2)  # type: ignore[attr-defined]
-ahead(PatternSet, "burstline_search_packets", pattern_set_kernel.search_packets)
+ahead(PatternSet, "burstline_search_packets", pattern_set_kernel.search_packets, lambda needs: needs.literals)
 FIND = kernel("burstline_find_literal", pattern_set_kernel.find_literal, i64, i64, i64, i64, i64)
 
 

@@ -9,13 +9,22 @@ from numba.core import types
 from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 
-from burstline.compiler.state_type import StateType, call, i64, kernel, method, state_type
+from burstline.compiler.state_type import StateType, ahead, call, i64, kernel, method, state_type
 from burstline.native.address_type import IPV4, AddressType
 from burstline.native.memory import I64, load
+from burstline.packet.fields import HEADER
 from burstline.state import prefix_map_kernel
 from burstline.state.prefix_map import PrefixMap
 
 FIND = kernel("burstline_prefix_find", prefix_map_kernel.prefix_find, i64, i64, i64, inline=True)
+for _version, _header in ((4, "ipv4"), (6, "ipv6")):
+    for _field in ("src", "dst"):
+        ahead(
+            PrefixMap,
+            f"burstline_foresee_{_header}_{_field}",
+            prefix_map_kernel.foresight(_version, next(f.offset for f in HEADER[_header].fields if f.name == _field)),
+            lambda needs, used=(_header, _field): used in needs.addresses,  # type: ignore[misc]
+        )
 
 
 @state_type(PrefixMap, {"get": method(i64, AddressType, types.Integer)})
