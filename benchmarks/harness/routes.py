@@ -55,7 +55,9 @@ class RouteList:
         # Few have most routes, and networks are numbered from the first on.
         which = allocated[(len(allocated) * self._random.random(count) ** 3).astype(np.int64)]
         net = np.minimum(self._random.exponential(4096, count), 65535).astype(np.uint64)
-        return which << np.uint64(32) | net << np.uint64(16) | self._random.integers(0, 1 << 16, count).astype(np.uint64)
+        return (
+            which << np.uint64(32) | net << np.uint64(16) | self._random.integers(0, 1 << 16, count).astype(np.uint64)
+        )
 
     def write(self, path: Path) -> None:
         """A route a line: prefix, next hop."""

@@ -145,7 +145,12 @@ def _addresses(code: CodeType) -> Iterator[tuple[str, str]]:
     routes is not worth guessing."""
     found = [(i.opname, str(i.argval)) for i in dis.get_instructions(code) if i.opname != "CACHE"]
     for before, (one, header), (two, field) in zip(found, found[1:], found[2:], strict=False):
-        if one == two == "LOAD_ATTR" and header in ("ipv4", "ipv6") and field in ("src", "dst") and before[1] != "inner":
+        if (
+            one == two == "LOAD_ATTR"
+            and header in ("ipv4", "ipv6")
+            and field in ("src", "dst")
+            and before[1] != "inner"
+        ):
             yield header, field
 
 

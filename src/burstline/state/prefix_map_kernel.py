@@ -10,7 +10,7 @@ from burstline.packet.burst import BurstColumns
 from burstline.packet.fields import PRESENT
 from burstline.simd.memory import scratch
 from burstline.state.prefix_map import BITS, PrefixHead
-from burstline.state.prefix_table import CELL, CHILD, CHILDREN, LEAVES, NODE_CELLS, RUNS, STRIDE, PrefixTable
+from burstline.state.prefix_table import BELOW, CELL, CHILD, CHILDREN, LEAVES, NODE_CELLS, RUNS, STRIDE, PrefixTable
 
 from burstline.state.rule_set_kernel import zeros
 
@@ -29,17 +29,20 @@ def prefix_find(head_address: int, high: int, low: int) -> int:
     head = table_at(head_address)
     if high & head.mask != head.wanted:
         return head.outside
-    table, at = head.table, head.start
-    slot = shift_right(high << head.skip, head.shift)
-    cell, bit = table + shift_right(slot, 6) * CELL, slot & 63
-    children = load64(cell + CHILDREN)
-    while shift_right(children, bit) & 1 != 0:
+    entry = load32(head.root + shift_right(high << head.skip, head.shift) * 4)
+    return walk(head.table, entry & (BELOW - 1), head.start, high, low) if entry & BELOW != 0 else entry
+
+
+def walk(table: int, node: int, at: int, high: int, low: int) -> int:
+    """From a node on, for bit `at` of the address."""
+    while True:
         byte = shift_right(select(at < 64, high, low), 56 - (at & 63)) & 0xFF
-        node = load32(cell + CHILD) + ones(children & ((1 << bit) - 1)) * NODE_CELLS
         cell, bit = table + (node + (byte >> 6)) * CELL, byte & 63
         children = load64(cell + CHILDREN)
+        if shift_right(children, bit) & 1 == 0:
+            return load32(leaf_of(table, cell, bit))
+        node = load32(cell + CHILD) + ones(children & ((1 << bit) - 1)) * NODE_CELLS
         at += STRIDE
-    return load32(leaf_of(table, cell, bit))
 
 
 def foresight(version: int, offset: int) -> Callable[[int, BurstColumns, int, int], int]:
@@ -52,23 +55,30 @@ def foresight(version: int, offset: int) -> Callable[[int, BurstColumns, int, in
     place = PrefixHead.layout.offset("v4" if version == 4 else "v6")
     last = BITS[version] // 8 - 1
 
-    def begin(head: PrefixTable, burst: BurstColumns, first: int, count: int, own: int, room: int) -> int:
-        """Write cell, bit and address of each packet; returns how many there are."""
-        n = 0
-        for k in range(first, min(first + GROUP, count)):
-            i = load16(own + 8 + 2 * k) if own != 0 else k
-            address = select(burst.present[i] & header != 0, burst.data[i] + burst.l3[i] + offset, zeros())
-            high = be32(address, 0) << 32
-            if version == 6:
-                high |= be32(address, 4)
-            slot = shift_right(high << head.skip, head.shift)
-            cell = head.table + shift_right(slot, 6) * CELL
-            prefetch(cell)
+    def address_of(burst: BurstColumns, i: int) -> int:
+        return select(burst.present[i] & header != 0, burst.data[i] + burst.l3[i] + offset, zeros())
+
+    def entry_of(head: PrefixTable, address: int) -> int:
+        high = be32(address, 0) << 32
+        if version == 6:
+            high |= be32(address, 4)
+        return head.root + shift_right(high << head.skip, head.shift) * 4
+
+    def enter(head: PrefixTable, burst: BurstColumns, first: int, end: int, own: int, room: int) -> int:
+        """Of packets that go on below the root write down cell, bit and address; returns how many there are."""
+        n, byte = 0, head.start >> 3 & last
+        for k in range(first, end):
+            address = address_of(burst, load16(own + 8 + 2 * k) if own != 0 else k)
+            entry = load32(entry_of(head, address))
+            slot = load8(address + byte)
+            cell = head.table + ((entry & (BELOW - 1)) + (slot >> 6)) * CELL
             at = room + 32 * n
             store64(at, cell)
             store64(at + 8, slot & 63)
             store64(at + 16, address)
-            n += select((high & head.mask == head.wanted) & (burst.present[i] & header != 0), 1, 0)
+            below = entry & BELOW != 0
+            prefetch(select(below, cell, address))
+            n += select(below, 1, 0)
         return n
 
     def step(table: int, n: int, byte: int, room: int) -> int:
@@ -92,15 +102,19 @@ def foresight(version: int, offset: int) -> Callable[[int, BurstColumns, int, in
 
     def foresee(map_address: int, burst: BurstColumns, count: int, own: int) -> int:
         head = table_at(load64(map_address + place))
-        if head.far == 0:
+        if head.steps < 0:
             return 0
         room = scratch()
         for first in range(0, count, GROUP):
-            n = begin(head, burst, first, count, own, room)
-            byte = head.start >> 3
-            while n > 0:
-                n = step(head.table, n, byte & last, room)  # where there is no step left, no byte is needed
-                byte += 1
+            end = min(first + GROUP, count)
+            for k in range(first, end):
+                prefetch(entry_of(head, address_of(burst, load16(own + 8 + 2 * k) if own != 0 else k)))
+            if head.steps > 0:
+                n = enter(head, burst, first, end, own, room)
+                byte = (head.start >> 3) + 1
+                while n > 0:
+                    n = step(head.table, n, byte & last, room)  # where there is no step left, no byte is needed
+                    byte += 1
         return 0
 
     return foresee

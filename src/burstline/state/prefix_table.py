@@ -1,11 +1,14 @@
-"""Routes of one family as a table for compiled lookups: a multibit trie in compressed cells.
+"""Routes of one family as a table for compiled lookups: a flat root, and below it a multibit trie in compressed cells.
 
-After Asai and Ohara, "Poptrie: a compressed trie with population count for fast and scalable software IP routing table
-lookup" (SIGCOMM 2015). Leaves are pushed down, so that every slot of a node is a leaf or a child. 64 slots are a cell of
-half a cache line: one bit says for each whether it is a child, one whether its leaf differs from the one before. Ones
-counted up to a slot are the number of its child or its leaf. Children lie behind each other, and so do leaves; two leaves
-have room in the cell itself. Nodes have four cells, eight bits of the address; the root is as wide as there are routes
-for, and leaves out bits that all routes have in common.
+The root has an entry for each value of the first bits of an address, as in Gupta, Lin and McKeown, "Routing lookups in
+hardware at memory access speeds" (INFOCOM 1998): what is found, or a node. It is as wide as there are routes for, at
+most 24 bits of IPv4, and leaves out bits that all routes have in common.
+
+Nodes are those of Asai and Ohara, "Poptrie: a compressed trie with population count for fast and scalable software IP
+routing table lookup" (SIGCOMM 2015). Leaves are pushed down, so that every slot of a node is a leaf or a child. 64 slots
+are a cell of half a cache line: one bit says for each whether it is a child, one whether its leaf differs from the one
+before. Ones counted up to a slot are the number of its child or its leaf. Children lie behind each other, and so do
+leaves; two leaves have room in the cell itself. A node has four cells, eight bits of the address.
 
 Built level by level over all nodes at once.
 """
@@ -23,19 +26,22 @@ from burstline.state.region import Block, Region
 
 Array = Any
 STRIDE, SLOTS, CELL_SLOTS = 8, 256, 64
+BELOW = 1 << 31  # this entry of the root leads to a node; otherwise it is a value + 1, and 0 means no match
 NODE_CELLS = SLOTS // CELL_SLOTS
 CELL = 32  # bytes
 RUNS, CHILDREN, LEAVES, CHILD, INLINE = 0, 8, 16, 20, 24  # bytes into a cell
 ROOM = (CELL - INLINE) // 4  # leaves that a cell has room for
 NODES_AT_ONCE = 1 << 15  # 32 MiB of slots
-LEAST_ROOT = 1024  # cells
+MANY = 1 << 14  # routes that are worth a root of 24 bits, 64 MiB for IPv4
 WIDEST_SKIP = {4: 24, 6: 48}  # bits
+DEEPEST = 16  # levels
 FAR = 1 << 20  # bytes: what is larger than this is not expected in the L2 cache
 
 
 class PrefixTable(Struct):
     """Where a lookup begins. An address is 128 bits from the top on, `high` and `low`; IPv4 fills the first 32."""
 
+    root: i64  # address of its first entry of 32 bits
     table: i64  # address of the first cell
     mask: i64  # of `high`: the bits that all routes have in common,
     wanted: i64  # and their value
@@ -43,7 +49,7 @@ class PrefixTable(Struct):
     skip: i64  # how many they are
     shift: i64  # 64 - the root's bits
     start: i64  # bits that are behind us after the root
-    far: i64  # whether lookups will wait for memory
+    steps: i64  # below the root that are worth taking ahead; -1 where lookups will not wait for memory
 
 
 @dataclass(frozen=True)
@@ -81,23 +87,25 @@ def build(routes: Routes) -> Built:
     routes = routes.where(~shortest_is_all)
     routes = routes.where(np.lexsort((routes.low, routes.high)))
     skip, start = extent(routes)
-    levels = _Levels()
     slots = np.full(1 << (start - skip), outside, np.uint32)
-    root = (routes.high << np.uint64(skip) >> np.uint64(64 - (start - skip))).astype(np.int64)
-    cover(slots, root, routes, start)
+    first = (routes.high << np.uint64(skip) >> np.uint64(64 - (start - skip))).astype(np.int64)
+    cover(slots, first, routes, start)
     longer = routes.length > start
-    levels.add(slots, np.unique(root[longer]))
-    rest, parents = routes.where(longer), root[longer]
+    below = np.unique(first[longer])
+    cells = _Cells(len(below))
+    rest, parents, above, at = routes.where(longer), first[longer], slots, start
     while len(rest.length):
-        rest, parents, slots = _next_level(levels, rest, parents, slots, start)
-        start += STRIDE
-    region = levels.region()
+        rest, parents, above = _next_level(cells, rest, parents, above, at)
+        at += STRIDE
+    slots[below] = BELOW | NODE_CELLS * np.arange(len(below), dtype=np.uint32)
+    region, table = cells.region(slots)
     head = Block(PrefixTable.layout)
     mask = ((1 << skip) - 1) << (64 - skip)
     wanted = int(routes.high[0]) & mask if len(routes.length) else 0
+    seldom = len(below) * 16 < len(slots) and routes.version == 4
     head.set(
-        table=region.address, mask=_signed(mask), wanted=_signed(wanted), outside=outside,
-        skip=skip, shift=64 - levels.root_bits, start=skip + levels.root_bits, far=int(region.size > FAR),
+        root=region.address, table=table, mask=_signed(mask), wanted=_signed(wanted), outside=outside, skip=skip,
+        shift=64 - (start - skip), start=start, steps=-1 if region.size < FAR else 0 if seldom else DEEPEST,
     )  # fmt: skip
     return Built(head, region)
 
@@ -111,7 +119,8 @@ def extent(routes: Routes) -> tuple[int, int]:
     skip = min(64 - differ.bit_length(), int(routes.length.min()), WIDEST_SKIP[routes.version])
     start = -(-(skip + STRIDE) // STRIDE) * STRIDE
     longest = min(int(routes.length.max()), 64)
-    while start < longest and 1 << (start + STRIDE - skip) <= CELL_SLOTS * max(LEAST_ROOT, count // 4):
+    widest = 24 if count >= MANY else 16
+    while start < longest and start + STRIDE <= max(widest, skip + 16):
         start += STRIDE
     return skip, start
 
@@ -132,7 +141,7 @@ def cover(slots: Array, first: Array, routes: Routes, end: int) -> None:
             slots[(where[:, None] + np.arange(size)).ravel()] = np.repeat(found, size)
 
 
-def _next_level(levels: _Levels, routes: Routes, parents: Array, above: Array, at: int) -> tuple[Routes, Array, Array]:
+def _next_level(cells: _Cells, routes: Routes, parents: Array, above: Array, at: int) -> tuple[Routes, Array, Array]:
     """Add the nodes below the slots that `routes` lie in, `parents` of the level `above`, which ends after `at` bits.
     Gives the routes that are still longer, with their slots."""
     begins = np.concatenate(([True], parents[1:] != parents[:-1]))
@@ -147,24 +156,22 @@ def _next_level(levels: _Levels, routes: Routes, parents: Array, above: Array, a
         some = slots[low * SLOTS : high * SLOTS]
         some[:] = np.repeat(inherited[low:high], SLOTS)
         cover(some, slot[part] - low * SLOTS, routes.where(part), at + STRIDE)
-        levels.add(some, np.unique((slot[part] - low * SLOTS)[longer[part]]))
+        cells.add(some, np.unique((slot[part] - low * SLOTS)[longer[part]]))
     return routes.where(longer), slot[longer], slots
 
 
-class _Levels:
-    """Cells from the root on, as arrays."""
+class _Cells:
+    """Cells of all levels, the highest first, as arrays."""
 
-    def __init__(self) -> None:
-        self.runs: list[Array] = []
-        self.children: list[Array] = []
-        self.counts: list[Array] = []
-        self.leaves: list[Array] = []
-        self.root_bits = 0
+    def __init__(self, nodes: int) -> None:
+        self.nodes = nodes  # below the root
+        self.runs = [np.empty(0, "<u8")]
+        self.children = [np.empty(0, "<u8")]
+        self.counts = [np.empty(0, np.int64)]
+        self.leaves = [np.empty(0, np.uint32)]
 
     def add(self, slots: Array, children: Array) -> None:
         """Cells of these slots, some of which are children, in order."""
-        if not self.root_bits:
-            self.root_bits = len(slots).bit_length() - 1
         is_child = np.zeros(len(slots), bool)
         is_child[children] = True
         rows = slots.reshape(-1, CELL_SLOTS)
@@ -178,8 +185,8 @@ class _Levels:
         self.counts.append(begins.sum(axis=1, dtype=np.int64))
         self.leaves.append(rows[begins])
 
-    def region(self) -> Region:
-        """All cells, then the leaves that have no room in theirs."""
+    def region(self, root: Array) -> tuple[Region, int]:
+        """The root, all cells, then the leaves that have no room in theirs; and the address of the cells."""
         runs, children = np.concatenate(self.runs), np.concatenate(self.children)
         counts, leaves = np.concatenate(self.counts), np.concatenate(self.leaves)
         cells, words = len(runs), CELL // 4
@@ -187,17 +194,18 @@ class _Levels:
         far = np.where(inside, 0, counts)
         at = np.where(inside, np.arange(cells) * words + INLINE // 4, cells * words + np.cumsum(far) - far)
         below = _ones(children)
-        root = 1 << (self.root_bits - CELL_SLOTS.bit_length() + 1)
-        child = root + NODE_CELLS * (np.cumsum(below) - below)
-        region = Region(4 * (cells * words + int(far.sum())))
-        wide = region.numpy("<u8", cells * words // 2).reshape(cells, words // 2)
+        child = NODE_CELLS * (self.nodes + np.cumsum(below) - below)
+        begin = 4 * len(root)
+        region = Region(begin + 4 * (cells * words + int(far.sum())))
+        region.numpy("<u4", len(root))[:] = root
+        wide = region.numpy("<u8", cells * words // 2, begin).reshape(cells, words // 2)
         wide[:, RUNS // 8], wide[:, CHILDREN // 8] = runs, children
-        table = region.numpy("<u4", region.size // 4)
+        table = region.numpy("<u4", region.size // 4 - len(root), begin)
         table[LEAVES // 4 : cells * words : words] = at
         table[CHILD // 4 : cells * words : words] = child
         first = np.cumsum(counts) - counts
         table[np.repeat(at - first, counts) + np.arange(len(leaves))] = leaves
-        return region
+        return region, region.address + begin
 
 
 def _filled(rows: Array, is_child: Array) -> Array:
