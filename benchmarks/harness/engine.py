@@ -51,9 +51,21 @@ def forward(device: str, *, burst: int, seconds: float, hugepages: bool) -> list
     return command("run", APPS / "macswap.py", device, *core, *options)
 
 
-def forwarding_rate(words: list[str]) -> float:
+def route(packets: Path, *, seconds: float, config: Path) -> list[str]:
+    """The router on one worker, over the packets of a capture that go round."""
+    core = ["--workers", "1", "--cores", str(measuring_core()), "--idle", "poll", "--burst", "64"]
+    device = f"{RING_LOOP.partition(',')[0]},capture={packets}"
+    return command("run", APPS / "router.py", device, *core, "--duration", str(seconds), "--json", "--config", config)
+
+
+def routed(packets: Path, out: Path) -> list[str]:
+    """The same over the file, once."""
+    return command("run", APPS / "router.py", packets, "--out", out, "--json")
+
+
+def forwarding_rate(words: list[str], env: Mapping[str, str] | None = None) -> float:
     """Packets/s of a forwarding run, of which every packet must have been sent."""
-    found = report(words)
+    found = report(words, env=env)
     if found["packets_out"] != found["packets_in"]:
         raise BurstlineError(
             f"only {found['packets_out']} of {found['packets_in']} packets were sent back", " ".join(words)

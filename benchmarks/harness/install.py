@@ -74,6 +74,19 @@ def shared_library(name: str, cache: Path, needs: str | None = None) -> Path | N
     return library
 
 
+def linked_program(name: str, cache: Path, needs: str, *libraries: str) -> Path | None:
+    """`c/NAME.c` as a program that is linked to the library `needs` of pkg-config and to others beside it; as
+    `shared_library`."""
+    compiler, flags = c_compiler(), package_flags(needs)
+    if compiler is None or flags is None:
+        return None
+    source, binary = BENCHMARKS / "c" / f"{name}.c", cache / name
+    if not binary.exists() or binary.stat().st_mtime < source.stat().st_mtime:
+        cache.mkdir(parents=True, exist_ok=True)
+        output([compiler, *C_FLAGS, source, "-o", binary, *flags, *(f"-l{library}" for library in libraries)])
+    return binary
+
+
 def package_flags(package: str) -> list[str] | None:
     """What pkg-config says that a compiler needs for a library; None where it is not installed."""
     if program("pkg-config") is None:
