@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import ipaddress
 import socket
 import struct
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -15,6 +17,8 @@ from hypothesis import strategies as st
 import burstline as bl
 from both_modes import run_both, stage_of
 from burstline.errors import BurstlineError, UsageError
+from burstline.pipeline.needs import needs_of
+from burstline.state import prefix_table
 from burstline.state.prefix_map import MAX_VALUE
 
 quickly = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -97,6 +101,83 @@ def test_the_longest_prefix_wins_in_both_modes(given_routes: list[tuple[str, int
         assert (found["value"], found["known"]) == (wanted, wanted != -7)
         zero = ipaddress.ip_address("::" if address.version == 4 else "0.0.0.0")
         assert found["other"] == slowly(routes, zero, 5), "an absent header's address is all zeros"
+
+
+@pytest.mark.parametrize("many", [1 << 14, 1])
+@pytest.mark.parametrize("version", [4, 6])
+def test_large_tables_are_fetched_ahead_and_find_the_same(
+    version: int, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prefix_table, "FAR", 1)
+    monkeypatch.setattr(prefix_table, "MANY", many)  # with 1, roots are as wide as they get
+    random = Random(version * many)
+    bits = 32 if version == 4 else 128
+    kind: Any = ipaddress.IPv4Address if version == 4 else ipaddress.IPv6Address
+    routes = {}
+    for _ in range(3000):
+        length = random.choice([*range(bits + 1), *range(18, 26), *range(28, 50)]) % (bits + 1)
+        near = (0x0A << 24 if version == 4 else 0x20010DB8 << 96) | random.getrandbits(bits - 8) >> random.choice(
+            [0, 12]
+        )
+        number = (near if random.random() < 0.8 else random.getrandbits(bits)) >> bits - length << bits - length
+        routes[f"{kind(number & (1 << bits) - 1)}/{length}"] = random.getrandbits(30)
+    networks = [ipaddress.ip_network(text) for text in random.sample(sorted(routes), 150)]
+    edges = [kind(edge) for n in networks for edge in (int(n[0]), int(n[-1]))]
+    addresses = [*edges, *(kind(random.getrandbits(bits)) for _ in range(50))]
+    prefixes = bl.PrefixMap(routes)
+    stage = stage_of(LOOK, routes=prefixes, seen=bl.Digest(Found))
+    rows = run_both([stage], [packet_to(a) for a in addresses]).equal().state["Digest 0"]
+    place = [s.name for s in Found.layout].index("value")
+    assert [row[place] for row in rows] == [prefixes.get(a, -7) for a in addresses]
+    assert [prefixes.get(a, -7) for a in addresses[::10]] == [slowly(routes, a, -7) for a in addresses[::10]]
+
+
+@pytest.mark.parametrize("routes", [["0.0.0.0/0"], ["10.1.2.3/32"], ["::/0"], ["2001:db8::1/128"], ["::/0", "::1/128"]])
+def test_the_shortest_and_the_longest_prefixes_alone(routes: list[str]) -> None:
+    given = dict(zip(routes, range(5, 9), strict=False))
+    addresses = [
+        bl.ip(a) for a in ("10.1.2.3", "10.1.2.2", "255.255.255.255", "2001:db8::1", "2001:db8::", "::1", "::")
+    ]
+    stage = stage_of(LOOK, routes=bl.PrefixMap(given), seen=bl.Digest(Found))
+    rows = run_both([stage], [packet_to(a) for a in addresses]).equal().state["Digest 0"]
+    place = [s.name for s in Found.layout].index("value")
+    assert [row[place] for row in rows] == [slowly(given, a, -7) for a in addresses]
+
+
+def test_workers_share_a_table_until_a_prefix_is_added() -> None:
+    def tables(head: int) -> tuple[int, int]:
+        one, two = (ctypes.c_int64.from_address(head + offset).value for offset in (0, 8))
+        return one, two
+
+    routes = bl.PrefixMap({"10.0.0.0/8": 1})
+    first, second = tables(routes.address(0)), tables(routes.address(1))
+    assert first == second
+    routes.add("10.1.0.0/16", 2)
+    assert tables(routes.address(2)) != first
+    assert tables(routes.address(0)) == first
+
+
+def test_few_prefixes_take_little_memory_however_far_apart_they_are() -> None:
+    routes = prefix_table.build(bl.PrefixMap({f"{k * 31}.0.{k}.0/24": k for k in range(8)})._as_numbers(4))
+    assert routes.region.size < 1 << 19
+
+
+def test_what_stages_look_up_is_fetched_by_its_field_and_only_where_there_are_prefixes() -> None:
+    def addresses(source: str, **names: Any) -> set[tuple[str, str]]:
+        return set(needs_of(bl.Pipeline(stage_of(source, **names))).addresses)
+
+    routes = bl.PrefixMap({"10.0.0.0/8": 1})
+    source = "def look(pkt):\n    pkt.eth.src = pkt.eth.dst\n    if {} in routes:\n        return bl.DROP"
+    assert addresses(source.format("pkt.ipv4.dst"), routes=routes) == {("ipv4", "dst")}
+    assert addresses(source.format("pkt.ipv6.src"), routes=routes) == {("ipv6", "src")}
+    assert addresses(source.format("pkt.inner.ipv4.src"), routes=routes) == set()
+    assert addresses("def look(pkt):\n    if pkt.ipv4.dst == pkt.ipv4.src:\n        return bl.DROP") == set()
+
+
+def test_prefixes_may_be_written_as_ipaddress_reads_them() -> None:
+    routes = bl.PrefixMap({"10.0.0.0/255.0.0.0": 1, "192.0.2.1": 2, "::ffff:192.0.2.1": 3, "2001:DB8::/032": 4})
+    found = [routes.get(bl.ip(a), -1) for a in ("10.9.9.9", "192.0.2.1", "::ffff:192.0.2.1", "2001:db8::9")]
+    assert found == [1, 2, 3, 4]
 
 
 def test_a_prefix_added_later_counts_from_the_next_run_on() -> None:

@@ -10,8 +10,19 @@ from burstline.packet.burst import BurstColumns
 from burstline.packet.fields import PRESENT
 from burstline.simd.memory import scratch
 from burstline.state.prefix_map import BITS, PrefixHead
-from burstline.state.prefix_table import BELOW, CELL, CHILD, CHILDREN, LEAVES, NODE_CELLS, RUNS, STRIDE, PrefixTable
-
+from burstline.state.prefix_table import (
+    BELOW,
+    CELL,
+    CHILD,
+    CHILDREN,
+    LEAVES,
+    NODE_CELLS,
+    NOTHING,
+    RUNS,
+    STRIDE,
+    WHOLE,
+    PrefixTable,
+)
 from burstline.state.rule_set_kernel import zeros
 
 GROUP = 32  # packets whose lookups go on together: as many as an L1 cache has lines in flight, and some
@@ -48,8 +59,8 @@ def walk(table: int, node: int, at: int, high: int, low: int) -> int:
 def foresight(version: int, offset: int) -> Callable[[int, BurstColumns, int, int], int]:
     """Fetches what lookups of the addresses `offset` bytes into a header will touch: `(map, burst, count, own)`.
 
-    Each step down the table waits for the one before; those of many packets do not wait for each other. The packets of a
-    group take each step together, and what a step will read was asked for by the one before.
+    Each step down the table waits for the one before; those of many packets do not wait for each other. The packets of
+    a group take each step together, and what a step will read was asked for by the one before.
     """
     header = PRESENT["ipv4"] if version == 4 else PRESENT["ipv6"]
     place = PrefixHead.layout.offset("v4" if version == 4 else "v6")
@@ -102,14 +113,14 @@ def foresight(version: int, offset: int) -> Callable[[int, BurstColumns, int, in
 
     def foresee(map_address: int, burst: BurstColumns, count: int, own: int) -> int:
         head = table_at(load64(map_address + place))
-        if head.steps < 0:
+        if head.ahead == NOTHING:
             return 0
         room = scratch()
         for first in range(0, count, GROUP):
             end = min(first + GROUP, count)
             for k in range(first, end):
                 prefetch(entry_of(head, address_of(burst, load16(own + 8 + 2 * k) if own != 0 else k)))
-            if head.steps > 0:
+            if head.ahead == WHOLE:
                 n = enter(head, burst, first, end, own, room)
                 byte = (head.start >> 3) + 1
                 while n > 0:

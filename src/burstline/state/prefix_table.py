@@ -5,10 +5,10 @@ hardware at memory access speeds" (INFOCOM 1998): what is found, or a node. It i
 most 24 bits of IPv4, and leaves out bits that all routes have in common.
 
 Nodes are those of Asai and Ohara, "Poptrie: a compressed trie with population count for fast and scalable software IP
-routing table lookup" (SIGCOMM 2015). Leaves are pushed down, so that every slot of a node is a leaf or a child. 64 slots
-are a cell of half a cache line: one bit says for each whether it is a child, one whether its leaf differs from the one
-before. Ones counted up to a slot are the number of its child or its leaf. Children lie behind each other, and so do
-leaves; two leaves have room in the cell itself. A node has four cells, eight bits of the address.
+routing table lookup" (SIGCOMM 2015). Leaves are pushed down, so that every slot of a node is a leaf or a child. 64
+slots are a cell of half a cache line: one bit says for each whether it is a child, one whether its leaf differs from
+the one before. Ones counted up to a slot are the number of its child or its leaf. Children lie behind each other, and
+so do leaves; two leaves have room in the cell itself. A node has four cells, eight bits of the address.
 
 Built level by level over all nodes at once.
 """
@@ -34,7 +34,7 @@ ROOM = (CELL - INLINE) // 4  # leaves that a cell has room for
 NODES_AT_ONCE = 1 << 15  # 32 MiB of slots
 MANY = 1 << 14  # routes that are worth a root of 24 bits, 64 MiB for IPv4
 WIDEST_SKIP = {4: 24, 6: 48}  # bits
-DEEPEST = 16  # levels
+NOTHING, ROOT, WHOLE = 0, 1, 2
 FAR = 1 << 20  # bytes: what is larger than this is not expected in the L2 cache
 
 
@@ -49,7 +49,7 @@ class PrefixTable(Struct):
     skip: i64  # how many they are
     shift: i64  # 64 - the root's bits
     start: i64  # bits that are behind us after the root
-    steps: i64  # below the root that are worth taking ahead; -1 where lookups will not wait for memory
+    ahead: i64  # what is worth doing before lookups: NOTHING, fetch the entry of the ROOT, or WHOLE ways
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def build(routes: Routes) -> Built:
     seldom = len(below) * 16 < len(slots) and routes.version == 4
     head.set(
         root=region.address, table=table, mask=_signed(mask), wanted=_signed(wanted), outside=outside, skip=skip,
-        shift=64 - (start - skip), start=start, steps=-1 if region.size < FAR else 0 if seldom else DEEPEST,
+        shift=64 - (start - skip), start=start, ahead=NOTHING if region.size < FAR else ROOT if seldom else WHOLE,
     )  # fmt: skip
     return Built(head, region)
 
