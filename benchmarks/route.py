@@ -26,7 +26,7 @@ PACKETS = 1 << 20
 COUNTS = {"8": 8, "64 k": 1 << 16, "1 M": 1 << 20}
 PEERS = {4: {"rte_fib": "fib", "rte_lpm": "lpm"}, 6: {"rte_fib6": "fib6", "rte_lpm6": "lpm6"}}
 HUGE = ["--in-memory"]
-# Tables of IPv6 for a million routes do not fit into the huge pages that are kept: the C makes its own of this memory.
+# Tables for a million routes do not fit into the huge pages that are kept: the C makes its own of this memory.
 LARGE = ["--no-huge", "--no-shconf", "-m", "5120"]
 
 
@@ -39,7 +39,10 @@ def run(options: Options) -> Iterator[Row]:
         for version in (4, 6):
             for name, count in COUNTS.items():
                 if not options.quick or count <= 1 << 16:
-                    yield from compare(options, Path(directory), program, version, name)
+                    try:
+                        yield from compare(options, Path(directory), program, version, name)
+                    except BurstlineError as error:
+                        options.fails(f"IPv{version}, {name} prefixes", error)
 
 
 def compare(options: Options, directory: Path, program: Path, version: int, name: str) -> Iterator[Row]:
@@ -56,7 +59,7 @@ def compare(options: Options, directory: Path, program: Path, version: int, name
     hops = _hops(directory / "out.pcap")
     seconds, runs = (0.05, 2) if options.quick else (3.0, 3 if large else 5)
     words = engine.route(packets, seconds=seconds, config=config)
-    memory = LARGE if large and version == 6 else HUGE
+    memory = LARGE if large else HUGE
     sides = {"ours": lambda: 1e9 / engine.forwarding_rate(words, env)}
     case = f"IPv{version}, {name} prefixes"
     for peer, table in PEERS[version].items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from burstline.native.memory import be32, load8, load16, load32, load64, ones, prefetch, select, shift_right, store64
+from burstline.native.memory import load8, load16, load32, load64, ones, prefetch, select, shift_right, store64, swap32
 from burstline.native.struct_type import reference
 from burstline.packet.burst import BurstColumns
 from burstline.packet.fields import PRESENT
@@ -70,9 +70,9 @@ def foresight(version: int, offset: int) -> Callable[[int, BurstColumns, int, in
         return select(burst.present[i] & header != 0, burst.data[i] + burst.l3[i] + offset, zeros())
 
     def entry_of(head: PrefixTable, address: int) -> int:
-        high = be32(address, 0) << 32
+        high = swap32(load32(address)) << 32
         if version == 6:
-            high |= be32(address, 4)
+            high |= swap32(load32(address + 4))
         return head.root + shift_right(high << head.skip, head.shift) * 4
 
     def enter(head: PrefixTable, burst: BurstColumns, first: int, end: int, own: int, room: int) -> int:
