@@ -20,10 +20,12 @@ from benchmarks.harness import engine
 from benchmarks.harness.install import linked_program
 from benchmarks.harness.process import measuring_core, output
 from burstline.cli.bench import Options, Row
+from burstline.dpdk.hugepages import usable
 from burstline.errors import BurstlineError
 
 PACKETS = 1 << 20
 COUNTS = {"8": 8, "64 k": 1 << 16, "1 M": 1 << 20}
+MOST_MEMORY = 800  # MiB of huge pages: packets, and rte_fib6 by 64 k prefixes
 PEERS = {4: {"rte_fib": "fib", "rte_lpm": "lpm"}, 6: {"rte_fib6": "fib6", "rte_lpm6": "lpm6"}}
 HUGE = ["--in-memory"]
 # Tables for a million routes do not fit into the huge pages that are kept: the C makes its own of this memory.
@@ -34,6 +36,9 @@ def run(options: Options) -> Iterator[Row]:
     program = linked_program("route", options.cache, "libdpdk", "rte_net_ring")
     if program is None:
         options.lacks("DPDK's rte_fib and rte_lpm", "apt-get install clang libdpdk-dev pkg-config")
+        return
+    if not usable(MOST_MEMORY):
+        options.lacks("1 GiB of free huge pages", "sysctl -w vm.nr_hugepages=512")
         return
     with tempfile.TemporaryDirectory(prefix="burstline-bench-") as directory:
         for version in (4, 6):
