@@ -71,7 +71,7 @@ def test_tables_of_dpdk_find_the_same_next_hops(version: int, table: str, tmp_pa
     rows = listed.addresses(500)
     made.write_packets(tmp_path / "packets.pcap", rows)
     eal = ["--no-huge", "--no-shconf", "-m", "512", "--no-pci", "--no-telemetry", "--force-max-simd-bitwidth=512"]
-    files = [tmp_path / "routes.txt", tmp_path / "packets.pcap", "0.01", tmp_path / "hops"]
+    files = [tmp_path / "routes.txt", tmp_path / "packets.pcap", "0", tmp_path / "hops"]
     assert float(process.output([program, table, *files, *eal]).split()[-1]) >= 0
     routes = bl.PrefixMap(written(tmp_path / "routes.txt"))
     assert list((tmp_path / "hops").read_bytes()) == [routes.get(address, 255) for address in as_addresses(rows)]
