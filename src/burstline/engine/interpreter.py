@@ -25,6 +25,7 @@ from burstline.ports.link_layer import link_of
 from burstline.ports.output import check_output
 from burstline.state.base import LookAhead
 from burstline.state.digest import Digest
+from burstline.state.flow_table import FlowTable
 
 DRAIN_EVERY = 256  # packets
 EDGE_PORTS = 64  # ports that edges tell apart, as in compiler/chain.py
@@ -44,6 +45,7 @@ class Interpreter:
         self.is_running = False
         self._digests = [s for s in pipeline.state if isinstance(s, Digest)]
         self._ahead = [s for s in pipeline.state if isinstance(s, LookAhead)]
+        self._tables = [s for s in pipeline.state if isinstance(s, FlowTable)]
         self._failed: set[str] = set()
 
     def packet(self, data: bytearray, length: int, time: int, port: int, link: int) -> Packet:
@@ -124,8 +126,11 @@ class Interpreter:
         with self._turn:
             yield
 
-    def drain(self) -> None:
+    def drain(self, now: int | None = None) -> None:
+        """Hand digests over; where there is a clock, in ns, records that are over their time leave before."""
         with self._turn:
+            for table in self._tables if now is not None else ():
+                table.sweep(now)
             for digest in self._digests:
                 digest.drain()
 
@@ -144,6 +149,7 @@ class Interpreter:
             self.report.edges.clear()
             self._digests = [s for s in pipeline.state if isinstance(s, Digest)]
             self._ahead = [s for s in pipeline.state if isinstance(s, LookAhead)]
+            self._tables = [s for s in pipeline.state if isinstance(s, FlowTable)]
             self._failed.clear()
             self.report.swaps.append(time.time())
         return Swap(carried, 0.0, time.perf_counter() - waiting)

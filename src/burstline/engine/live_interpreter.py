@@ -137,7 +137,7 @@ class LiveInterpreter:
                             self._burst(ports, number, queue, burst)
             if now - drained > DRAIN_EVERY:
                 drained = now
-                self._interpreter.drain()
+                self._interpreter.drain(time.time_ns())
             idle = 0 if found else idle + 1
             if idle > PATIENCE and engine.idle == "adaptive":
                 time.sleep(NAP)

@@ -164,10 +164,15 @@ class FlowTable(LookAhead, Generic[R]):
     def look_ahead(self, pkt: Any) -> None:
         self.note(pkt, self.keys.of(pkt))
         self._looked += 1
-        if self.idle and self._looked % SWEEP_EVERY == 0:
-            now = _ms(pkt.time)
-            for key in [k for k, flow in self._own.items() if _since(flow.times[0], now) >= self.idle]:
-                self._leave(key, IDLE)
+        if self._looked % SWEEP_EVERY == 0:
+            self.sweep(pkt.time)
+
+    def sweep(self, time: int) -> None:
+        """Let the records leave that are over their idle timeout at this time, in ns."""
+        now = _ms(time)
+        over = [k for k, flow in self._own.items() if self.idle and _since(flow.times[0], now) >= self.idle]
+        for key in over:
+            self._leave(key, IDLE)
 
     def _key(self, packet: Packet) -> tuple[bytes, bool]:
         found: tuple[bytes, bool] = self.seen(packet, self.keys.of)
