@@ -130,7 +130,9 @@ def test_a_run_touches_what_one_of_the_paths_does(bodies: list[list[str]], draws
     for numbers in draws:
         touched = run(pipeline, tables, numbers)
         assert any(touched <= path for path in paths)
-        assert touched in paths or len(found.paths) > MOST_PATHS // 2 or "picked" in str(bodies)
+        # A name that may stand for either record touches both; and very many paths are taken together.
+        either = any(name in str(bodies) for name in ("picked", "one, two ="))
+        assert touched in paths or either or len(found.paths) > MOST_PATHS // 2
 
 
 @settings(deadline=None, max_examples=300)
