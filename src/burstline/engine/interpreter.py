@@ -129,8 +129,9 @@ class Interpreter:
     def drain(self, now: int | None = None) -> None:
         """Hand digests over; where there is a clock, in ns, records that are over their time leave before."""
         with self._turn:
-            for table in self._tables if now is not None else ():
-                table.sweep(now)
+            if now is not None:
+                for table in self._tables:
+                    table.sweep(now)
             for digest in self._digests:
                 digest.drain()
 

@@ -18,6 +18,7 @@ from burstline.packet.burst import Burst
 from burstline.packet.machine import USUAL_PORTS, Machine, TunnelPorts
 from burstline.pipeline.bucketing import against_bucketing, worth_bucketing
 from burstline.pipeline.fingerprint import fingerprint
+from burstline.pipeline.layouts import lay_out_records
 from burstline.pipeline.needs import Needs, needs_of
 from burstline.pipeline.pipeline import Pipeline
 from burstline.state.counter import COUNTERS, Counter, CounterBlock
@@ -105,6 +106,7 @@ def prepare(
     `mbuf` says where DPDK keeps what of a packet. With `edges`, packets are counted on each way out of each stage.
     """
     name_state(pipeline)
+    lay_out_records(pipeline)
     plan = {
         "mode": mode,
         "capacity": capacity,

@@ -23,13 +23,15 @@ def _key_dtype(keys: FlowKeys) -> list[Any]:
     return _TUPLE + (_VLAN if keys.vlan else []) + (_TUNNEL if keys.tunnel else [])
 
 
-def shown(keys: FlowKeys, at: Geometry, entries: Any, cold: Any, reasons: Iterable[int] | None = None) -> Any:
-    """Rows of entries and their cold halves, each an array of bytes: what makes the flow, the record's fields, and with
-    `reasons` why it left."""
+def shown(
+    keys: FlowKeys, at: Geometry, names: Iterable[str], entries: Any, cold: Any, reasons: Iterable[int] | None = None
+) -> Any:
+    """Rows of entries and their cold halves, each an array of bytes: what makes the flow, the record's fields in the
+    order of `names`, and with `reasons` why it left."""
     import numpy as np
 
     n = len(entries)
-    fields = [(s.name, s.type.numpy) for s in at.record]
+    fields = [(name, slot.type.numpy) for name in names if (slot := at.record.slot(name)) is not None]
     out = np.zeros(n, [*_key_dtype(keys), *fields, *([_REASON] if reasons is not None else [])])
     if not n:
         return out

@@ -318,7 +318,7 @@ class FlowTable(LookAhead, Generic[R]):
             old = [(h.geometry, h.read()) for h in heritage if h.is_left]  # first: records move from there to here
             rows = read_flows(copy, self.geometry)
             moved = {bytes(entry[: self.keys.size - 2]) for entry in _unmarked(rows.entries)} if old else set()
-            parts.append(self._with(rows, self.geometry, reason))
+            parts.append(self.shown(*rows, None if reason is None else [reason] * len(rows.entries)))
             for geometry, before in old:
                 fresh = [bytes(e[: self.keys.size - 2]) not in moved for e in _unmarked(before.entries)]
                 left = Rows(before.entries[fresh], before.cold[fresh])
@@ -327,7 +327,8 @@ class FlowTable(LookAhead, Generic[R]):
         return np.concatenate([*parts, own])
 
     def _with(self, rows: Rows, geometry: Geometry, reason: int | None) -> Any:
-        return shown(self.keys, geometry, *rows, None if reason is None else [reason] * len(rows.entries))
+        names = [slot.name for slot in geometry.record]
+        return shown(self.keys, geometry, names, *rows, None if reason is None else [reason] * len(rows.entries))
 
     def _renamed(self, rows: Any, old: Geometry) -> Any:
         """Rows of a table before, with the fields of this one's records."""
@@ -341,7 +342,8 @@ class FlowTable(LookAhead, Generic[R]):
 
     def shown(self, entries: Any, cold: Any, reasons: Any = None) -> Any:
         """Entries and their cold halves, as bytes, as rows."""
-        return shown(self.keys, self.geometry, entries, cold, reasons)
+        names = [slot.name for slot in self.record.layout]  # whatever this pipeline makes of their places
+        return shown(self.keys, self.geometry, names, entries, cold, reasons)
 
     def plain_rows(self, flows: Sequence[tuple[bytes, Flow, int | None]], with_reasons: bool) -> Any:
         """Interpreted flows as rows."""

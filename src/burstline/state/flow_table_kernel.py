@@ -80,7 +80,7 @@ def table_kernels(at: Geometry, hash_key: Callable[[int], int], sides: bool) -> 
     """`hash_key` is of a key at an address; with `sides`, keys are of both directions."""
     words, stride, record_at, times = at.key // 8, at.stride, at.record_at, at.times
     seen_at, start_at, record_size = at.seen_at, at.start_at, at.stride - at.record_at
-    cold_stride = at.cold_stride
+    cold_stride, lines = at.cold_stride, -(-at.stride // LINE)
 
     def same_key(entry: int, key: int) -> bool:
         differ = (load64(entry) ^ (load64(key) | WORD_USED)) & NOT_OWN
@@ -376,6 +376,8 @@ def table_kernels(at: Geometry, hash_key: Callable[[int], int], sides: bool) -> 
             number = guess(table.old_index, table.old_buckets, hash)
         store32(address + FOUND_AT + 4 * i, number)
         prefetch_to_write(table.entries + number * stride)
+        for line in range(1, lines):
+            prefetch_to_write(table.entries + number * stride + line * LINE)
         return 0
 
     @apart
