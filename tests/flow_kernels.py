@@ -18,5 +18,5 @@ def chosen_hash(key: int) -> int:
     return (k % 2) << 62 | k
 
 
-_kernels = table_kernels(Geometry(40, False, Small.layout), chosen_hash, sides=False)
+_kernels = table_kernels(Geometry(40, False, Small.layout), chosen_hash)
 small_record = _kernels.record_of

@@ -14,7 +14,7 @@ BURST, FAR, NEAR, CLASSES = 256, 32, 16, 256
 keys_of_flows = FieldKeys(KEY)
 hash_key = hasher(keys_of_flows)
 SIZE = keys_of_flows.size
-_kernels = table_kernels(Geometry(SIZE, False, Flow.layout), hash_key, sides=False)
+_kernels = table_kernels(Geometry(SIZE, False, Flow.layout), hash_key)
 record_of, foresee, prefetch_bucket, begin, end = (
     _kernels.record_of, _kernels.foresee, _kernels.prefetch_bucket, _kernels.begin, _kernels.end,
 )  # fmt: skip

@@ -86,7 +86,7 @@ Functions = dict[str, tuple[Callable[..., int], list[types.Type]]]
 def _functions(table: FlowTable[Any], burst: Burst) -> Functions:
     """What a table's functions are to be called, with their arguments."""
     keys, at, symbol = table.keys, table.geometry, table.symbol
-    made = table_kernels(at, hasher(keys), keys.both_ways)
+    made = table_kernels(at, hasher(keys))
     record_of, foresee, prefetch_bucket, forward, leave = (
         made.record_of, made.foresee, made.prefetch_bucket, made.is_forward, made.close,
     )  # fmt: skip
