@@ -178,6 +178,29 @@ def test_a_run_that_cannot_publish_runs_and_says_so(tmp_path: Path, place: Path)
     assert "`burstline stats` will not see this run" in warning
 
 
+@pytest.mark.parametrize("at", ["start", "swap"])
+def test_a_run_that_finds_no_room_goes_on_and_says_so(tmp_path: Path, at: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(file: StatsFile, size: int) -> Any:
+        raise OSError(28, "No space left on device")
+
+    a = bl.Counter("a")
+    stream = Stream(tmp_path)
+    run = FileRun(stages("a", a=a), stream.path, None, publisher=Publisher("app.py", "stream", 0.001, 1))
+    if at == "start":
+        monkeypatch.setattr(StatsFile, "piece", full)
+    with running(run, stream) as finish:
+        until(lambda: a.value)
+        monkeypatch.setattr(StatsFile, "piece", full)
+        run.swap(stages("aa", a=a))
+        before = a.value
+        until(lambda: a.value > before)
+        found = [RunFile(path).read() for path in Path(os.environ["BURSTLINE_STATS"]).glob("*.stats")]
+        report = finish()
+    assert [balanced(reading.workers[0]) for reading in found] == ([] if at == "start" else [True])
+    (warning,) = report.warnings
+    assert report.balanced and "No space left on device" in warning
+
+
 # ---- the command ----
 
 

@@ -71,10 +71,11 @@ class Publisher:
             return
         self._started, self._cores = time.time(), list(cores)
         self.add(program, instances)
+        if not self._versions:
+            self.end()
+            return
         for context in contexts:
-            context.set(
-                look=_look.address, rounds=1, look_every=self.rounds, snapshot_every=int(self.interval * 1e9),
-            )  # fmt: skip
+            context.set(look=_look.address, rounds=1)
 
     def add(self, program: Program, instances: Sequence[Instance]) -> None:
         """Workers are about to go over to a version."""
@@ -127,6 +128,7 @@ class Publisher:
                 area=memory.address + worker * stride, size=snapshot_size(reasons, counters),
                 tallies=instance.tallies.address, tally_lines=lines(2 * reasons),
                 counters=instance.counters.address, counter_lines=lines(counters),
+                look_every=self.rounds, every=int(self.interval * 1e9),
             )  # fmt: skip
             version.snapshots.append(snapshot)
             instance.entry.set(snapshot=snapshot.address)

@@ -13,6 +13,7 @@ from burstline.simd.memory import scratch
 clock_gettime = external("clock_gettime", 2)  # on Linux read in user space (vdso(7))
 worker_at, snapshot_at = reference(Worker), reference(Snapshot)
 CLOCK, SECOND, LINE = time.CLOCK_MONOTONIC, 1_000_000_000, 64
+NO_SNAPSHOT = 1 << 16  # rounds until it looks whether there is one now
 
 
 def now() -> int:
@@ -61,9 +62,13 @@ def take_snapshot(address: int) -> None:
 def look(address: int) -> int:
     """Every so many rounds of the loop: is it time for a snapshot?"""
     worker = worker_at(address)
-    worker.rounds = worker.look_every
+    if worker.snapshot == 0:  # no room was left for that of a new version
+        worker.rounds = NO_SNAPSHOT
+        return 0
+    snapshot = snapshot_at(worker.snapshot)
+    worker.rounds = snapshot.look_every
     time = now()
-    if time >= worker.snapshot_at:
-        worker.snapshot_at = time + worker.snapshot_every
+    if time >= snapshot.next:
+        snapshot.next = time + snapshot.every
         take_snapshot(address)
     return 0

@@ -127,7 +127,8 @@ class RunFile:
         directory = json.loads(text)
         workers = [self._worker(memory, directory, k) for k in range(len(directory["cores"]))]
         self._unchanged(memory, generation)
-        names = {identity: name for identity, name in directory["versions"][-1]["counters"]}
+        newest = directory["versions"][-1:]  # none when there was no room for it
+        names = {identity: name for version in newest for identity, name in version["counters"]}
         return Reading(directory, ended, workers, names)
 
     def _worker(self, memory: mmap.mmap, directory: Mapping[str, Any], worker: int) -> WorkerCounts:

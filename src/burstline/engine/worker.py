@@ -36,6 +36,9 @@ class Snapshot(Struct):
     tally_lines: i64
     counters: i64
     counter_lines: i64
+    look_every: i64  # rounds of the loop
+    every: i64  # ns
+    next: i64  # when the next copy is due, by CLOCK_MONOTONIC
 
 
 class Worker(Struct):
@@ -59,11 +62,7 @@ class Worker(Struct):
     workers: i64
     rounds: i64  # so many more rounds of the loop, and it calls `look`; 0 or less: never
     look: i64  # address of stats_kernel.look
-    # Behind it: what that touches.
-    look_every: i64  # rounds
     snapshot: i64  # the entry's, while it runs
-    snapshot_every: i64  # ns
-    snapshot_at: i64  # by CLOCK_MONOTONIC
 
 
 class FileWorker(Worker):
@@ -93,11 +92,6 @@ class PortQueue(Struct):
 class PortWorker(Worker):
     """A worker over DPDK ports. Pipelines number ports as the command line names them."""
 
-    queues: i64  # address of its PortQueues, one for each port
-    poll: i64  # 1: never sleep
-    idle: i64  # polls without a packet since the last one
-    clock_start: i64  # time-stamp counter and nanoseconds since the epoch at one moment
-    clock_ns: i64
     # In one line: what it touches for each packet where not all go one way.
     ports: i64
     out: i64  # number of the port that packets go to by default, or -1
@@ -107,7 +101,13 @@ class PortWorker(Worker):
     outbound: i64  # address of room for mbufs, `batch` for each port, by port
     counts: i64  # address of how many there are, by port
     unwanted: i64  # address of room for mbufs to free
+    # Behind it: what it touches for each burst.
+    queues: i64  # address of its PortQueues, one for each port
+    poll: i64  # 1: never sleep
+    idle: i64  # polls without a packet since the last one
     budget: i64  # bursts to process before coming back
+    clock_start: i64  # time-stamp counter and nanoseconds since the epoch at one moment
+    clock_ns: i64
     clock_scale: i64  # nanoseconds in 2**32 counts
     polls: i64
     useful_polls: i64
