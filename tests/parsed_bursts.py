@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import burstline as bl
@@ -16,7 +17,7 @@ from burstline.packet.burst import COLUMN, LEVEL_COLUMNS, Burst
 from burstline.packet.burst_type import burst_reference
 from burstline.packet.found_kernel import HERE
 from burstline.packet.machine import Levels, Machine, Parsed
-from burstline.pipeline.needs import Needs
+from burstline.pipeline.needs import needs_of
 from burstline.state.region import Block, Region
 
 COLUMNS = tuple(c.name for c in LEVEL_COLUMNS if c.name != "protocols")
@@ -33,7 +34,8 @@ class CompiledParser:
 
     def __init__(self, *, fast: bool, tunnels: bool = True, linked: bool = True) -> None:
         self.burst = burst = Burst(CAPACITY + 64)
-        needs = Needs(COLUMNS, True, tunnels, tunnels, True, *[False] * 10)
+        pipeline = bl.Pipeline(stage_of("def nothing(pkt):\n    return None"))
+        needs = replace(needs_of(pipeline), columns=COLUMNS, eth=True, tunnels=tunnels, inner=tunnels, keys=True)
         machine = Machine(tunnels)
         burst_at: Any = burst_reference(burst)
         parse_packets: Any = burst_parser(needs, machine, linked=linked, fast=fast)
@@ -42,7 +44,6 @@ class CompiledParser:
             parse_packets(burst_at(context.burst), 0, context.count, 0)
             return 0
 
-        pipeline = bl.Pipeline(stage_of("def nothing(pkt):\n    return None"))
         name_state(pipeline)
         code = compile_pipeline(pipeline, Plan(burst, parse_all, Context.layout, "parse_all", ("",), needs, machine))
         self.instance = Instance(Program(pipeline, {}, code.object, code.about()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from burstline.packet.burst import COLUMN, Burst
 from burstline.packet.burst_type import burst_reference
 from burstline.packet.machine import Machine
 from burstline.packet.parser import LINK_ETHERNET
-from burstline.pipeline.needs import Needs
+from burstline.pipeline.needs import needs_of
 from burstline.state.region import Block, Region
 
 BURST, AHEAD = 256, 64
@@ -59,7 +60,13 @@ def ours(
 ) -> Run:
     """Our parser, with its fast path, of so many lanes, or by its states alone; with flow keys or without. `cached`:
     the headers of a burst are brought into the cache first, and only the parser's own time counts."""
-    needs = Needs(COLUMNS, True, inner, inner, keys, *[False] * 10)
+
+    @bl.stage
+    def nothing(pkt: Any) -> Any:
+        return None
+
+    pipeline = bl.Pipeline(nothing)
+    needs = replace(needs_of(pipeline), columns=COLUMNS, eth=True, tunnels=inner, inner=inner, keys=keys)
     machine = Machine(tunnels=inner)
     burst_at: Any = burst_reference(columns.burst)
     parse: Any = burst_parser(needs, machine, fast=fast, lanes=lanes)
@@ -85,11 +92,6 @@ def ours(
         context.cycles = cycles() - started
         return spent
 
-    @bl.stage
-    def nothing(pkt: Any) -> Any:
-        return None
-
-    pipeline = bl.Pipeline(nothing)
     name_state(pipeline)
     plan = Plan(columns.burst, parse_arena, Context.layout, "parse_arena", ("",), needs, machine)
     code = compile_pipeline(pipeline, plan)
