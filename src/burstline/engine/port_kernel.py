@@ -47,7 +47,6 @@ queue_at, sink_at = reference(PortQueue), reference(Sink)
 QUEUE_SIZE = 64  # bytes from one PortQueue to the next
 SEND_TRIES = 4  # a port whose ring is full gets this many chances a burst
 DIFFERENT = KIND_MASK  # a kind that no verdict has
-AHEAD = 4  # mbufs to prefetch ahead
 POLLS = 64  # without a packet, between two looks for flows that are over their time
 PATIENCE = 512  # polls without a packet before an adaptive worker sleeps
 NAP, LONG_NAP = 20, 100  # microseconds
@@ -104,8 +103,9 @@ def port_loop(
         """Fill the burst's columns from its mbufs, and parse; returns the bytes."""
         total = 0
         time = now(worker) if clock else 0
+        for i in range(n):  # so small that the CPU asks for all of them at once
+            prefetch(burst.mbuf[i])
         for i in range(n):
-            prefetch(burst.mbuf[min(i + AHEAD, n - 1)])
             mbuf = burst.mbuf[i]
             if load16(mbuf + nb_segs) != 1:
                 linear(mbuf)
