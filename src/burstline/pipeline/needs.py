@@ -56,7 +56,7 @@ class Needs:
     ahead: bool  # there is state that is worked out for whole bursts
     literals: bool  # and literals in payloads are
     flows: bool  # there are flow tables
-    addresses: frozenset[tuple[str, str]] = frozenset()  # of those that stages read, where there are prefixes: header and field
+    addresses: frozenset[tuple[str, str]] = frozenset()  # where there are prefixes: headers and fields that stages read
 
     @property
     def full_parse(self) -> bool:
