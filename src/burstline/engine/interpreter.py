@@ -146,6 +146,9 @@ class Interpreter:
             self.drain()
             machine = Machine(True, self._tunnel_ports, pipeline.protocols)
             carried = carry_over(self.pipeline, pipeline)
+            for state in self.pipeline.state:
+                if state not in pipeline.state:
+                    state.finish()
             self.pipeline, self._machine = pipeline, machine
             self.report.edges.clear()
             self._digests = [s for s in pipeline.state if isinstance(s, Digest)]

@@ -42,6 +42,16 @@ class FlowExports(Digest[Any]):
         self._file = ParquetFile(path, self._table)
         self._handler = self._file.write
 
+    def go_on(self, old: FlowExports) -> None:
+        """With the file of a table that this one takes over, if the rows are alike; else with a file beside it."""
+        if self._file is not None and old._file is not None and self._file.path == old._file.path:
+            if self._table.plain_rows([], True).dtype == old._table.plain_rows([], True).dtype:
+                self._file.go_on(old._file)
+                old._handler = self._file.write  # of what is still on its way
+            else:
+                path = Path(old._file.path)
+                self._file.path = str(path.with_stem(f"{path.stem}-next"))
+
     def leave(self, *row: Any) -> None:
         """An interpreted record leaves: its key, whether it goes the other way, the record, the reason."""
         if self.is_wanted:
@@ -69,6 +79,12 @@ class FlowExports(Digest[Any]):
         if self._file is not None:
             self._file.close(rows[:0])
 
+    def leave_off(self) -> None:
+        """Another table goes on with the records, and perhaps with the file."""
+        self.drain()
+        if self._file is not None and self._file.is_open:
+            self._file.close(None)
+
     def signature(self) -> tuple[Any, ...]:
         return (self._table.geometry.row,)
 
@@ -90,6 +106,10 @@ class ParquetFile:
         if not Path(path).absolute().parent.is_dir():
             raise BurstlineError(f"cannot write {path}: there is no such directory", "make it first")
 
+    @property
+    def is_open(self) -> bool:
+        return self._writer is not None
+
     def write(self, rows: Any) -> None:
         from pyarrow import parquet
 
@@ -97,6 +117,9 @@ class ParquetFile:
         if self._writer is None:
             self._writer = parquet.ParquetWriter(self.path, arrow.schema)
         self._writer.write_table(arrow)
+
+    def go_on(self, old: ParquetFile) -> None:
+        self.path, self._writer, old._writer = old.path, old._writer, self._writer
 
     def close(self, none: Any) -> None:
         """A run without a flow leaves a file without a row."""

@@ -95,7 +95,9 @@ class FlowTable(LookAhead, Generic[R]):
         self._own: dict[bytes, Flow] = {}
         self._own_left = [0] * len(REASONS)
         self._own_refused = self._looked = 0
-        self._before: dict[str, int] = {}  # what was counted by a table that this one took over
+        self.passed_on = False  # another table goes on with its records
+        self._old: FlowTable[Any] | None = None  # the one that this one goes on with, while it has records left
+        self._before: dict[str, int] = {}  # what such a one counted
         self._workers: list[Copy] = []
         self._heritage: list[list[Heritage]] = []  # of each worker
 
@@ -226,14 +228,16 @@ class FlowTable(LookAhead, Generic[R]):
         fields. The counts of what was refused and of what left go on."""
         if self.keys != old.keys:
             return False
-        self._before = old._counts()
-        same = operator.attrgetter("capacity", "idle", "active", "evicts", "record")
+        old.passed_on = True
+        self.exports.go_on(old.exports)
+        same = operator.attrgetter("capacity", "idle", "active", "evicts")
         if (self.signature(), same(self)) == (old.signature(), same(old)):
-            self._own, self._before = old._own, old._before
-            self._own_refused, self._own_left = old._own_refused, old._own_left
+            self._own, self._own_refused, self._own_left = old._own, old._own_refused, old._own_left
             self._workers, self._heritage = old._workers, old._heritage
+            self._old, self._before = old._old, old._before
             self.exports.adopt(old.exports)
             return True
+        self._old = old
         self._own = {key: flow._replace(record=copy_values(flow.record, self.record()))
                      for key, flow in old._own.items()}  # fmt: skip
         for number, copy in enumerate(old._workers):
@@ -247,15 +251,24 @@ class FlowTable(LookAhead, Generic[R]):
             self._workers[number].head.set(old=following)
         return True
 
+    def _settle(self) -> None:
+        """Let go of the table before, with its memory, once all its records are here."""
+        if self._old is not None and not any(copy.head.get("old") for copy in self._workers):
+            self._before = self._old.counts()
+            self._old, self._heritage = None, [[] for _ in self._workers]
+
     def reset(self) -> None:
         self._own = {}
         self._own_left = [0] * len(REASONS)
         self._own_refused = self._looked = 0
+        self.passed_on, self._old = False, None
         self._before, self._workers, self._heritage = {}, [], []
         self.exports.reset()
 
     def finish(self) -> None:
-        if self.exports.is_wanted:
+        if self.passed_on:
+            self.exports.leave_off()
+        elif self.exports.is_wanted:
             self.exports.hand_rest(self._rows(END))
 
     # Read-out.
@@ -266,19 +279,21 @@ class FlowTable(LookAhead, Generic[R]):
     @property
     def refused(self) -> int:
         """Packets whose flow found no place."""
-        return self._own_refused + self._sum("refused") + self._before.get("refused", 0)
+        return self.counts()["refused"]
 
     @property
     def left(self) -> dict[str, int]:
         """How many records left the table, by reason: idle, active, evicted, closed."""
-        fields = dict(zip(REASONS, ("idled", "timed_out", "evicted", "closed"), strict=False))
-        return {
-            reason: self._own_left[k] + self._sum(fields[reason]) + self._before.get(reason, 0)
-            for k, reason in enumerate(fields)
-        }
+        return {reason: count for reason, count in self.counts().items() if reason != "refused"}
 
-    def _counts(self) -> dict[str, int]:
-        return self.left | {"refused": self.refused}
+    def counts(self) -> dict[str, int]:
+        """What was refused and what left, by this table and those that it goes on with."""
+        self._settle()
+        before = self._old.counts() if self._old is not None else self._before
+        fields = dict(zip(REASONS, ("idled", "timed_out", "evicted", "closed"), strict=False))
+        own = {reason: self._own_left[k] + self._sum(field) for k, (reason, field) in enumerate(fields.items())}
+        own["refused"] = self._own_refused + self._sum("refused")
+        return {what: count + before.get(what, 0) for what, count in own.items()}
 
     def __len__(self) -> int:
         left = sum(h.copy.head.get("live") for each in self._heritage for h in each)
