@@ -155,7 +155,7 @@ def test_what_comes_into_a_block_goes_out_of_it(bodies: list[list[str]]) -> None
     blocks = flow_graph(pipeline.stages[0].function.__code__).blocks
     for number, block in enumerate(blocks):
         came = sum(b.runs * e.rate for b in blocks for e in b.edges if e.to == number)
-        assert block.runs == pytest.approx(came + (number == 0), rel=1e-3, abs=1e-3) or block.runs > 500
+        assert block.runs == pytest.approx(came + (number == 0), rel=0.03, abs=1e-3) or block.runs > 500
         assert sum(e.rate for e in block.edges) == pytest.approx(1 if block.edges else 0)
         assert all(to > number for to, _ in block.onward)
 
