@@ -1,10 +1,11 @@
 """Routing 64-byte packets on one core by 8, 64 k and 1 M prefixes of IPv4 and of IPv6; ns a packet, less is better.
 
-Our router (apps/router.py: examples/router.py with sixteen next hops) beside the same loop in C (c/route.c) on DPDK's
-tables: rte_fib and rte_fib6 with lookups at 512 bits, rte_lpm and rte_lpm6, all in bulk. Both receive bursts of 64 from
-a net_ring that holds 2**20 packets to random addresses in random routes, check and count down the hop limit, mend the
-checksum of IPv4, look the next hop up, write both MAC addresses, and send the packet back to the ring. Prefix lengths
-are those of the BGP table (harness/routes.py). Both must send each packet to the same next hop.
+Our router (apps/router.py: the stage of examples/router.py, with sixteen next hops) beside the same loop in C
+(c/route.c) on DPDK's tables: rte_fib and rte_fib6 with lookups at 512 bits, rte_lpm and rte_lpm6, all in bulk. Both
+receive bursts of 64 from a net_ring that holds 2**20 packets to random addresses in random routes, check and count down
+the hop limit, mend the checksum of IPv4, look the next hop up, write both MAC addresses, and send the packet back to
+the ring. Prefix lengths are those of the BGP table (harness/routes.py). Both must send each packet to the same next
+hop.
 """
 
 from __future__ import annotations
