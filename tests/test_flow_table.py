@@ -276,3 +276,32 @@ def test_flows_whose_hashes_are_equal_are_told_apart_by_their_keys() -> None:
     assert head.get("buckets") > table.buckets[0], "it grew"
     assert head.get("refused") == 0
     assert min(found.values()) == head.get("records") + table.geometry.stride
+
+
+def test_a_table_that_grows_moves_a_bucket_with_each_new_flow_and_finds_all_meanwhile() -> None:
+    """So no packet waits for more than that. The kernel by itself, without what bursts move besides."""
+    lookup = Kernel("flow_kernels:small_record", int, int, int, int, int)
+    table = bl.FlowTable(Small, capacity=12_000)
+    table.attach()
+    head, size = table._workers[0].head, table.keys.size
+    keys = Region(12_000 * size)
+    found: list[int] = []
+
+    def record(k: int) -> int:
+        return lookup(head.address, keys.address + k * size, (k % 2) << 62 | k, k % 7, 0)
+
+    moved, growing = 0, 0
+    for k in range(7000):
+        keys.set_i64(k * size + 8 * (k % 4 + 1), k + 1)
+        before = head.get("cursor") if head.get("old_buckets") else None
+        found.append(record(k))
+        if before is not None:
+            growing += 1
+            moved = head.get("cursor") - before if head.get("old_buckets") else moved
+            assert moved == 1
+            if growing % 50 == 0:
+                again = random.Random(k).sample(range(k), 20)
+                assert [record(n) for n in again] == [found[n] for n in again]
+                assert record(k) == found[k], "looking up moves nothing"
+    assert growing > 300
+    assert head.get("buckets") > table.buckets[0]
