@@ -182,11 +182,15 @@ class Versions:
         self._drainer = 0
 
     def _finish(self, state: State) -> None:
-        try:
-            state.finish()
-        except Exception as error:
-            self.failure = self.failure or error
-            self._stop()
+        """Not while others drain: what a state hands on at its end goes the way of its digests, one call at a time."""
+        with self._draining:
+            self._drainer = threading.get_ident()
+            try:
+                state.finish()
+            except Exception as error:
+                self.failure = self.failure or error
+                self._stop()
+            self._drainer = 0
 
     def close(self) -> dict[str, Count]:
         """The workers are through, nothing can be swapped any more: what all versions dropped, by reason."""
