@@ -13,7 +13,7 @@ from both_modes import stage_of
 from burstline.cli.main import main
 from burstline.engine.offline import FileRun
 
-PACKETS, FLOWS = 150_000, 20_000
+PACKETS, FLOWS = 100_000, 15_000
 
 SOURCE = """
 def count(pkt):
