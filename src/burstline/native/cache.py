@@ -56,6 +56,7 @@ def _own_source() -> str:
     digest = hashlib.blake2b(digest_size=20)
     root = Path(__file__).parent.parent
     for room in (
+        "buffers",
         "compiler",
         "compiler/kinds",
         "engine",

@@ -246,6 +246,13 @@ def fetch_add(b: ir.IRBuilder, address: ir.Value, value: ir.Value) -> ir.Value:
     return b.atomic_rmw("add", b.inttoptr(address, I64.as_pointer()), value, "acq_rel")
 
 
+@primitive("compare_swap", i64, i64, i64, i64)
+def compare_swap(b: ir.IRBuilder, address: ir.Value, expected: ir.Value, value: ir.Value) -> ir.Value:
+    """Store a value where the expected one is; 1 if it was, else 0 and nothing is stored."""
+    found = b.cmpxchg(b.inttoptr(address, I64.as_pointer()), expected, value, "acq_rel", "acquire")
+    return b.zext(b.extract_value(found, 1), I64)
+
+
 @primitive("stream_line", types.void, i64, i64)
 def stream_line(b: ir.IRBuilder, to: ir.Value, source: ir.Value) -> None:
     """Copy 64 bytes to a whole cache line past the caches, which nobody of this core's will read. Needs `store_fence`

@@ -12,12 +12,13 @@ HUGE = 2 << 20
 
 
 class Region:
-    """`size` bytes at `address`, for as long as this object lives. Large regions begin at a huge page and ask for them;
-    the kernel takes pages from the memory of the node whose core touches them first."""
+    """`size` bytes at `address`, for as long as this object lives. Large regions begin at a huge page and ask for them,
+    unless `huge` is false: memory of which little is touched; the kernel takes pages from the memory of the node whose
+    core touches them first."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, *, huge: bool = True) -> None:
         self.size = max(size, 1)
-        is_large = sys.platform == "linux" and self.size >= HUGE
+        is_large = huge and sys.platform == "linux" and self.size >= HUGE
         # Private: pages that are shared, as Python's own default is, are huge ones on few systems only.
         private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if sys.platform != "win32" else {}
         self._map = mmap.mmap(-1, self.size + (HUGE if is_large else 0), **private)

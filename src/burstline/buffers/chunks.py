@@ -1,0 +1,82 @@
+"""Memory for buffers of one size, chunk by chunk: reserved at once, populated and given back as the pool needs it."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import sys
+from typing import Any, Protocol
+
+from burstline.buffers.magazine import LINE
+from burstline.buffers.placement import prefer
+from burstline.errors import BurstlineError
+from burstline.state.region import HUGE, Region
+
+SMALL = 1 << 16  # bytes of a chunk, where a whole class is smaller than a few huge pages
+MADV_POPULATE_WRITE = 23  # not among mmap's constants; Linux 5.14
+
+
+class Chunks(Protocol):
+    """`count` chunks at most, of `per_chunk` buffers and `bytes` bytes each."""
+
+    count: int
+    per_chunk: int
+    bytes: int
+
+    def populate(self, chunk: int) -> Any:
+        """Have the memory of a chunk; returns its buffers' addresses, an int64 array in ascending order. Raises
+        BurstlineError when memory does not suffice."""
+
+    def release(self, chunk: int) -> None:
+        """Give the memory of a chunk back: nobody has a buffer of it."""
+
+    def place(self, addresses: Any) -> tuple[Any, Any]:
+        """The chunk of each buffer, and its number there; chunk -1 for buffers that stay for good."""
+
+
+class OwnChunks:
+    """Chunks in memory of this process: at least `most` buffers of `size` bytes, a multiple of 64, of a NUMA node where
+    the system lets one choose."""
+
+    def __init__(self, size: int, most: int, node: int = 0) -> None:
+        self.size = size
+        large = size * most >= 16 * HUGE
+        self.bytes = -(-max(HUGE if large else SMALL, size) // mmap.PAGESIZE) * mmap.PAGESIZE
+        self.per_chunk = self.bytes // size
+        self.count = -(-most // self.per_chunk)
+        self._memory = Region(self.count * self.bytes, huge=large)
+        self.start = self._memory.address
+        self.end = self.start + self.count * self.bytes
+        prefer(self._memory, node)
+
+    def populate(self, chunk: int) -> Any:
+        import numpy as np
+
+        at = self.start + chunk * self.bytes
+        if sys.platform != "linux" or _madvise(at, self.bytes, MADV_POPULATE_WRITE) != 0:
+            for page in range(at, at + self.bytes, mmap.PAGESIZE):
+                ctypes.c_char.from_address(page).value = b"\0"
+        return at + np.arange(self.per_chunk, dtype=np.int64) * self.size
+
+    def release(self, chunk: int) -> None:
+        if sys.platform == "linux" and _madvise(self.start + chunk * self.bytes, self.bytes, mmap.MADV_DONTNEED) != 0:
+            raise BurstlineError("the system does not take memory back", "this is a fault of burstline: report it")
+
+    def place(self, addresses: Any) -> tuple[Any, Any]:
+        away = addresses - self.start
+        return away // self.bytes, away % self.bytes // self.size
+
+    def room(self, address: int) -> memoryview:
+        """The writable memory of one buffer."""
+        at = address - self.start
+        return self._memory._bytes[at : at + self.size]
+
+
+def whole_lines(size: int) -> int:
+    """Bytes of a buffer that shares no cache line with another."""
+    return -(-size // LINE) * LINE
+
+
+def _madvise(address: int, length: int, advice: int) -> int:
+    libc = ctypes.CDLL(None, use_errno=True)
+    return int(libc.madvise(ctypes.c_void_p(address), ctypes.c_size_t(length), ctypes.c_int(advice)))

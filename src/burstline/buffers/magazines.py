@@ -1,0 +1,174 @@
+"""The free buffers of one size class on one node, whatever memory they are of: a depot, and a cache for each core."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from burstline.buffers.magazine import LINE, LINK, MAGAZINE, ROUNDS, CoreCache, Depot
+from burstline.errors import BurstlineError
+from burstline.native.kernel import Kernel
+from burstline.state.region import Block, Region
+
+APART = 256  # bytes from one core's cache to the next, of which no two share a pair of lines
+REACH = 1 << 37  # bytes that a handle of 32 bits tells, before and behind the first buffer
+
+take_kernel = Kernel("burstline.buffers.magazine_kernel:take", CoreCache, int, int)
+give_kernel = Kernel("burstline.buffers.magazine_kernel:give", CoreCache, int, int)
+_hand_in = Kernel("burstline.buffers.magazine_kernel:hand_in", CoreCache)
+_top_up = Kernel("burstline.buffers.magazine_kernel:top_up", CoreCache, int)
+_rotate = Kernel("burstline.buffers.magazine_kernel:rotate", CoreCache, int)
+
+
+@dataclass(frozen=True)
+class CoreCount:
+    """What one core did, and what its cache holds, in buffers; `transfers` counts how often the depot's line came from
+    another core. `taken - given` of all cores together are in use."""
+
+    taken: int
+    given: int
+    cached: int
+    from_depot: int  # magazines
+    from_reserve: int
+    to_depot: int
+    transfers: int
+    failed: int
+
+
+class Magazines:
+    """For at most `most` buffers, whose addresses are multiples of 64 and at most 128 GiB from the first.
+
+    Cores are numbered from 0 to `cores - 1`, and each number belongs to one thread at a time. `take` and `give` with
+    `control` as the core are for the control side: any thread of Python may call them.
+    """
+
+    def __init__(self, most: int, cores: int) -> None:
+        self.most, self.cores, self.control = most, cores, cores
+        self.added = 0
+        count = most + 2 * (cores + 1)
+        self._magazines = Region(count * MAGAZINE, huge=False)  # of which few are ever touched
+        self._depot = Block(Depot.layout)
+        self._depot.set(magazines=self._magazines.address, fresh=1 + 2 * (cores + 1))
+        self._caches = Region((cores + 1) * APART)
+        self._lock = threading.RLock()
+        for core in range(cores + 1):
+            first = self._magazines.address + 2 * core * MAGAZINE + LINK
+            self._set(
+                core, loaded=first, previous=first + MAGAZINE, high=ROUNDS, depot=self._depot.address, core=core + 1
+            )
+
+    def cache(self, core: int) -> int:
+        """The address of a core's CoreCache, for the kernels."""
+        return self._caches.address + core * APART
+
+    def add(self, addresses: Any) -> None:
+        """New buffers: an array of int64 addresses. Raises BurstlineError where there are too many, or one lies where
+        handles do not reach."""
+        import numpy as np
+
+        if self.added + len(addresses) > self.most:
+            raise BurstlineError(f"there is room for {self.most:,} buffers", "make the pool larger")
+        if not self.added:
+            base = int(addresses[0]) - REACH
+            self._depot.set(base=base)
+            for core in range(self.cores + 1):
+                self._set(core, base=base)
+        away = np.asarray(addresses, np.int64) - self._depot.get("base")
+        if len(away) and (away.min() < 0 or away.max() >= 2 * REACH or (away & LINE - 1).any()):
+            raise BurstlineError("a buffer lies too far from the others, or not at the start of a cache line")
+        self.added += len(addresses)
+        self.give(self.control, addresses)
+        self.hand_in(self.control)
+        self._account(self.control, given=-len(addresses))  # nobody had taken them
+
+    def withdraw(self, n: int) -> Any:
+        """Up to `n` free buffers of the depot, for good: an array of addresses."""
+        import numpy as np
+
+        parts = []
+        with self._lock:
+            while n > 0:
+                part = self.take(self.control, min(n, ROUNDS))
+                if len(part) == 0:
+                    break
+                parts.append(part)
+                n -= len(part)
+            found = np.concatenate(parts) if parts else np.empty(0, np.int64)
+            self.hand_in(self.control)
+            self._account(self.control, taken=-len(found))
+            self.added -= len(found)
+        return found
+
+    def take(self, core: int, n: int) -> Any:
+        """An array of `n` addresses, empty where there are not so many. Of `control`: only what the depot has."""
+        import numpy as np
+
+        found = np.empty(n, np.int64)
+        with self._only(core):
+            got = take_kernel(self.cache(core), found.ctypes.data, n)
+        return found[:got]
+
+    def give(self, core: int, addresses: Any) -> None:
+        """Give buffers back: an array of addresses."""
+        import numpy as np
+
+        given = np.ascontiguousarray(addresses, np.int64)
+        with self._only(core):
+            give_kernel(self.cache(core), given.ctypes.data, len(given))
+
+    def hand_in(self, core: int) -> None:
+        """Move what a core's cache holds to the depot: it is not in use, or is the caller's own."""
+        with self._only(core):
+            _hand_in(self.cache(core))
+
+    def top_up(self, core: int, magazines: int) -> int:
+        """Move so many magazines of the depot to the reserve of a core, which may be taking meanwhile; returns how many
+        there were."""
+        return _top_up(self.cache(core), magazines)
+
+    def rotate(self, magazines: int) -> None:
+        """Bring what lies below the first `magazines` of the depot to its top."""
+        _rotate(self.cache(self.control), magazines)
+
+    def count(self, core: int) -> CoreCount:
+        get: Callable[[str], int] = lambda name: self._caches.i64(core * APART + CoreCache.layout.offset(name))  # noqa: E731
+        return CoreCount(
+            get("taken"), get("given"), get("count") + get("kept"), get("popped"), get("reserved"), get("pushed"),
+            get("transfers"), get("failed"),
+        )  # fmt: skip
+
+    @property
+    def in_use(self) -> int:
+        """Buffers that somebody has taken."""
+        counts = [self.count(core) for core in range(self.cores + 1)]
+        return sum(c.taken for c in counts) - sum(c.given for c in counts)
+
+    @property
+    def cached(self) -> int:
+        """Free buffers in the caches of cores."""
+        return sum(self.count(core).cached for core in range(self.cores + 1))
+
+    def _set(self, of: int, **values: int) -> None:
+        for name, value in values.items():
+            self._caches.set_i64(of * APART + CoreCache.layout.offset(name), value)
+
+    def _account(self, core: int, **changes: int) -> None:
+        for name, change in changes.items():
+            at = core * APART + CoreCache.layout.offset(name)
+            self._caches.set_i64(at, self._caches.i64(at) + change)
+
+    def _only(self, core: int) -> Any:
+        return self._lock if core == self.control else _nobody
+
+
+class _Nobody:
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *what: object) -> None:
+        return None
+
+
+_nobody = _Nobody()
