@@ -1,11 +1,14 @@
 """Pools, mbufs and rings, as addresses. Part of `_dpdk.pyx`."""
 
-def pool_create(str name, unsigned count, unsigned cache, uint16_t room, unsigned flags, int socket):
+def pool_create(str name, unsigned count, unsigned cache, uint16_t room, unsigned flags, int socket, str ops,
+                uintptr_t config):
+    """`ops` are those of this name, the driver's own preference where it is empty; `config` is for them."""
     cdef rte_mempool* pool
-    cdef bytes raw = name.encode()
+    cdef bytes raw = name.encode(), raw_ops = ops.encode()
     cdef const char* text = raw
+    cdef const char* ops_text = raw_ops
     with nogil:
-        pool = bl_pool_create(text, count, cache, room, flags, socket)
+        pool = bl_pool_create(text, count, cache, room, flags, socket, ops_text, <void*>config)
     if pool == NULL:
         check(-bl_errno(), "rte_mempool_create_empty")
     return <uintptr_t>pool

@@ -13,9 +13,14 @@ cdef extern from "_shim.h" nogil:
         RTE_ETH_LINK_UP
         RTE_MAX_ETHPORTS
         RTE_ETH_NAME_MAX_LEN
+        RTE_MAX_LCORE
     uint64_t RTE_ETH_RSS_IP, RTE_ETH_RSS_TCP, RTE_ETH_RSS_UDP, RTE_ETH_RSS_SCTP
     const char* RTE_EAL_PMD_PATH
     struct rte_mempool:
+        void* pool_data
+        void* pool_config
+        uint32_t size, elt_size, header_size, trailer_size
+    ctypedef struct rte_spinlock_t:
         pass
     struct rte_ring:
         pass
@@ -69,7 +74,20 @@ cdef extern from "_shim.h" nogil:
     void rte_thread_unregister()
     unsigned rte_lcore_id()
 
-    rte_mempool* bl_pool_create(const char*, unsigned, unsigned, uint16_t, unsigned, int)
+    struct rte_mempool_ops:
+        char name[32]
+        int (*alloc)(rte_mempool*) noexcept nogil
+        int (*enqueue)(rte_mempool*, void* const*, unsigned) noexcept nogil
+        int (*dequeue)(rte_mempool*, void**, unsigned) noexcept nogil
+        unsigned (*get_count)(const rte_mempool*) noexcept nogil
+    int rte_mempool_register_ops(const rte_mempool_ops*)
+    void rte_spinlock_lock(rte_spinlock_t*)
+    void rte_spinlock_unlock(rte_spinlock_t*)
+    int rte_gettid()
+    void rte_pktmbuf_init(rte_mempool*, void*, void*, unsigned)
+    rte_mempool* bl_pool_create(const char*, unsigned, unsigned, uint16_t, unsigned, int, const char*, void*)
+    int bl_pool_populate(rte_mempool*, const char*, size_t, void**)
+    void bl_pool_release(rte_mempool*, void*)
     int bl_pool_recover(rte_mempool*)
     unsigned bl_pool_cached(rte_mempool*, unsigned)
     void rte_mempool_free(rte_mempool*)

@@ -4,10 +4,11 @@ this one, which give them names, types and clear errors. Here errors are OSError
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.memoryview cimport PyMemoryView_FromMemory
+from libc.errno cimport ENOBUFS
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdio cimport fflush
 from libc.stdlib cimport calloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 
 # ---- for compiled code: no GIL, no allocation, int64 throughout ----
@@ -44,6 +45,7 @@ MBUF = {
 VERSION = rte_version().decode()
 PMD_PATH = RTE_EAL_PMD_PATH.decode()
 HEADROOM = RTE_PKTMBUF_HEADROOM
+MAX_LCORE = RTE_MAX_LCORE
 NO_IOVA_CONTIG = RTE_MEMPOOL_F_NO_IOVA_CONTIG
 RSS = RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP | RTE_ETH_RSS_SCTP
 
@@ -107,4 +109,5 @@ def lcore_id():
 
 
 include "_buffers.pxi"
+include "_mempool_ops.pxi"
 include "_ports.pxi"

@@ -19,10 +19,12 @@
 #include <rte_ether.h>
 #include <rte_lcore.h>
 #include <rte_log.h>
+#include <rte_malloc.h>
 #include <rte_mbuf.h>
 #include <rte_mbuf_pool_ops.h>
 #include <rte_mempool.h>
 #include <rte_ring.h>
+#include <rte_spinlock.h>
 #include <rte_version.h>
 #ifdef BURSTLINE_NET_RING
 #include <rte_eth_ring.h>
@@ -77,9 +79,9 @@ static int bl_errno(void) {
     return rte_errno;
 }
 
-/* rte_pktmbuf_pool_create takes no mempool flags; the rest is what it does. */
+/* rte_pktmbuf_pool_create takes no mempool flags and no argument for its ops; the rest is what it does. */
 static struct rte_mempool *bl_pool_create(const char *name, unsigned count, unsigned cache, uint16_t room,
-                                          unsigned flags, int socket) {
+                                          unsigned flags, int socket, const char *ops, void *config) {
     struct rte_pktmbuf_pool_private private = {.mbuf_data_room_size = room};
     struct rte_mempool *pool;
     int result;
@@ -87,7 +89,7 @@ static struct rte_mempool *bl_pool_create(const char *name, unsigned count, unsi
     pool = rte_mempool_create_empty(name, count, sizeof(struct rte_mbuf) + room, cache, sizeof(private), socket, flags);
     if (pool == NULL)
         return NULL;
-    result = rte_mempool_set_ops_byname(pool, rte_mbuf_best_mempool_ops(), NULL);
+    result = rte_mempool_set_ops_byname(pool, *ops ? ops : rte_mbuf_best_mempool_ops(), config);
     if (result == 0) {
         rte_pktmbuf_pool_init(pool, &private);
         result = rte_mempool_populate_default(pool);
@@ -99,6 +101,60 @@ static struct rte_mempool *bl_pool_create(const char *name, unsigned count, unsi
     }
     rte_mempool_obj_iter(pool, rte_pktmbuf_init, NULL);
     return pool;
+}
+
+static void bl_free_chunk(struct rte_mempool_memhdr *chunk, void *zone) {
+    (void)chunk;
+    rte_memzone_free(zone);
+}
+
+/* Populate a chunk of its own, which ends up last in the list of chunks; NULL when it became several. */
+static int bl_pool_populate(struct rte_mempool *pool, const char *name, size_t size, void **chunk) {
+    struct rte_mempool_memhdr *one;
+    const struct rte_memzone *zone;
+    unsigned before = pool->nb_mem_chunks;
+    size_t page = 0;
+    int result;
+
+    result = rte_mempool_get_page_size(pool, &page);
+    if (result < 0)
+        return result;
+    zone = rte_memzone_reserve_aligned(name, size, pool->socket_id, RTE_MEMZONE_1GB | RTE_MEMZONE_SIZE_HINT_ONLY,
+                                       RTE_CACHE_LINE_SIZE);
+    if (zone == NULL)
+        return -rte_errno;
+    result = pool->flags & RTE_MEMPOOL_F_NO_IOVA_CONTIG
+                 ? rte_mempool_populate_iova(pool, zone->addr, RTE_BAD_IOVA, zone->len, bl_free_chunk, (void *)(uintptr_t)zone)
+                 : rte_mempool_populate_virt(pool, zone->addr, zone->len, page, bl_free_chunk, (void *)(uintptr_t)zone);
+    if (result <= 0) {
+        if (result == 0)
+            rte_memzone_free(zone);
+        return result < 0 ? result : -ENOSPC;
+    }
+    STAILQ_FOREACH(one, &pool->mem_list, next)
+        *chunk = pool->nb_mem_chunks == before + 1 ? one : NULL;
+    return result;
+}
+
+/* What rte_mempool_free does with a chunk, for one of several. */
+static void bl_pool_release(struct rte_mempool *pool, void *chunk) {
+    struct rte_mempool_memhdr *gone = chunk;
+    struct rte_mempool_objhdr_list kept = STAILQ_HEAD_INITIALIZER(kept);
+    struct rte_mempool_objhdr *object;
+    uintptr_t start = (uintptr_t)gone->addr, end = start + gone->len;
+
+    while ((object = STAILQ_FIRST(&pool->elt_list)) != NULL) {
+        STAILQ_REMOVE_HEAD(&pool->elt_list, next);
+        if ((uintptr_t)object >= start && (uintptr_t)object < end)
+            pool->populated_size--;
+        else
+            STAILQ_INSERT_TAIL(&kept, object, next);
+    }
+    STAILQ_CONCAT(&pool->elt_list, &kept);
+    STAILQ_REMOVE(&pool->mem_list, gone, rte_mempool_memhdr, next);
+    pool->nb_mem_chunks--;
+    gone->free_cb(gone, gone->opaque);
+    rte_free(gone);
 }
 
 static unsigned bl_pool_cached(struct rte_mempool *pool, unsigned lcore) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 from types import TracebackType
 
@@ -19,20 +20,40 @@ def mbufs_needed(queues: int, rx_ring: int = 1024, tx_ring: int = 1024, threads:
     return max(8191, (1 << (held + 1).bit_length()) - 1)
 
 
+def no_memory(count: int, data_room: int, error: OSError) -> BurstlineError:
+    """What to say where a pool gets no memory."""
+    size = count * (data_room + native.HEADROOM + 192) >> 20
+    running = eal.running()
+    return BurstlineError(
+        f"no memory for a pool of {count} packet buffers (about {size} MiB): {native.strerror(error.errno or 0)}",
+        f"ask for fewer buffers, or provide more huge pages: {eal.hugepages_hint()}"
+        if running is not None and running.hugepages
+        else "ask for fewer buffers, or start with more memory (-m MiB among EAL's arguments)",
+    )
+
+
 class Pool:
     """`count` mbufs with room for `data_room` bytes of packet each (and 128 bytes of headroom before it).
 
     `software` says that only virtual devices will use it. mbufs then need not each stay within one page: without huge
     pages all their headers would fall into the same set of the L1 cache (20 ns a packet, not 4), and net_af_xdp
     registers with the kernel only as much memory as they take when none is left between them.
-    `numa_node` is -1 for any. EAL must run. Raises BurstlineError when memory does not suffice.
+    `numa_node` is -1 for any. `ops` are the mempool ops by name, those that DPDK prefers where it is empty; `config` is
+    their argument. EAL must run. Raises BurstlineError when memory does not suffice.
     """
 
     def __init__(
-        self, count: int = 16383, *, data_room: int = 2048, cache: int = 256, software: bool = True, numa_node: int = -1
+        self,
+        count: int = 16383,
+        *,
+        data_room: int = 2048,
+        cache: int = 256,
+        software: bool = True,
+        numa_node: int = -1,
+        ops: str = "",
+        config: int = 0,
     ) -> None:
-        running = eal.running()
-        if running is None:
+        if eal.running() is None:
             raise BurstlineError("DPDK is not running", "call burstline.dpdk.eal.start() first")
         self.count = count
         self.data_room = data_room
@@ -42,17 +63,14 @@ class Pool:
         flags = native.NO_IOVA_CONTIG if software else 0
         try:
             self.address = native.pool_create(
-                self.name, count, self.cache, data_room + native.HEADROOM, flags, numa_node
+                self.name, count, self.cache, data_room + native.HEADROOM, flags, numa_node, ops, config
             )
         except OSError as error:
-            size = count * (data_room + native.HEADROOM + 192) >> 20
-            why = native.strerror(error.errno or 0)
-            raise BurstlineError(
-                f"no memory for a pool of {count} packet buffers (about {size} MiB): {why}",
-                f"ask for fewer buffers, or provide more huge pages: {eal.hugepages_hint()}"
-                if running.hugepages
-                else "ask for fewer buffers, or start with more memory (-m MiB among EAL's arguments)",
-            ) from None
+            if ops and error.errno in (errno.EINVAL, errno.EEXIST):
+                raise BurstlineError(
+                    f"DPDK has no mempool ops {ops!r}", "write ring_mp_mc, stack or lf_stack"
+                ) from None
+            raise no_memory(count, data_room, error) from None
 
     def __repr__(self) -> str:
         return f"Pool({self.count}, in_use={self.in_use if self.address else 'closed'})"
