@@ -51,6 +51,9 @@ gtpu = [2152]
 checksum = "auto"
 
 [pools]
+classes = [128, 2048, 9216]
+receive = "scatter"
+ops = "stack"
 buffers = 8191
 buffer_size = 2176
 cache = 128
@@ -99,6 +102,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert config.parser.tunnel_ports == TunnelPorts((4789, 8472), (), (2152,))
     assert config.offloads.checksum == "auto"
     assert (config.pools.buffers, config.pools.buffer_size, config.pools.cache) == (8191, 2176, 128)
+    assert (config.pools.classes, config.pools.receive, config.pools.ops) == ((128, 2048, 9216), "scatter", "stack")
     assert (config.numa.enabled, config.numa.node) == (True, 1)
 
 
@@ -205,7 +209,7 @@ def test_an_unknown_key_is_answered_by_the_nearest(text: str, hint: str, tmp_pat
             "[[ports]] 2, device is dpdk:a, as in another",
         ),
         ('[[ports]]\ndevice = "dpdk:a"\n[[ports]]\ndevice = "dpdk:b"\nmtu = 67', 5, "[[ports]] 2, mtu is 67"),
-        ("[pools]\nbuffers = 100", 2, "[pools] buffers is 100, too few for a cache of 256"),
+        ("[pools]\nbuffers = 100\ncache = 256", 2, "[pools] buffers is 100, too few for a cache of 256"),
         ("[numa]\nenabled = false\nnode = 0", 3, "[numa] node has no effect while enabled = false"),
         ('x = """\n[engine]\nworkers = 0\n"""\n[engine]\nworkers = -1', 1, "no section or key 'x'"),
         ("[engine\n", 1, "not TOML: Expected ']'"),

@@ -113,7 +113,8 @@ def _compiled() -> None:
     burst_function = c.CFUNCTYPE(c.c_int64, c.c_int64, c.c_int64, c.c_void_p, c.c_int64)
     rx, tx = (burst_function(native.SYMBOLS[f"bl_dpdk_{name}"]) for name in ("rx", "tx"))
     give_back = c.CFUNCTYPE(c.c_int64, c.c_void_p, c.c_int64)(native.SYMBOLS["bl_dpdk_free"])
-    linear = c.CFUNCTYPE(c.c_int64, c.c_void_p)(native.SYMBOLS["bl_dpdk_linear"])
+    gather = c.CFUNCTYPE(c.c_uint64, c.c_void_p, c.c_void_p)(native.SYMBOLS["bl_dpdk_gather"])
+    nowhere = c.c_int64(0)
 
     def field(mbuf: int, name: str, kind: Any) -> int:
         return int(kind.from_address(mbuf + native.MBUF[name]).value)
@@ -133,7 +134,7 @@ def _compiled() -> None:
                 assert c.string_at(start, len(data)) == data
             chain = burst[40]
             assert (field(chain, "nb_segs", c.c_uint16), field(chain, "data_len", c.c_uint16)) == (3, 400)
-            assert linear(chain) == 0
+            assert gather(chain, c.byref(nowhere)) == chain, "there is room behind its beginning"
             assert (field(chain, "nb_segs", c.c_uint16), field(chain, "data_len", c.c_uint16)) == (1, 1000)
             assert tx(port.id, 0, c.byref(burst, 8 * 31), 10) == 10
             assert give_back(burst, 31) == 0

@@ -131,7 +131,7 @@ def _on_rings(*sizes: int) -> Iterator[Callable[..., LivePorts]]:
         return rings[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(LivePorts, "_open", open_pair)
+        patch.setattr(LivePorts, "_ring_loop", open_pair)
         yield LivePorts
 
 

@@ -63,8 +63,8 @@ def mbuf_view(uintptr_t mbuf):
 def mbuf_segments(uintptr_t mbuf):
     return (<rte_mbuf*>mbuf).nb_segs
 
-def linear(uintptr_t mbuf):
-    return bl_dpdk_linear(<rte_mbuf*>mbuf) == 0
+def gather(uintptr_t mbuf, uintptr_t pools):
+    return <uintptr_t>bl_dpdk_gather(<rte_mbuf*>mbuf, <const int64_t*>pools)
 
 def free(list mbufs):
     for mbuf in mbufs:

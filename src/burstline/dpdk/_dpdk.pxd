@@ -8,12 +8,14 @@ cdef extern from "_shim.h" nogil:
         BL_LOG_SIZE
         RTE_MEMPOOL_F_NO_IOVA_CONTIG
         RTE_PKTMBUF_HEADROOM
+        BL_RX_POOLS
         RING_F_SP_ENQ
         RING_F_SC_DEQ
         RTE_ETH_LINK_UP
         RTE_MAX_ETHPORTS
         RTE_ETH_NAME_MAX_LEN
         RTE_MAX_LCORE
+    uint64_t RTE_ETH_RX_OFFLOAD_SCATTER, RTE_ETH_RX_OFFLOAD_BUFFER_SPLIT
     uint64_t RTE_ETH_RSS_IP, RTE_ETH_RSS_TCP, RTE_ETH_RSS_UDP, RTE_ETH_RSS_SCTP
     const char* RTE_EAL_PMD_PATH
     struct rte_mempool:
@@ -43,11 +45,18 @@ cdef extern from "_shim.h" nogil:
     struct rte_eth_link:
         uint32_t link_speed
         uint16_t link_status
+    struct rte_eth_rxseg_capa:
+        uint32_t multi_pools
+        uint16_t max_nseg
     struct rte_eth_dev_info:
         rte_device* device
         const char* driver_name
         uint16_t min_mtu
         uint16_t max_mtu
+        uint32_t min_rx_bufsize
+        uint32_t max_rx_pktlen
+        uint16_t max_rx_mempools
+        rte_eth_rxseg_capa rx_seg_capa
         uint16_t max_rx_queues
         uint16_t max_tx_queues
         uint16_t nb_rx_queues
@@ -100,6 +109,7 @@ cdef extern from "_shim.h" nogil:
     void rte_pktmbuf_free(rte_mbuf*)
     void rte_pktmbuf_free_bulk(rte_mbuf**, unsigned)
     int rte_pktmbuf_linearize(rte_mbuf*)
+    rte_mbuf* rte_pktmbuf_copy(const rte_mbuf*, rte_mempool*, uint32_t, uint32_t)
     void* bl_data(rte_mbuf*)
 
     uint16_t rte_eth_find_next(uint16_t)
@@ -113,9 +123,10 @@ cdef extern from "_shim.h" nogil:
     const rte_bus* rte_dev_bus(const rte_device*)
     const char* rte_bus_name(const rte_bus*)
     int rte_dev_remove(rte_device*)
-    int bl_configure(uint16_t, uint16_t, uint16_t, uint64_t)
+    int bl_configure(uint16_t, uint16_t, uint16_t, uint64_t, uint64_t, uint16_t)
+    int bl_rx_queue(uint16_t, uint16_t, uint16_t, unsigned, rte_mempool**, const uint16_t*, uint16_t, int)
+    int bl_splits_headers(uint16_t)
     int rte_eth_dev_adjust_nb_rx_tx_desc(uint16_t, uint16_t*, uint16_t*)
-    int rte_eth_rx_queue_setup(uint16_t, uint16_t, uint16_t, unsigned, const void*, rte_mempool*)
     int rte_eth_tx_queue_setup(uint16_t, uint16_t, uint16_t, unsigned, const void*)
     int rte_eth_dev_start(uint16_t)
     int rte_eth_dev_stop(uint16_t)

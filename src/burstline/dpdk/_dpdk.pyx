@@ -23,14 +23,26 @@ cdef int64_t bl_dpdk_free(rte_mbuf** mbufs, int64_t n) noexcept nogil:
     rte_pktmbuf_free_bulk(mbufs, <unsigned>n)
     return 0
 
-cdef int64_t bl_dpdk_linear(rte_mbuf* mbuf) noexcept nogil:
-    return rte_pktmbuf_linearize(mbuf)
+cdef rte_mbuf* bl_dpdk_gather(rte_mbuf* mbuf, const int64_t* pools) noexcept nogil:
+    """The packet in one segment, in a buffer of the first pool that has the room and one left; the chain is freed. Or the
+    chain as it is. `pools`: bytes of room and address of each, in rising order, and a 0."""
+    cdef rte_mbuf* whole
+    if rte_pktmbuf_linearize(mbuf) == 0:
+        return mbuf
+    while pools[0] != 0:
+        if pools[0] >= mbuf.pkt_len:
+            whole = rte_pktmbuf_copy(mbuf, <rte_mempool*>pools[1], 0, mbuf.pkt_len)
+            if whole != NULL:
+                rte_pktmbuf_free(mbuf)
+                return whole
+        pools += 2
+    return mbuf
 
 SYMBOLS = {
     "bl_dpdk_rx": <uintptr_t>&bl_dpdk_rx,
     "bl_dpdk_tx": <uintptr_t>&bl_dpdk_tx,
     "bl_dpdk_free": <uintptr_t>&bl_dpdk_free,
-    "bl_dpdk_linear": <uintptr_t>&bl_dpdk_linear,
+    "bl_dpdk_gather": <uintptr_t>&bl_dpdk_gather,
 }
 
 cdef rte_mbuf _mbuf  # never read: its fields' places are what is wanted
@@ -47,6 +59,7 @@ PMD_PATH = RTE_EAL_PMD_PATH.decode()
 HEADROOM = RTE_PKTMBUF_HEADROOM
 MAX_LCORE = RTE_MAX_LCORE
 NO_IOVA_CONTIG = RTE_MEMPOOL_F_NO_IOVA_CONTIG
+RX_OFFLOADS = {"SCATTER": RTE_ETH_RX_OFFLOAD_SCATTER, "BUFFER_SPLIT": RTE_ETH_RX_OFFLOAD_BUFFER_SPLIT}
 RSS = RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP | RTE_ETH_RSS_SCTP
 
 

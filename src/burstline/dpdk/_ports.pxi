@@ -44,6 +44,14 @@ def port_info(uint16_t port):
         "socket": rte_eth_dev_socket_id(port),
         "mac": PyBytes_FromStringAndSize(<char*>mac.addr_bytes, 6),
         "mtu": mtu,
+        "min_mtu": info.min_mtu,
+        "max_mtu": info.max_mtu,
+        "max_frame": info.max_rx_pktlen,
+        "min_buffer": info.min_rx_bufsize,
+        "rx_pools": info.max_rx_mempools,
+        "rx_segments": info.rx_seg_capa.max_nseg,
+        "rx_segment_pools": bool(info.rx_seg_capa.multi_pools),
+        "rx_splits_headers": bool(bl_splits_headers(port)),
         "max_rx_queues": info.max_rx_queues,
         "max_tx_queues": info.max_tx_queues,
         "reta_size": info.reta_size,
@@ -54,20 +62,27 @@ def port_info(uint16_t port):
         "link_mbps": link.link_speed,
     }
 
-def port_configure(uint16_t port, uint16_t queues, uint64_t rss):
+def port_configure(uint16_t port, uint16_t queues, uint64_t rss, uint64_t rx_offloads, uint16_t mtu):
     cdef int result
     with nogil:
-        result = bl_configure(port, queues, queues, rss)
+        result = bl_configure(port, queues, queues, rss, rx_offloads, mtu)
     check(result, "rte_eth_dev_configure")
 
-def port_queues(uint16_t port, uint16_t queues, uint16_t rx_ring, uint16_t tx_ring, uintptr_t pool):
-    """Set up all queues; returns the sizes of the rings as the port wants them."""
+def port_queues(uint16_t port, uint16_t queues, uint16_t rx_ring, uint16_t tx_ring, list pools, int mode):
+    """Set up all queues; returns the sizes of the rings as the port wants them. `pools` are addresses with the lengths to
+    split at, `mode` is a bl_rx_mode."""
     cdef int result = 0, socket = rte_eth_dev_socket_id(port)
-    cdef uint16_t queue
+    cdef uint16_t queue, n = <uint16_t>len(pools)
+    cdef rte_mempool* into[BL_RX_POOLS]
+    cdef uint16_t lengths[BL_RX_POOLS]
+    if not 1 <= n <= BL_RX_POOLS:
+        raise ValueError(f"a queue cannot be given {n} pools")
+    for i, (pool, length) in enumerate(pools):
+        into[i], lengths[i] = <rte_mempool*><uintptr_t>pool, length
     check(rte_eth_dev_adjust_nb_rx_tx_desc(port, &rx_ring, &tx_ring), "rte_eth_dev_adjust_nb_rx_tx_desc")
     for queue in range(queues):
         with nogil:
-            result = rte_eth_rx_queue_setup(port, queue, rx_ring, <unsigned>socket, NULL, <rte_mempool*>pool)
+            result = bl_rx_queue(port, queue, rx_ring, <unsigned>socket, into, lengths, n, mode)
         check(result, "rte_eth_rx_queue_setup")
         with nogil:
             result = rte_eth_tx_queue_setup(port, queue, tx_ring, <unsigned>socket, NULL)

@@ -5,6 +5,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#define ALLOW_EXPERIMENTAL_API /* rte_eth_buffer_split_get_supported_hdr_ptypes was one in 22.11 */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -210,14 +211,54 @@ static int bl_pool_recover(struct rte_mempool *pool) {
     return (int)c.n_lost;
 }
 
-static int bl_configure(uint16_t port, uint16_t rx, uint16_t tx, uint64_t rss) {
+/* An mtu of 0 leaves it to DPDK, which then takes 1500. */
+static int bl_configure(uint16_t port, uint16_t rx, uint16_t tx, uint64_t rss, uint64_t rx_offloads, uint16_t mtu) {
     struct rte_eth_conf conf;
     memset(&conf, 0, sizeof(conf));
+    conf.rxmode.offloads = rx_offloads;
+    conf.rxmode.mtu = mtu;
     if (rss != 0) {
         conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
         conf.rx_adv_conf.rss_conf.rss_hf = rss;
     }
     return rte_eth_dev_configure(port, rx, tx, &conf);
+}
+
+#define BL_RX_POOLS 16 /* classes that a queue can be given */
+
+/* How a queue gets its buffers: from one pool; from one of several, as the driver chooses; or split, the first
+ * `lengths[i]` bytes of what is left into pools[i], or what it holds when that is 0. */
+enum bl_rx_mode { BL_RX_ONE, BL_RX_POOLS_BY_SIZE, BL_RX_SPLIT };
+
+static int bl_rx_queue(uint16_t port, uint16_t queue, uint16_t ring, unsigned socket, struct rte_mempool **pools,
+                       const uint16_t *lengths, uint16_t n, int mode) {
+    struct rte_eth_dev_info info;
+    struct rte_eth_rxconf conf;
+    union rte_eth_rxseg parts[BL_RX_POOLS];
+    int result = rte_eth_dev_info_get(port, &info);
+
+    if (result != 0 || mode == BL_RX_ONE)
+        return result != 0 ? result : rte_eth_rx_queue_setup(port, queue, ring, socket, NULL, pools[0]);
+    conf = info.default_rxconf;
+    if (mode == BL_RX_POOLS_BY_SIZE) {
+        conf.rx_mempools = pools;
+        conf.rx_nmempool = n;
+    } else {
+        memset(parts, 0, sizeof(parts));
+        for (uint16_t i = 0; i < n; i++) {
+            parts[i].split.mp = pools[i];
+            parts[i].split.length = lengths[i];
+        }
+        conf.rx_seg = parts;
+        conf.rx_nseg = n;
+        conf.offloads |= RTE_ETH_RX_OFFLOAD_BUFFER_SPLIT;
+    }
+    return rte_eth_rx_queue_setup(port, queue, ring, socket, &conf, NULL);
+}
+
+/* Whether buffer split goes by protocol headers: a driver that can only split at a length does not answer. */
+static int bl_splits_headers(uint16_t port) {
+    return rte_eth_buffer_split_get_supported_hdr_ptypes(port, NULL, 0) > 0;
 }
 
 static void *bl_data(struct rte_mbuf *mbuf) {

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import math
+import mmap
 import re
 import socket
+import struct
 from collections.abc import Container
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +24,12 @@ INTERFACE_ARGUMENTS = {
     "net_af_xdp": ("iface",),
     "net_pcap": ("iface", "rx_iface", "rx_iface_in", "tx_iface"),
 }
+
+SIOCGIFMTU = 0x8921
+# net_af_packet: the kernel puts frames into slots of framesz bytes, behind this much at most (tpacket_rcv in the
+# kernel's af_packet.c), and cuts what is longer. The driver wants mbufs with room for a slot but for its headers.
+AF_PACKET = ("net_af_packet", "eth_af_packet")
+AF_PACKET_SLOT, AF_PACKET_BEFORE, AF_PACKET_HEADERS = 2048, 80, 32
 
 
 @dataclass(frozen=True)
@@ -86,9 +96,45 @@ class Device:
     def with_queues(self, queues: int) -> Device:
         """The same, asking a driver that has to be told for `queues` queues."""
         argument = QUEUES_ARGUMENT.get(self.driver)
-        if queues == 1 or argument is None or f"{argument}=" in self.arguments:
+        if queues == 1 or argument is None or self.argument(argument):
             return self
-        return replace(self, arguments=f"{self.arguments},{argument}={queues}".lstrip(","))
+        return self._with(f"{argument}={queues}")
+
+    def with_frame(self, frame: int) -> Device:
+        """The same, asking a driver that has to be told for room for frames of `frame` bytes."""
+        needed = frame + AF_PACKET_BEFORE
+        if self.driver not in AF_PACKET or needed <= AF_PACKET_SLOT or self.argument("framesz"):
+            return self
+        slot = -(-needed // 1024) * 1024
+        # The driver takes slots to lie one behind the other: blocks, which are whole pages, hold a whole number.
+        block = math.lcm(slot, mmap.PAGESIZE)
+        return self._with(f"framesz={slot}" + ("" if self.argument("blocksz") else f",blocksz={block}"))
+
+    @property
+    def min_buffer(self) -> int:
+        """Bytes of packet that an mbuf has to hold, where the driver does not tell by rte_eth_dev_info."""
+        if self.driver not in AF_PACKET:
+            return 0
+        slot = self.argument("framesz")
+        return (int(slot) if slot.isdecimal() else AF_PACKET_SLOT) - AF_PACKET_HEADERS
+
+    def argument(self, name: str) -> str:
+        """The value that a virtual device's argument is given, or nothing."""
+        found = [a.partition("=")[2] for a in self.arguments.split(",") if a.partition("=")[0] == name]
+        return found[0] if found else ""
+
+    def _with(self, argument: str) -> Device:
+        return replace(self, arguments=f"{self.arguments},{argument}".lstrip(","))
+
+
+def interface_mtu(name: str) -> int | None:
+    """The MTU of a network interface of the kernel, if it is there (netdevice(7))."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        try:
+            answer = fcntl.ioctl(any_socket, SIOCGIFMTU, struct.pack("16si20x", name.encode(), 0))
+        except (OSError, struct.error):
+            return None
+    return int(struct.unpack("16si20x", answer)[1])
 
 
 def check_interface(device: Device) -> None:

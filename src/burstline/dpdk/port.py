@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import ctypes
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from socket import socket
 from types import TracebackType
@@ -16,6 +17,9 @@ from burstline.dpdk.log import Captured, captured
 from burstline.dpdk.pool import Pool
 from burstline.dpdk.refusal import DeviceRefused, refused
 from burstline.errors import BurstlineError, UsageError
+
+RX_MODES = {"pools": 1, "split": 2}  # bl_rx_mode of those that are not 0: a queue of one pool
+_NO_POOLS = ctypes.c_int64(0)
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class PortStats:
 
 @dataclass(frozen=True)
 class PortInfo:
-    """What the device is and can do; offloads are named as DPDK names them."""
+    """What the device is and can do; offloads are named as DPDK names them, sizes are bytes."""
 
     driver: str
     device: str
@@ -42,6 +46,14 @@ class PortInfo:
     socket: int
     mac: bytes
     mtu: int
+    min_mtu: int
+    max_mtu: int
+    max_frame: int  # max_rx_pktlen
+    min_buffer: int  # min_rx_bufsize
+    rx_pools: int  # max_rx_mempools
+    rx_segments: int  # rx_seg_capa.max_nseg
+    rx_segment_pools: bool  # rx_seg_capa.multi_pools
+    rx_splits_headers: bool  # buffer split goes by protocol headers
     max_rx_queues: int
     max_tx_queues: int
     reta_size: int
@@ -66,7 +78,8 @@ class Port:
         """Not to be called: `Port.open`."""
         self.id = port
         self.device = device
-        self.pool: Pool | None = None
+        self.pools: Sequence[Pool] = ()  # that it receives into
+        self.table = 0  # Pools.table that packets in several mbufs are gathered by, or 0
         self._lent: af_xdp.Lent | None = None
         self.name = device.name
         self._lock = held
@@ -85,15 +98,23 @@ class Port:
         promiscuous: bool = True,
         mtu: int | None = None,
     ) -> Port:
-        """Open `device` (`0000:3b:00.0`, `net_af_xdp,iface=eth1`, ...) with `queues` receive and transmit queues, whose
-        packets go into mbufs of `pool`. Not started yet. Raises UsageError for a text that names no device, and
-        BurstlineError (DeviceRefused with `instead` where another driver would do) when it cannot be had."""
+        """`attach`, then `set_up` with one pool."""
+        port = cls.attach(device, queues=queues)
+        port.set_up([pool], rx_ring=rx_ring, tx_ring=tx_ring, promiscuous=promiscuous, mtu=mtu)
+        return port
+
+    @classmethod
+    def attach(cls, device: str, *, queues: int = 1, frame: int = 0) -> Port:
+        """Open `device` (`0000:3b:00.0`, `net_af_xdp,iface=eth1`, ...) so that `info` tells what it can do; `set_up`
+        makes it a port with `queues` receive and transmit queues. `frame`: bytes of the largest frame to expect, for
+        drivers that must be told. Raises UsageError for a text that names no device, and BurstlineError (DeviceRefused
+        with `instead` where another driver would do) when it cannot be had."""
         wanted = Device.parse(device)
         _check_running(wanted)
         check_interface(wanted)
         if wanted.bus == "pci":
             check_pci(wanted)
-        wanted = wanted.with_queues(queues).indexed(native.ports().values())
+        wanted = wanted.with_queues(queues).with_frame(frame).indexed(native.ports().values())
         held = lock(wanted)
         try:
             port = cls(_attach(wanted), wanted, held)
@@ -102,19 +123,45 @@ class Port:
                 held.close()
             raise
         _open.add(port.id)
-        try:
+        port.queues = queues
+        with port._closed_on_failure():
             port._check_spelling()
-            port._configure(queues, rx_ring, tx_ring, pool, promiscuous)
-            if mtu is not None:
-                port._set_mtu(mtu)
-        except BaseException:
-            with contextlib.suppress(BurstlineError):
-                port.close()
-            raise
         return port
 
-    def _configure(self, queues: int, rx_ring: int, tx_ring: int, pool: Pool, promiscuous: bool) -> None:
-        info = self.info()
+    def set_up(
+        self,
+        pools: Sequence[Pool],
+        *,
+        mode: str = "one pool",
+        offloads: Sequence[str] = (),
+        table: int = 0,
+        rx_ring: int = 1024,
+        tx_ring: int = 1024,
+        promiscuous: bool = True,
+        mtu: int | None = None,
+    ) -> None:
+        """Make the queues; the port is not started yet. Packets go into mbufs of `pools`, by a `mode` and receive
+        `offloads` of buffers.receive.ReceivePlan; `table` is that of the Pools by which `receive` gathers packets in
+        several mbufs. Raises BurstlineError, and closes the port then."""
+        with self._closed_on_failure():
+            self.pools, self.table = pools, table
+            self._configure(mode, offloads, rx_ring, tx_ring, promiscuous, mtu)
+            if mtu is not None:
+                self._set_mtu(mtu)
+
+    @contextlib.contextmanager
+    def _closed_on_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(BurstlineError):
+                self.close()
+            raise
+
+    def _configure(
+        self, mode: str, offloads: Sequence[str], rx_ring: int, tx_ring: int, promiscuous: bool, mtu: int | None
+    ) -> None:
+        info, queues = self.info(), self.queues
         most = min(info.max_rx_queues, info.max_tx_queues)
         if not 1 <= queues <= most:
             raise BurstlineError(
@@ -122,14 +169,20 @@ class Port:
                 f"use --workers {most}" if most else None,
             )
         rss = info.rss & native.RSS if queues > 1 else 0
-        self.queues, self.rss, self.pool = queues, rss != 0, pool
+        self.rss = rss != 0
         if self.device.driver == af_xdp.DRIVER:
-            self._lent = af_xdp.Lent(self.device, pool, queues)
+            self._lent = af_xdp.Lent(self.device, self.pools[0], queues)
+        wanted = sum(native.RX_OFFLOADS[name] for name in offloads)
+        # Of "split", each mbuf but the last is filled to its room.
+        lengths = [pool.data_room for pool in self.pools[:-1]] + [0]
+        into = [(pool.address, length) for pool, length in zip(self.pools, lengths, strict=True)]
         said = Captured()
         try:
             with captured() as said:
-                native.port_configure(self.id, queues, rss)
-                self.rx_ring, self.tx_ring = native.port_queues(self.id, queues, rx_ring, tx_ring, pool.address)
+                native.port_configure(self.id, queues, rss, wanted, _configured_mtu(info, mtu))
+                self.rx_ring, self.tx_ring = native.port_queues(
+                    self.id, queues, rx_ring, tx_ring, into, RX_MODES.get(mode, 0)
+                )
         except OSError as error:
             raise refused(self.device, error, said) from None
         finally:
@@ -226,17 +279,18 @@ class Port:
                 self._lock.close()
         if self._lent is not None:
             self._lent.closed()
-        elif self.pool is not None:
-            self.pool.settle()
+        else:
+            for pool in self.pools:
+                pool.settle()
 
     def receive(self, queue: int = 0, n: int = 32) -> list[tuple[int, memoryview]]:
         """Up to `n` (256) packets: mbuf address and writable bytes, valid until the mbuf is sent or freed.
 
-        A packet in several segments is made one where its first mbuf has the room; else the view ends with the first.
+        A packet in several segments is made one: in its first mbuf where that has the room, else in another one of the
+        pools in `table`; where none has the room, or none is left, the view ends with the first segment.
         """
-        mbufs = native.receive(self.id, queue, n)
-        for mbuf in mbufs:
-            native.linear(mbuf)
+        table = self.table or ctypes.addressof(_NO_POOLS)
+        mbufs = [native.gather(mbuf, table) for mbuf in native.receive(self.id, queue, n)]
         return [(mbuf, native.mbuf_view(mbuf)) for mbuf in mbufs]
 
     def transmit(self, queue: int, mbufs: Sequence[int]) -> int:
@@ -258,6 +312,15 @@ def _check_running(device: Device) -> None:
             f"{device.name} cannot be opened: DPDK was started without PCI",
             "name the device among the `devices` of burstline.dpdk.eal.start()",
         )
+
+
+def _configured_mtu(info: PortInfo, mtu: int | None) -> int:
+    """What rte_eth_dev_configure is told, which refuses what the device does not take: 0 for the usual 1500. Without
+    it, a device that has a larger MTU would be set up for smaller frames than it brings."""
+    chosen = mtu or info.mtu
+    around = info.max_frame - info.max_mtu if 0 < info.max_mtu < min(info.max_frame, 0xFFFF) else 18
+    fits = info.min_mtu <= chosen <= info.max_mtu and chosen + around <= info.max_frame
+    return chosen if fits else 0
 
 
 _open: set[int] = set()

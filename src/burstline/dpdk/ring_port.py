@@ -56,7 +56,8 @@ class RingPort(Port):
             raise BurstlineError(f"DPDK made no port of rings: {error.strerror}") from None
         port = cls(number, Device("vdev", f"net_ring_{name}"))
         port._rx, port._tx, port._pool = rx, tx, pool
-        port._configure(len(rx), 1024, 1024, pool, promiscuous=True)
+        port.queues = len(rx)
+        port.set_up([pool])
         return port
 
     def inject(self, packets: Sequence[bytes], queue: int = 0, segment: int = 65535) -> int:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from burstline.buffers.classes import DEFAULT, HEADROOM, LARGEST, STEP, SizeClasses, rounded
+from burstline.buffers.receive import MODES
 from burstline.engine.schema import (
     Conflict,
     Reader,
@@ -21,6 +23,7 @@ from burstline.engine.schema import (
     key,
     keys,
     many,
+    multiple,
     one_of,
     only,
     required,
@@ -95,17 +98,36 @@ class Offloads:
     )
 
 
+MOST_CLASSES = 16  # BL_RX_POOLS: a queue takes no more pools
+_CLASSES = f"a list of sizes in rising order, multiples of {STEP} up to {LARGEST}, such as [128, 2048, 9216]"
+
+
 @dataclass(frozen=True)
 class Pools:
     """`[pools]`: the buffers that packets of live ports lie in."""
 
+    classes: tuple[int, ...] = key(DEFAULT.sizes, many(multiple(STEP, STEP, LARGEST), _CLASSES, rising=True))
+    receive: Literal["auto", "pools", "split", "scatter", "one pool"] = key("auto", one_of("auto", *MODES))
+    ops: str = key("default", text('"default", or the name of mempool operations of DPDK, such as "stack"'))
     buffers: int | None = key(None, integer(1, 2**31))  # None: as many as descriptors, bursts and caches can hold
-    buffer_size: int = key(2176, integer(256, 65535))  # bytes, headroom included: RTE_MBUF_DEFAULT_BUF_SIZE
-    cache: int = key(256, integer(0, 512))  # buffers kept by each core: up to RTE_MEMPOOL_CACHE_MAX_SIZE
+    buffer_size: int | None = key(None, integer(256, 65535))  # bytes, headroom included: of buffers to receive into
+    cache: int | None = key(None, integer(0, 512))  # buffers kept by each core: up to RTE_MEMPOOL_CACHE_MAX_SIZE
+
+    @property
+    def buffer(self) -> int | None:
+        """The class that `buffer_size` demands to receive into."""
+        return None if self.buffer_size is None else min(LARGEST, rounded(self.buffer_size - HEADROOM))
+
+    @property
+    def size_classes(self) -> SizeClasses:
+        return SizeClasses(tuple(sorted({*self.classes, *((self.buffer,) if self.buffer else ())})))
 
     def conflict(self) -> Conflict | None:
+        if len(self.size_classes.sizes) > MOST_CLASSES:
+            message = f"has {len(self.size_classes.sizes)} sizes, buffer_size included"
+            return Conflict("classes", message, f"give at most {MOST_CLASSES}")
         # rte_mempool_create() refuses a cache of which one and a half do not fit into the pool.
-        if self.buffers is not None and self.cache * 3 > self.buffers * 2:
+        if self.buffers is not None and self.cache is not None and self.cache * 3 > self.buffers * 2:
             least = -(-self.cache * 3 // 2)
             hint = f"give at least {least} buffers, or a smaller cache"
             return Conflict("buffers", f"is {self.buffers}, too few for a cache of {self.cache}", hint)

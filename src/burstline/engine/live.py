@@ -19,6 +19,7 @@ from burstline.engine.versions import Versions, swap
 from burstline.engine.worker import FINISHED, PortQueue, PortWorker
 from burstline.errors import UsageError
 from burstline.packet.burst import Burst
+from burstline.pipeline.needs import needs_of
 from burstline.pipeline.pipeline import Pipeline
 from burstline.ports.capture_file import Interface
 from burstline.ports.capture_format import LINKTYPE_ETHERNET
@@ -81,7 +82,8 @@ class LiveRun:
         versions = Versions(self.pipeline, compile, self.report, self.stop, publisher=self.publisher)
         self.report.dispatch = versions.program.dispatch
         self.ports.start_eal()
-        with self.ports.opened() as ports:
+        reads = out_file is not None or needs_of(self.pipeline).bytes
+        with self.ports.opened(reads=reads) as ports:
             self._forward(versions, ports, native.SYMBOLS)
         return self.report
 
@@ -168,6 +170,7 @@ class LiveRun:
             queues.set_i64(base + layout.offset("port"), port.id)
             queues.set_i64(base + layout.offset("queue"), index % port.queues)
             queues.set_i64(base + layout.offset("receives"), int(self.ports.receives(number)))
+            queues.set_i64(base + layout.offset("pools"), port.table)
         context = Block(PortWorker.layout, 128)
         context.set(
             index=index, workers=1, burst=burst.address, stop=self._stop.address,

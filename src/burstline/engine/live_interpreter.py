@@ -18,6 +18,7 @@ from burstline.engine.threads import process_age
 from burstline.engine.worker import ENGINE_REASONS, SINK_FAILED
 from burstline.errors import BurstlineError
 from burstline.packet.parser import LINK_ETHERNET
+from burstline.pipeline.needs import needs_of
 from burstline.pipeline.pipeline import Pipeline
 from burstline.pipeline.verdict import CONSUMED, DROPPED, NEXT, Verdict
 from burstline.ports.capture_writer import CaptureWriter, create_capture
@@ -25,7 +26,7 @@ from burstline.ports.capture_writer import CaptureWriter, create_capture
 if TYPE_CHECKING:
     from burstline.dpdk.port import Port
 
-_, NO_SUCH_PORT, SEND_FAILED = ENGINE_REASONS
+_, NO_SUCH_PORT, SEND_FAILED, NO_BUFFER = ENGINE_REASONS
 SEND_TRIES = 4  # as port_kernel: a port whose ring is full gets this many chances a burst
 PATIENCE = 64  # rounds without a packet before an adaptive loop sleeps
 NAP = 0.0001  # seconds
@@ -56,6 +57,8 @@ class LiveInterpreter:
         self._stop = threading.Event()
         self._failure: BurstlineError | None = None
         self._writer: CaptureWriter | None = None
+        self._asked: Pipeline | None = None  # whose stages read bytes, or do not: the answer
+        self._answer = False
         self._kept = Count()  # of what was sent, what surely is in the file
 
     @property
@@ -83,7 +86,11 @@ class LiveInterpreter:
         from burstline.dpdk import thread
 
         self.ports.start_eal()
-        with nullcontext() if thread.lcore() is not None else thread.registered(), self.ports.opened() as ports:
+        reads = self.ports.out_file is not None or needs_of(self.pipeline).bytes
+        with (
+            nullcontext() if thread.lcore() is not None else thread.registered(),
+            self.ports.opened(reads=reads) as ports,
+        ):
             self._writer = create_capture(self.ports.out_file) if self.ports.out_file else None
             started = time.perf_counter()
             self._interpreter.begin()
@@ -152,7 +159,12 @@ class LiveInterpreter:
         leaving: dict[int, list[Leaving]] = {}
         try:
             for mbuf, view in burst:
-                length = len(view) if native.mbuf_segments(mbuf) == 1 else len(native.mbuf_bytes(mbuf))
+                length = len(view)
+                if native.mbuf_segments(mbuf) != 1:  # no buffer was there to gather it into
+                    length = len(native.mbuf_bytes(mbuf))
+                    if self._reads():
+                        self._interpreter.count(Verdict(DROPPED, NO_BUFFER), length, has_sink=False)
+                        continue
                 # A copy, so that what a stage keeps of a packet while it is debugged stays readable.
                 data = bytearray(view)
                 packet = self._interpreter.packet(data, length, time_ns, number, LINK_ETHERNET)
@@ -174,6 +186,13 @@ class LiveInterpreter:
             free(list(held))
         if self.report.first_packet_seconds is None:
             self.report.first_packet_seconds = process_age()
+
+    def _reads(self) -> bool:
+        """Whether a packet has to be whole: for its stages, or for the file that it is written to."""
+        pipeline = self._interpreter.pipeline
+        if self._asked is not pipeline:
+            self._asked, self._answer = pipeline, needs_of(pipeline).bytes
+        return self._answer or self._writer is not None
 
     def _target(self, verdict: Verdict) -> int:
         """The number of the port that a packet leaves by, or -1. As compiled, a number has 16 bits."""

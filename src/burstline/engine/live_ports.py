@@ -1,23 +1,26 @@
-"""The ports of a live run: which devices, the pool that their packets lie in, opening them, closing without a leak."""
+"""The ports of a live run: which devices, opening them with pools to receive into, closing them without a leak."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from burstline.buffers.receive import Capabilities
 from burstline.engine.config import Config
 from burstline.engine.config import Port as Settings
+from burstline.engine.live_buffers import LiveBuffers, PortBuffers, capabilities, expected_frame
 from burstline.engine.worker import PORTS
 from burstline.errors import BurstlineError, UsageError
 
 if TYPE_CHECKING:
     from burstline.dpdk.pool import Pool
+    from burstline.dpdk.pools import Pools
     from burstline.dpdk.port import Port
+    from burstline.dpdk.ring_port import RingPort
 
 RING_LOOP = "ring-loop"
-RING = 1024  # descriptors of a ring, where nothing else is said
+OWN_OPS = ("default", "burstline")  # the others are DPDK's
 
 
 class LivePorts:
@@ -32,6 +35,7 @@ class LivePorts:
         self.out_device = out.removeprefix("dpdk:") if out and out.startswith("dpdk:") else None
         self.out_file = out if out and not self.out_device else None
         self.devices = list(self.sources)
+        self.buffers: LiveBuffers | None = None  # as soon as the ports are open
         if self.out_device and self.out_device not in self.devices:
             self.devices.append(self.out_device)
         if len(set(self.devices)) != len(self.devices):
@@ -62,36 +66,49 @@ class LivePorts:
 
         wanted = self.config.dpdk.hugepages
         real = [d for d in self.devices if not d.startswith(RING_LOOP)]
-        eal.start(self.config.dpdk.eal_args, devices=real, huge=None if wanted == "auto" else bool(wanted))
+        args, ops = [*self.config.dpdk.eal_args], self.config.pools.ops
+        if ops not in OWN_OPS:
+            args += ["--mbuf-pool-ops-name", ops]
+        eal.start(args, devices=real, huge=None if wanted == "auto" else bool(wanted))
 
     @contextmanager
-    def opened(self) -> Iterator[list[Port]]:
-        """All ports, open and started. EAL must run.
+    def opened(self, *, reads: bool = True) -> Iterator[list[Port]]:
+        """All ports, open and started. EAL must run. `reads`: stages or a file look at the bytes of packets.
 
         They are closed at the end of the block; a packet buffer that is then not back in its pool is a BurstlineError.
         """
         with ExitStack() as stack:
-            pool = self._pool()
-            stack.callback(_release, pool)
+            after = stack.enter_context(ExitStack())  # what is done when the ports are closed
+            attached = [self._attached(device, stack) for device in self.devices]
+            self.buffers = self._planned(attached, reads)
+            pools = self.buffers.pools([_held(device) for device in self.devices])
+            after.callback(_release, pools.values())
             ports = []
-            for device in self.devices:
-                ports.append(self._open(device, pool))
-                stack.callback(ports[-1].close)
+            for port, device, buffers in zip(attached, self.devices, self.buffers.ports, strict=True):
+                ports.append(self._set_up(port, device, buffers, pools[buffers.node]))
+                if port is None:
+                    stack.callback(ports[-1].close)
             for port in ports:
                 port.start()
             yield ports
             for port in ports:
                 port.close()
-            if pool.in_use:
+            if in_use := sum(each.in_use for each in pools.values()):
                 raise BurstlineError(
-                    f"{pool.in_use} of {pool.count} packet buffers were not given back",
+                    f"{in_use} of {sum(each.count for each in pools.values())} packet buffers were not given back",
                     "this is a fault of burstline or of the driver; please report it with the devices used",
                 )
 
+    def planned(self, *, reads: bool = True) -> LiveBuffers:
+        """How the ports would receive. EAL must run; the devices are opened, asked, and closed."""
+        with ExitStack() as stack:
+            return self._planned([self._attached(device, stack) for device in self.devices], reads)
+
     def counts(self, ports: Sequence[Port]) -> list[dict[str, Any]]:
         """What each device says of itself, for the report."""
+        assert self.buffers is not None
         found = []
-        for device, port in zip(self.devices, ports, strict=True):
+        for device, port, buffers in zip(self.devices, ports, self.buffers.ports, strict=True):
             stats = port.stats()
             found.append(
                 {
@@ -99,6 +116,7 @@ class LivePorts:
                     "driver": port.driver,
                     "queues": port.queues,
                     "rss": port.rss,
+                    "receive": buffers.as_json(),
                     "missed": stats.imissed,
                     "errors": stats.ierrors,
                     "no_buffer": stats.rx_nombuf,
@@ -109,72 +127,62 @@ class LivePorts:
     def _settings(self, device: str) -> Settings:
         return self.config.port(f"dpdk:{device}")
 
-    def _pool(self) -> Pool:
-        from burstline.dpdk.binding import native
-        from burstline.dpdk.pool import Pool, mbufs_needed
-
-        settings, pools = [self._settings(d) for d in self.devices], self.config.pools
-        count = pools.buffers or mbufs_needed(
-            len(self.devices) * self.workers,
-            max(s.rx_descriptors or RING for s in settings),
-            max(s.tx_descriptors or RING for s in settings),
-            self.workers,
-            pools.cache,
-        )
-        return Pool(
-            count + self._lent(),
-            data_room=pools.buffer_size - native.HEADROOM,
-            cache=pools.cache,
-            software=all(not _is_pci(d) for d in self.devices),
-            numa_node=self._node(),
-        )
-
-    def _lent(self) -> int:
-        """Buffers that AF_XDP lends to the kernel and that rings preloaded with packets keep."""
-        from burstline.engine.ring_loop import buffers_held
-
-        return sum(4096 * self.workers for d in self.devices if d.startswith("net_af_xdp")) + sum(
-            buffers_held(d) * self.workers for d in self.devices if d.startswith(RING_LOOP)
-        )
-
-    def _node(self) -> int:
-        """The NUMA node for packet buffers: as told, else that of the first PCI port, else any (-1)."""
-        numa = self.config.numa
-        if numa.node is not None:
-            return numa.node
-        if numa.enabled:
-            for device in filter(_is_pci, self.devices):
-                with suppress(OSError, ValueError):
-                    return int(Path(f"/sys/bus/pci/devices/{device.split(',')[0]}/numa_node").read_text())
-        return -1
-
-    def _open(self, device: str, pool: Pool) -> Port:
+    def _attached(self, device: str, stack: ExitStack) -> Port | None:
+        """The port, which can be asked what it can do; None for a ring-loop, which takes packets as they come."""
         if device.startswith(RING_LOOP):
-            from burstline.engine.ring_loop import open_ring_loop
-
-            return open_ring_loop(device, pool, self.workers)
+            return None
         from burstline.dpdk.port import Port
 
-        settings = self._settings(device)
-        return Port.open(
-            device,
-            pool,
-            queues=self.workers,
-            rx_ring=settings.rx_descriptors or RING,
-            tx_ring=settings.tx_descriptors or RING,
-            mtu=settings.mtu,
+        frame = expected_frame(device, self._settings(device).mtu)
+        port = Port.attach(device, queues=self.workers, frame=frame)
+        stack.callback(port.close)
+        return port
+
+    def _planned(self, attached: Sequence[Port | None], reads: bool) -> LiveBuffers:
+        found = [
+            Capabilities("net_ring") if port is None else capabilities(port, self._settings(device).mtu)
+            for port, device in zip(attached, self.devices, strict=True)
+        ]
+        return LiveBuffers(self.config, found, self.devices, reads=reads)
+
+    def _set_up(self, port: Port | None, device: str, buffers: PortBuffers, pools: Pools) -> Port:
+        into = [pool for size in buffers.plan.buffers if (pool := pools.of(size)) is not None]
+        if port is None:
+            port = self._ring_loop(device, into[0])
+            port.table = pools.table
+            return port
+        port.set_up(
+            into,
+            mode=buffers.plan.mode,
+            offloads=buffers.plan.offloads,
+            table=pools.table,
+            rx_ring=buffers.rx_ring,
+            tx_ring=buffers.tx_ring,
+            mtu=self._settings(device).mtu,
         )
+        return port
+
+    def _ring_loop(self, device: str, pool: Pool) -> RingPort:
+        from burstline.engine.ring_loop import open_ring_loop
+
+        return open_ring_loop(device, pool, self.workers)
 
 
-def _release(pool: Pool) -> None:
+def _release(pools: Iterable[Pools]) -> None:
     """Buffers still in use have been complained about, or are the lesser of two troubles."""
-    if not pool.in_use:
-        pool.close()
+    for each in pools:
+        if not each.in_use:
+            each.close()
+
+
+def _held(device: str) -> list[int]:
+    """The sizes of the packets that a device is loaded with."""
+    if not device.startswith(RING_LOOP):
+        return []
+    from burstline.engine.ring_loop import sizes_held
+
+    return sizes_held(device)
 
 
 def _many(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
-
-
-def _is_pci(device: str) -> bool:
-    return not device.startswith(("net_", RING_LOOP, "eth_", "crypto_"))

@@ -12,7 +12,16 @@ from burstline.engine.counters_kernel import begin_counts, store_counts
 from burstline.engine.flow_prefetch import begin_flows, end_flows, flow_looks
 from burstline.engine.stages_kernel import Buckets, burst_parser, no_buckets, work_ahead
 from burstline.engine.trampoline_kernel import CODE
-from burstline.engine.worker import FINISHED, NO_SUCH_PORT, PAUSED, SEND_FAILED, SWAPPED, PortQueue, PortWorker
+from burstline.engine.worker import (
+    FINISHED,
+    NO_BUFFER,
+    NO_SUCH_PORT,
+    PAUSED,
+    SEND_FAILED,
+    SWAPPED,
+    PortQueue,
+    PortWorker,
+)
 from burstline.native.memory import (
     call_address,
     cycles,
@@ -39,7 +48,7 @@ from burstline.ports.capture_write_kernel import write_pcap, write_pcapng
 receive = external("bl_dpdk_rx", 4)
 transmit = external("bl_dpdk_tx", 4)
 free = external("bl_dpdk_free", 2)
-linear = external("bl_dpdk_linear", 1)
+gather = external("bl_dpdk_gather", 2)
 publish_digests = external("burstline_publish_digests", 0)
 usleep = external("usleep", 1)
 queue_at, sink_at = reference(PortQueue), reference(Sink)
@@ -97,32 +106,48 @@ def port_loop(
     to_file = sink != ""
     parsed = needs.full_parse or needs.eth
     cut = parsed or needs.captured or to_file
+    whole = cut or needs.bytes
     write_packet = write_pcapng if sink == "pcapng" else write_pcap
 
-    def take(worker: PortWorker, burst: BurstColumns, n: int, number: int) -> int:
-        """Fill the burst's columns from its mbufs, and parse; returns the bytes."""
-        total = 0
+    def take(worker: PortWorker, burst: BurstColumns, n: int, number: int) -> tuple[int, int]:
+        """Fill the burst's columns from its mbufs, and parse; returns how many packets there are, and their bytes. One
+        in several mbufs that cannot be gathered into one is dropped."""
+        total = kept = 0
         time = now(worker) if clock else 0
         for i in range(n):  # so small that the CPU asks for all of them at once
             prefetch(burst.mbuf[i])
         for i in range(n):
             mbuf = burst.mbuf[i]
-            if load16(mbuf + nb_segs) != 1:
-                linear(mbuf)
             length = load32(mbuf + pkt_len)
-            burst.data[i] = load64(mbuf + buf_addr) + load16(mbuf + data_off)
+            if whole and load16(mbuf + nb_segs) != 1:
+                mbuf = gather(mbuf, queue_at(worker.queues + number * QUEUE_SIZE).pools)
+                if load16(mbuf + nb_segs) != 1:
+                    lose(worker, mbuf, length)
+                    continue
+            if whole:
+                burst.mbuf[kept] = mbuf
+            burst.data[kept] = load64(mbuf + buf_addr) + load16(mbuf + data_off)
             if cut:
-                burst.captured[i] = load16(mbuf + data_len)
-            burst.length[i] = length
+                burst.captured[kept] = load16(mbuf + data_len)
+            burst.length[kept] = length
             if numbered:
-                burst.port[i] = number
+                burst.port[kept] = number
             if clock:
-                burst.time[i] = time
+                burst.time[kept] = time
             if parsed:
-                prefetch(burst.data[i])
+                prefetch(burst.data[kept])
             total += length
-        parse_burst(burst, 0, n, LINK_ETHERNET)
-        return total
+            kept += 1
+        parse_burst(burst, 0, kept, LINK_ETHERNET)
+        return kept, total
+
+    def lose(worker: PortWorker, mbuf: int, length: int) -> None:
+        """No buffer was there to hold the whole packet: it is counted, and dropped."""
+        worker.packets_in += 1
+        worker.bytes_in += length
+        count_drop(worker, NO_BUFFER, length)
+        store64(worker.unwanted, mbuf)
+        free(worker.unwanted, 1)
 
     def run_stages(burst: BurstColumns, n: int) -> int:
         """The verdict of all packets, when it is the same for all; else `DIFFERENT`, and each has its own written."""
@@ -241,7 +266,7 @@ def port_loop(
                 if n > 0:
                     found += n
                     worker.useful_polls += 1
-                    total = take(worker, burst, n, number)
+                    n, total = take(worker, burst, n, number)
                     worker.packets_in += n
                     worker.bytes_in += total
                     common = run_stages(burst, n)

@@ -36,10 +36,11 @@ def open_ring_loop(device: str, pool: Pool, queues: int) -> RingPort:
     return RingPort.loop(pool, [_packet(k, size) for k in range(64)], packets, queues=queues)
 
 
-def buffers_held(device: str) -> int:
-    """How many packet buffers each queue of the device keeps."""
+def sizes_held(device: str) -> list[int]:
+    """The sizes of the packets that each queue of the device keeps; there is room for `RING` at least."""
     options = _options(device)
-    return max(RING, len(_captured(options["capture"])) if "capture" in options else 0)
+    sizes = [len(packet) for packet in _captured(options["capture"])] if "capture" in options else []
+    return sizes + [int(options.get("size", SIZE))] * (RING - len(sizes))
 
 
 @functools.lru_cache(maxsize=1)  # they are counted before there is a pool for them

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from itertools import pairwise
 from typing import Any, TypeVar
 
 from burstline.errors import UsageError
@@ -31,6 +32,13 @@ def integer(low: int, high: int | None = None) -> Rule:
     allowed = f"a whole number from {low} to {high}" if high is not None else f"a whole number, at least {low}"
     # bool is an int in Python, but `workers = true` is a mistake.
     return Rule(allowed, lambda v: type(v) is int and v >= low and (high is None or v <= high))
+
+
+def multiple(of: int, low: int, high: int) -> Rule:
+    """A multiple of `of` from `low` to `high`."""
+    return Rule(
+        f"a multiple of {of} from {low} to {high}", lambda v: type(v) is int and low <= v <= high and v % of == 0
+    )
 
 
 def seconds(off: bool = False) -> Rule:
@@ -63,14 +71,15 @@ def text(allowed: str = "a text", starts: str = "") -> Rule:
     return Rule(allowed, lambda v: isinstance(v, str) and len(v) > len(starts) and v.startswith(starts))
 
 
-def many(rule: Rule, allowed: str, distinct: bool = False) -> Rule:
-    """A list of values that each follow `rule`."""
+def many(rule: Rule, allowed: str, distinct: bool = False, rising: bool = False) -> Rule:
+    """A list of values that each follow `rule`; a `rising` one is not empty, and each is more than the one before."""
 
     def accepts(value: Any) -> bool:
         return (
             isinstance(value, list | tuple)
             and all(rule.accepts(item) for item in value)
             and (not distinct or len(set(value)) == len(value))
+            and (not rising or (bool(value) and all(a < b for a, b in pairwise(value))))
         )
 
     return Rule(allowed, accepts)

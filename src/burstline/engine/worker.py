@@ -10,8 +10,8 @@ FINISHED, PAUSED, DRAIN_DIGESTS, SWAPPED = range(4)
 ENDED = -1  # `running` of a worker that is through
 
 # Drop reasons of the engine's own come first; number 0 stands for "dropped by the stage that said so".
-ENGINE_REASONS = ("", "no such port", "send failed")
-NO_SUCH_PORT, SEND_FAILED = 1, 2
+ENGINE_REASONS = ("", "no such port", "send failed", "no buffer")
+NO_SUCH_PORT, SEND_FAILED, NO_BUFFER = 1, 2, 3
 SINK_FAILED = "sink failed"  # found out at the end of a run only
 TALLY = 16  # bytes a drop reason takes: packets, bytes
 PORTS = 64  # ports that a pipeline can send to
@@ -87,6 +87,7 @@ class PortQueue(Struct):
     receives: i64  # whether it is a source, not only a sink
     sent: i64
     bytes_sent: i64
+    pools: i64  # address of the pools that its packets in several buffers are gathered into: Pools.table
 
 
 class PortWorker(Worker):

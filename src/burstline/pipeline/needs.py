@@ -63,6 +63,11 @@ class Needs:
         """More than the Ethernet header is looked at."""
         return bool(self.columns) or self.keys or self.tunnels
 
+    @property
+    def bytes(self) -> bool:
+        """Stages, or the state that they use, look at the bytes of packets."""
+        return self.full_parse or self.eth or self.captured or self.groups or self.ahead
+
 
 def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
     """By the names in the stages' code: a name that is none of the packet's costs time, never correctness.

@@ -29,6 +29,7 @@ PROBES = (
     Probe("live", "DPDK", software.dpdk),
     Probe("live", "DPDK drivers", software.drivers),
     Probe("live", "DPDK extension", software.extension),
+    Probe("live", "receive rings", processor.rings),
     Probe("live", "hugepages", memory.hugepages),
     Probe("live", "hugetlbfs", memory.hugetlbfs),
     Probe("live", "privileges", privilege.capabilities),

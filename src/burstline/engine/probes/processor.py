@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from burstline.buffers.classes import DEFAULT
+from burstline.buffers.footprint import CacheShare, buffer_bytes, fitting
+from burstline.buffers.receive import ORDINARY
 from burstline.engine.probes.finding import Finding, count, labelled, no, read, size, unknown, yes
 from burstline.errors import UsageError
 from burstline.simd import level
@@ -45,6 +48,35 @@ def caches(root: Path) -> Finding:
     if not found:
         return unknown("the kernel does not tell (common in containers, and outside of Linux)")
     return yes(", ".join(f"{name} {size(kib)}" for name, kib in found.items()), kib=found)
+
+
+def cache_share(core: int, root: Path = Path("/")) -> CacheShare:
+    """What a core has of L2 and L3: their sizes, by the CPUs that share each. Zeros where the kernel does not tell."""
+    shares = {2: 0, 3: 0}
+    for index in sorted((root / _CPU / f"cpu{core}/cache").glob("index*")):
+        try:
+            level, kind = int(read(index / "level")), read(index / "type")
+            kib = int(read(index / "size").removesuffix("K"))
+            sharing = len(cores_in(read(index / "shared_cpu_list")))
+        except (OSError, ValueError):
+            continue
+        if level in shares and kind != "Instruction":
+            shares[level] = (kib << 10) // max(1, sharing)
+    return CacheShare(l2=shares[2], l3=shares[3])
+
+
+def rings(root: Path) -> Finding:
+    """Receive rings and pool caches that fit the caches, for one port of buffers of the usual size."""
+    usable = cores_in(labelled(root / "proc/self/status")["Cpus_allowed_list"])
+    share = cache_share(usable[0], root)
+    if not share.l3:
+        return unknown("the kernel does not tell how cores share L3: rings have 1,024 descriptors")
+    found = fitting(share, 1, buffer_bytes([DEFAULT.class_for(ORDINARY) or DEFAULT.largest]))
+    detail = f"{found.descriptors:,} descriptors a ring, {found.cache} buffers cached by a core"
+    return yes(
+        f"{detail}; {'; '.join(found.lines())}", descriptors=found.descriptors, cache=found.cache, rings=found.rings,
+        l2=share.l2, l3=share.l3,
+    )  # fmt: skip
 
 
 def cores(root: Path) -> Finding:

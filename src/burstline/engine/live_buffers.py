@@ -1,0 +1,197 @@
+"""What the ports of a live run receive into: each port's way, the pools of each NUMA node, and how large they are."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from burstline.buffers.classes import OVERHEAD
+from burstline.buffers.footprint import Footprint, buffer_bytes, fitting
+from burstline.buffers.receive import GROWS, Capabilities, ReceivePlan, plan_receive
+from burstline.engine.config import Config
+from burstline.engine.config import Port as Settings
+from burstline.engine.probes.processor import cache_share
+
+if TYPE_CHECKING:
+    from burstline.dpdk.pools import Pools
+    from burstline.dpdk.port import Port
+
+TX_RING = 1024  # descriptors, where nothing else is said
+LENT_BY_AF_XDP = 4096  # buffers of each queue: twice af_xdp.FILL
+MOST_SENT_WHOLE = 2048  # gathered packets that wait to be sent, for which there are buffers
+MOST_FRAME = 65550  # bytes of a frame that a TAP interface can bring
+ETHERNET = 14
+
+
+@dataclass(frozen=True)
+class PortBuffers:
+    """How one port receives, and the rings it gets."""
+
+    plan: ReceivePlan
+    node: int  # NUMA node of its buffers, -1 for any
+    rx_ring: int
+    tx_ring: int
+    note: str  # on its footprint: where the settings make it larger than the caches are
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "mode": self.plan.mode,
+            "buffers": list(self.plan.buffers),
+            "whole": self.plan.whole,
+            "why": self.plan.why,
+            "descriptors": self.rx_ring,
+            "note": self.note,
+        }
+
+    def __str__(self) -> str:
+        return f"{self.plan}; {self.rx_ring:,} descriptors{f' ({self.note})' if self.note else ''}"
+
+
+class LiveBuffers:
+    """The plan of each port of a run, and how many buffers of which size it takes. `found`: what each device can do,
+    in the order of the ports. Raises BurstlineError for what a driver cannot do."""
+
+    def __init__(self, config: Config, found: Sequence[Capabilities], devices: Sequence[str], *, reads: bool) -> None:
+        self.config, self.devices = config, list(devices)
+        wanted = config.pools.receive
+        plans = [
+            plan_receive(
+                can, config.pools.size_classes, reads=reads, wanted=None if wanted == "auto" else wanted,
+                buffer=config.pools.buffer,
+            )
+            for can in found
+        ]  # fmt: skip
+        settings = [config.port(f"dpdk:{device}") for device in devices]
+        core = config.engine.cores[0] if config.engine.cores else min(os.sched_getaffinity(0))
+        # Each worker polls one queue of each port.
+        share, queues = cache_share(core), len(devices)
+        buffer = max(buffer_bytes(plan.buffers) for plan in plans)
+        self.footprint: Footprint = fitting(
+            share, queues, buffer, max((s.rx_descriptors or 0 for s in settings), default=0) or None, config.pools.cache
+        )
+        fit = fitting(share, queues, buffer)
+        self.cache = self.footprint.cache
+        self.ports = [
+            self._port(device, plan, can, s, fit)
+            for device, plan, can, s in zip(devices, plans, found, settings, strict=True)
+        ]
+
+    def pools(self, held: Sequence[Sequence[int]]) -> dict[int, Pools]:
+        """The pools of each node, for `held`: the sizes of the packets that each port keeps for itself in each queue.
+        EAL must run."""
+        from burstline.dpdk.pools import Pools
+
+        software = all(not is_pci(device) for device in self.devices)
+        made: dict[int, Pools] = {}
+        with ExitStack() as stack:
+            for node in sorted({port.node for port in self.ports}):
+                counts = self.counts(node, held)
+                made[node] = Pools(counts, cache=self.cache, software=software, numa_node=node)
+                stack.callback(made[node].close)
+            stack.pop_all()
+        return made
+
+    def counts(self, node: int, held: Sequence[Sequence[int]]) -> dict[int, int]:
+        """How many buffers of each class the ports of a node need at most, with workers' bursts and caches."""
+        from burstline.dpdk.pool import mbufs_needed
+
+        config, workers = self.config, self.config.engine.workers
+        here = [k for k, port in enumerate(self.ports) if port.node == node]
+        sent = workers * sum(port.tx_ring for port in self.ports)  # a buffer may leave by any port
+        working = workers * (self.cache * 3 // 2 + 4 * config.engine.burst)
+        counts = dict.fromkeys(config.pools.size_classes.sizes, max(255, working))
+        into = {size for k in here for size in self.ports[k].plan.buffers}
+        for size in into:
+            counts[size] = config.pools.buffers or mbufs_needed(
+                len(self.ports) * workers,
+                max(port.rx_ring for port in self.ports),
+                max(port.tx_ring for port in self.ports),
+                workers,
+                self.cache,
+            )
+            mine = [k for k in here if size in self.ports[k].plan.buffers]
+            counts[size] += sum(self._kept(self.devices[k], held[k], size) for k in mine)
+        for size in {self.ports[k].plan.whole for k in here} - into - {0}:
+            long = sum(packet > max(self.ports[k].plan.buffers) for k in here for packet in held[k])
+            counts[size] = max(counts[size], working + min(sent, MOST_SENT_WHOLE)) + workers * long
+        return counts
+
+    def _kept(self, device: str, held: Sequence[int], size: int) -> int:
+        """Buffers that AF_XDP lends to the kernel, and that packets take which a port was loaded with."""
+        lent = LENT_BY_AF_XDP if device.startswith("net_af_xdp") else 0
+        return self.config.engine.workers * (lent + sum(-(-packet // size) for packet in held))
+
+    def _port(
+        self, device: str, plan: ReceivePlan, can: Capabilities, settings: Settings, fit: Footprint
+    ) -> PortBuffers:
+        if can.driver in GROWS and settings.rx_descriptors is None:
+            # Its ring is no queue: it is the list of buffers for the one packet that it reads next (readv).
+            ring = 1 << (MOST_FRAME // plan.buffers[0] + 1).bit_length()
+        else:
+            ring = settings.rx_descriptors or fit.descriptors
+        notes = []
+        if settings.rx_descriptors and self.footprint.exceeds:
+            notes.append(f"set: {self.footprint.lines()[0]}; {fit.descriptors:,} would fit")
+        if self.config.pools.cache and self.footprint.cache_exceeds:
+            notes.append(f"set: {self.footprint.lines()[1]}; a cache of {fit.cache} would fit")
+        return PortBuffers(plan, self._node(device), ring, settings.tx_descriptors or TX_RING, "; ".join(notes))
+
+    def _node(self, device: str) -> int:
+        """The NUMA node for a port's buffers: as told, else that of the device, else that of the first PCI port, else
+        any (-1)."""
+        numa = self.config.numa
+        if numa.node is not None or not numa.enabled:
+            return -1 if numa.node is None else numa.node
+        own = node_of(device)
+        return own if own >= 0 else next((n for n in map(node_of, self.devices) if n >= 0), -1)
+
+
+def capabilities(port: Port, mtu: int | None) -> Capabilities:
+    """What an attached port can do; `mtu` is what it will be set to, or None."""
+    from burstline.dpdk.device import interface_mtu
+
+    info, device = port.info(), port.device
+    offloads = set(info.rx_offloads)
+    largest = 0
+    if info.driver == "net_af_xdp":  # a buffer with all that belongs to it lies in one page
+        largest = mmap.PAGESIZE - OVERHEAD
+    if info.driver == "net_null":  # which makes packets of this size, whatever the buffers hold
+        mtu = max(0, int(device.argument("size") or 64) - ETHERNET)
+    elif mtu is None:
+        mtu = max(info.mtu, interface_mtu(device.interface or "") or 0)
+    return Capabilities(
+        driver=info.driver,
+        mtu=mtu,
+        min_buffer=max(info.min_buffer, device.min_buffer),
+        max_buffer=largest,
+        pools=info.rx_pools,
+        segments=info.rx_segments if "BUFFER_SPLIT" in offloads else 0,
+        segment_pools=info.rx_segment_pools,
+        by_headers=info.rx_splits_headers,
+        scatter="SCATTER" in offloads,
+    )
+
+
+def expected_frame(device: str, mtu: int | None) -> int:
+    """Bytes of the largest frame that a device on an interface of the kernel may bring, to tell its driver; else 0."""
+    from burstline.dpdk.device import Device, interface_mtu
+
+    found = mtu or interface_mtu(Device.parse(device).interface or "")
+    return found + ETHERNET if found else 0
+
+
+def node_of(device: str) -> int:
+    """The NUMA node of a PCI device, -1 where there is none to tell."""
+    if is_pci(device):
+        with suppress(OSError, ValueError):
+            return int(Path(f"/sys/bus/pci/devices/{device.split(',')[0]}/numa_node").read_text())
+    return -1
+
+
+def is_pci(device: str) -> bool:
+    return not device.startswith(("net_", "ring-loop", "eth_", "crypto_"))
