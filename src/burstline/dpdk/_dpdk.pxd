@@ -89,6 +89,7 @@ cdef extern from "_shim.h" nogil:
         int (*enqueue)(rte_mempool*, void* const*, unsigned) noexcept nogil
         int (*dequeue)(rte_mempool*, void**, unsigned) noexcept nogil
         unsigned (*get_count)(const rte_mempool*) noexcept nogil
+    const char* rte_mbuf_best_mempool_ops()
     int rte_mempool_register_ops(const rte_mempool_ops*)
     void rte_spinlock_lock(rte_spinlock_t*)
     void rte_spinlock_unlock(rte_spinlock_t*)

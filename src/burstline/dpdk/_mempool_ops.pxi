@@ -57,6 +57,10 @@ cdef unsigned bl_ops_get_count(const rte_mempool* pool) noexcept nogil:
         free += (<int64_t*>(cache + m.given_at))[0] - (<int64_t*>(cache + m.taken_at))[0]
     return <unsigned>free
 
+def best_mempool_ops():
+    """The name of those that the user, else the platform, else DPDK's build prefers."""
+    return rte_mbuf_best_mempool_ops().decode()
+
 def register_mempool_ops(str name):
     """Make them known to DPDK, once in a process."""
     cdef rte_mempool_ops ops

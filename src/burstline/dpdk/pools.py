@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 
 from burstline.dpdk.pool import Pool
 
 
 class Pools:
-    """`counts` buffers by the bytes of packet that each holds; the rest as `Pool`. Raises BurstlineError when memory
-    does not suffice."""
+    """`counts` buffers by the bytes of packet that each holds; `make(count, data_room=size)` makes each pool. Raises
+    BurstlineError when memory does not suffice."""
 
-    def __init__(self, counts: Mapping[int, int], *, cache: int, software: bool, numa_node: int = -1) -> None:
+    def __init__(self, counts: Mapping[int, int], make: Callable[..., Pool]) -> None:
         self._pools: dict[int, Pool] = {}
         with ExitStack() as stack:
             for size in sorted(counts):
-                pool = Pool(counts[size], data_room=size, cache=cache, software=software, numa_node=numa_node)
+                pool = make(counts[size], data_room=size)
                 stack.callback(pool.close)
                 self._pools[size] = pool
             stack.pop_all()
@@ -28,6 +28,10 @@ class Pools:
     @property
     def sizes(self) -> tuple[int, ...]:
         return tuple(self._pools)
+
+    @property
+    def by_size(self) -> Mapping[int, Pool]:
+        return self._pools
 
     def of(self, size: int) -> Pool | None:
         """The pool whose buffers are the smallest that hold a packet of `size` bytes; None when no buffer does."""

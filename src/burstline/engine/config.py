@@ -108,7 +108,7 @@ class Pools:
 
     classes: tuple[int, ...] = key(DEFAULT.sizes, many(multiple(STEP, STEP, LARGEST), _CLASSES, rising=True))
     receive: Literal["auto", "pools", "split", "scatter", "one pool"] = key("auto", one_of("auto", *MODES))
-    ops: str = key("default", text('"default", or the name of mempool operations of DPDK, such as "stack"'))
+    ops: str = key("auto", text('"auto", "burstline", or the name of mempool ops of DPDK, such as "ring_mp_mc"'))
     buffers: int | None = key(None, integer(1, 2**31))  # None: as many as descriptors, bursts and caches can hold
     buffer_size: int | None = key(None, integer(256, 65535))  # bytes, headroom included: of buffers to receive into
     cache: int | None = key(None, integer(0, 512))  # buffers kept by each core: up to RTE_MEMPOOL_CACHE_MAX_SIZE

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from burstline.engine.config import Port as Settings
 from burstline.engine.probes.processor import cache_share
 
 if TYPE_CHECKING:
+    from burstline.dpdk.pool import Pool
     from burstline.dpdk.pools import Pools
     from burstline.dpdk.port import Port
 
@@ -26,6 +28,7 @@ LENT_BY_AF_XDP = 4096  # buffers of each queue: twice af_xdp.FILL
 MOST_SENT_WHOLE = 2048  # gathered packets that wait to be sent, for which there are buffers
 MOST_FRAME = 65550  # bytes of a frame that a TAP interface can bring
 ETHERNET = 14
+RINGS = ("ring_mp_mc", "ring_mp_sc", "ring_sp_mc", "ring_sp_sc")  # what DPDK takes on machines that have no better way
 
 
 @dataclass(frozen=True)
@@ -90,11 +93,23 @@ class LiveBuffers:
         made: dict[int, Pools] = {}
         with ExitStack() as stack:
             for node in sorted({port.node for port in self.ports}):
-                counts = self.counts(node, held)
-                made[node] = Pools(counts, cache=self.cache, software=software, numa_node=node)
+                make = partial(self._pool_class(), cache=self.cache, software=software, numa_node=node)
+                made[node] = Pools(self.counts(node, held), make)
                 stack.callback(made[node].close)
             stack.pop_all()
         return made
+
+    def _pool_class(self) -> type[Pool]:
+        """Free buffers lie in our magazines or, as the settings say, where DPDK puts them."""
+        from burstline.dpdk.binding import native
+        from burstline.dpdk.pool import Pool
+
+        ops = self.config.pools.ops
+        if ops == "burstline" or (ops == "auto" and native.best_mempool_ops() in RINGS):
+            from burstline.buffers.mbuf_pool import MbufPool
+
+            return MbufPool
+        return Pool
 
     def counts(self, node: int, held: Sequence[Sequence[int]]) -> dict[int, int]:
         """How many buffers of each class the ports of a node need at most, with workers' bursts and caches."""

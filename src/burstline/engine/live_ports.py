@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from burstline.dpdk.ring_port import RingPort
 
 RING_LOOP = "ring-loop"
-OWN_OPS = ("default", "burstline")  # the others are DPDK's
+OWN_OPS = ("auto", "burstline")  # the others are DPDK's
 
 
 class LivePorts:
