@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import functools
 import itertools
+from dataclasses import replace
 from typing import Any
 
 from burstline.buffers.magazine import CoreCache
 from burstline.buffers.magazines import APART, Magazines, give_kernel, take_kernel
 from burstline.buffers.size_class import SizeClass
+from burstline.buffers.usage import ClassUsage, usage_of
 from burstline.dpdk.binding import native
 from burstline.dpdk.pool import Pool, no_memory
 from burstline.errors import BurstlineError
@@ -94,6 +96,16 @@ class MbufPool(Pool):
     def cached(self, lcore: int) -> int:
         return super().cached(lcore) + self.magazines.count(lcore).cached
 
+    def usage(self) -> ClassUsage:
+        """What its mbufs are doing. Those in DPDK's caches are free ones of the lcore that has them."""
+        found = usage_of(self.data_room, self.numa_node, self._class)
+        front = [super(MbufPool, self).cached(core.core) if core.core < native.MAX_LCORE else 0 for core in found.cores]
+        cores = [
+            replace(core, taken=core.taken - held, cached=core.cached + held)
+            for core, held in zip(found.cores, front, strict=True)
+        ]
+        return replace(found, in_use=found.in_use - sum(front), cached=found.cached + sum(front), cores=cores)
+
     def grow(self, n: int) -> int:
         """Add at least `n` mbufs, as far as `most` allows, and return how many. Raises BurstlineError where there is no
         memory."""
@@ -107,17 +119,17 @@ class MbufPool(Pool):
         self._changed()
         return done
 
-    def settle(self, lost: int = 0) -> None:
+    def _recover(self) -> None:
         for lcore in range(self.magazines.cores):
             self.magazines.hand_in(lcore)
-        super().settle(lost)
+        super()._recover()
 
     def _add(self, addresses: Any) -> None:
         self.magazines.add(addresses)
         self._ops.set(added=self.magazines.added)
 
     def _changed(self) -> None:
-        self.count = self._class.populated
+        self.count = self.magazines.added
         self._ops.set(added=self.magazines.added)
 
 

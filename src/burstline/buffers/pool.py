@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import NamedTuple
 
@@ -11,6 +10,7 @@ from burstline.buffers.chunks import OwnChunks, whole_lines
 from burstline.buffers.magazines import Magazines
 from burstline.buffers.size_class import SizeClass
 from burstline.buffers.stock import stock_of
+from burstline.buffers.usage import ClassUsage, usage_of
 from burstline.errors import BurstlineError, UsageError
 from burstline.native.kernel import Kernel
 
@@ -19,25 +19,6 @@ BUFFERS = 4096
 
 _take_buffer = Kernel("burstline.buffers.stock_kernel:take_buffer", int, int)
 _give_buffer = Kernel("burstline.buffers.stock_kernel:give_buffer", int, int)
-
-
-@dataclass(frozen=True)
-class ClassUsage:
-    """One size class of one node, in buffers of `size` bytes; `memory` is in bytes. Of the free ones, `cached` lie in
-    the caches of cores, `depot` between them; `transfers` is how often a line that cores share moved."""
-
-    size: int
-    node: int
-    most: int
-    populated: int
-    in_use: int
-    cached: int
-    depot: int
-    parked: int
-    taken: int
-    transfers: int
-    failed: int
-    memory: int
 
 
 class _Class(NamedTuple):
@@ -167,17 +148,6 @@ class PacketDataPool:
     def _shelves(self, core: int) -> list[tuple[int, int, int, int]]:
         near = sorted(self.classes, key=lambda each: (each.node != self.nodes[core], each.size))
         return [(c.size, c.chunks.start, c.chunks.end, c.made.magazines.cache(core)) for c in near]
-
-
-def usage_of(size: int, node: int, made: SizeClass) -> ClassUsage:
-    """What a size class has and did."""
-    magazines = made.magazines
-    counts = [magazines.count(core) for core in range(magazines.cores)]
-    in_use, cached = made.in_use, magazines.cached
-    return ClassUsage(
-        size, node, made.most, made.populated, in_use, cached, magazines.added - in_use - cached, made.parked,
-        sum(c.taken for c in counts), sum(c.transfers for c in counts), sum(c.failed for c in counts), made.memory,
-    )  # fmt: skip
 
 
 def _of(numbers: int | Mapping[int, int], size: int) -> int:

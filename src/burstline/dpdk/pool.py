@@ -57,6 +57,7 @@ class Pool:
             raise BurstlineError("DPDK is not running", "call burstline.dpdk.eal.start() first")
         self.count = count
         self.data_room = data_room
+        self.numa_node = numa_node
         self.cache = min(cache, count * 2 // 3, 512)
         self.name = f"burstline_{next(_serial)}"
         self._lost = 0
@@ -109,8 +110,11 @@ class Pool:
         back. No thread may use the pool meanwhile."""
         self._lost += lost
         if self._lost and self.in_use == self._lost:
-            native.pool_recover(self.address)
+            self._recover()
             self._lost = 0
+
+    def _recover(self) -> None:
+        native.pool_recover(self.address)
 
     def close(self) -> None:
         """Give the memory back. Raises BurstlineError while mbufs are in use: close the ports first."""
