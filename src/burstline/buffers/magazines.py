@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,11 @@ from burstline.state.region import Block, Region
 
 APART = 256  # bytes from one core's cache to the next, of which no two share a pair of lines
 REACH = 1 << 37  # bytes that a handle of 32 bits tells, before and behind the first buffer
+
+_TAKEN, _GIVEN, _COUNT, _KEPT, _POPPED, _RESERVED, _PUSHED, _TRANSFERS, _FAILED = (
+    CoreCache.layout.offset(name) // 8
+    for name in ("taken", "given", "count", "kept", "popped", "reserved", "pushed", "transfers", "failed")
+)
 
 take_kernel = Kernel("burstline.buffers.magazine_kernel:take", CoreCache, int, int)
 give_kernel = Kernel("burstline.buffers.magazine_kernel:give", CoreCache, int, int)
@@ -52,6 +56,7 @@ class Magazines:
         self._depot = Block(Depot.layout)
         self._depot.set(magazines=self._magazines.address, fresh=1 + 2 * (cores + 1))
         self._caches = Region((cores + 1) * APART)
+        self._words = self._caches.numpy("i8", (cores + 1) * APART // 8).reshape(cores + 1, -1)
         self._lock = threading.RLock()
         for core in range(cores + 1):
             first = self._magazines.address + 2 * core * MAGAZINE + LINK
@@ -133,22 +138,27 @@ class Magazines:
         _rotate(self.cache(self.control), magazines)
 
     def count(self, core: int) -> CoreCount:
-        get: Callable[[str], int] = lambda name: self._caches.i64(core * APART + CoreCache.layout.offset(name))  # noqa: E731
+        words = self._words[core].tolist()
         return CoreCount(
-            get("taken"), get("given"), get("count") + get("kept"), get("popped"), get("reserved"), get("pushed"),
-            get("transfers"), get("failed"),
+            words[_TAKEN], words[_GIVEN], words[_COUNT] + words[_KEPT], words[_POPPED], words[_RESERVED],
+            words[_PUSHED], words[_TRANSFERS], words[_FAILED],
         )  # fmt: skip
+
+    @property
+    def busy(self) -> list[int]:
+        """The cores that ever took, gave or asked, without the control side."""
+        words = self._words[: self.cores]
+        return [int(core) for core in (words[:, _TAKEN] | words[:, _GIVEN] | words[:, _FAILED]).nonzero()[0]]
 
     @property
     def in_use(self) -> int:
         """Buffers that somebody has taken."""
-        counts = [self.count(core) for core in range(self.cores + 1)]
-        return sum(c.taken for c in counts) - sum(c.given for c in counts)
+        return int(self._words[:, _TAKEN].sum() - self._words[:, _GIVEN].sum())
 
     @property
     def cached(self) -> int:
         """Free buffers in the caches of cores."""
-        return sum(self.count(core).cached for core in range(self.cores + 1))
+        return int(self._words[:, _COUNT].sum() + self._words[:, _KEPT].sum())
 
     def _set(self, of: int, **values: int) -> None:
         for name, value in values.items():

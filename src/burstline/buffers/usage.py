@@ -62,14 +62,10 @@ class ClassUsage:
 def usage_of(size: int, node: int, made: SizeClass) -> ClassUsage:
     """What a size class has, and what was done with it."""
     magazines = made.magazines
-    counts = [(core, magazines.count(core)) for core in range(magazines.cores + 1)]
-    in_use, cached = made.in_use, sum(count.cached for _, count in counts)
+    in_use, cached = made.in_use, magazines.cached
+    counts = [(core, magazines.count(core)) for core in magazines.busy]
     return ClassUsage(
         size, node, made.most, made.populated, in_use, cached, magazines.added - in_use - cached, made.parked,
         made.memory,
-        cores=[
-            CoreUsage(core, c.taken, c.given, c.cached, c.failed, c.transfers)
-            for core, c in counts
-            if core != magazines.control and (c.taken or c.given or c.failed)
-        ],
+        cores=[CoreUsage(core, c.taken, c.given, c.cached, c.failed, c.transfers) for core, c in counts],
     )  # fmt: skip

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from burstline.engine.report import Count, in_units
+from burstline.engine.report import Count, buffer_lines, in_units
 from burstline.engine.stats_reader import Reading, RunFile, WorkerCounts, open_runs
 from burstline.errors import UsageError
 
@@ -120,6 +120,7 @@ class Interval:
             "ended": self.after.ended,
             "age": self.age,
             **_as_json(self.lines(everyone), self.after.names.values()),
+            "buffers": about.get("buffers", []),
         }
         if workers:
             found["workers"] = [
@@ -182,6 +183,7 @@ def _text(each: Interval, workers: bool) -> list[str]:
         f"{'ended' if each.after.ended else 'running'} after {running:.1f} s, {1000 * each.age:.0f} ms ago"
     ]
     lines += _table(each.lines(range(count)))
+    lines += buffer_lines(about.get("buffers", []))
     if workers:
         for k, worker in enumerate(each.after.workers):
             lines += ["", f"worker {k}, core {worker.core}", *_table(each.lines([k]))]

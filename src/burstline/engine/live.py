@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from burstline.engine.buffer_watch import BufferWatch
 from burstline.engine.carry import Swap
 from burstline.engine.config import Config
 from burstline.engine.live_ports import LivePorts
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 QUEUE_STRIDE = 64  # as port_kernel.QUEUE_SIZE
 SLACK = 64  # the prefetch looks a little past the last packet
+BUFFERS_EVERY = 0.02  # seconds between two looks at the pools
 Progress = Callable[[int, "int | None", int], None]
 
 
@@ -143,12 +145,19 @@ class LiveRun:
         team = Team(self.workers, work, self.config.engine.cores)
         versions.link(contexts, symbols, team.cores)
         self._versions = versions
+        watch = BufferWatch(
+            self.ports.usage, period=BUFFERS_EVERY, show=self.publisher.show_buffers if self.publisher else None,
+            interval=self.publisher.interval if self.publisher else 0,
+        )  # fmt: skip
         started = time.perf_counter()
         try:
-            team.run(self.stop, tick, self.config.engine.duration, lambda: 0.02 if versions.digests else 0.1)
+            with watch:
+                team.run(self.stop, tick, self.config.engine.duration, lambda: 0.02 if versions.digests else 0.1)
             self.report.stopped = True
         finally:
             self.report.seconds = time.perf_counter() - started
+            self.report.buffers = watch.usage()
+            self.report.warnings += watch.warnings
             add_up(self.report, contexts, versions.close())
             self.pipeline = versions.pipeline
             self.report.ports = self.ports.counts(ports)

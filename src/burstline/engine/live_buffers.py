@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from burstline.buffers.classes import OVERHEAD
 from burstline.buffers.footprint import Footprint, buffer_bytes, fitting
 from burstline.buffers.receive import GROWS, Capabilities, ReceivePlan, plan_receive
+from burstline.buffers.usage import ClassUsage
 from burstline.engine.config import Config
 from burstline.engine.config import Port as Settings
 from burstline.engine.probes.processor import cache_share
@@ -164,6 +165,17 @@ class LiveBuffers:
             return -1 if numa.node is None else numa.node
         own = node_of(device)
         return own if own >= 0 else next((n for n in map(node_of, self.devices) if n >= 0), -1)
+
+
+def usage_of_pool(pool: Pool, size: int) -> ClassUsage:
+    """What a pool's buffers are doing; less is known of those that DPDK's own ops keep."""
+    from burstline.buffers.mbuf_pool import MbufPool
+    from burstline.dpdk.binding import native
+
+    if isinstance(pool, MbufPool):
+        return pool.usage()
+    cached, free = sum(pool.cached(lcore) for lcore in range(native.MAX_LCORE)), pool.available
+    return ClassUsage(size, pool.numa_node, pool.count, pool.count, pool.count - free, cached, free - cached)
 
 
 def capabilities(port: Port, mtu: int | None) -> Capabilities:

@@ -7,9 +7,10 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from burstline.buffers.receive import Capabilities
+from burstline.buffers.usage import ClassUsage
 from burstline.engine.config import Config
 from burstline.engine.config import Port as Settings
-from burstline.engine.live_buffers import LiveBuffers, PortBuffers, capabilities, expected_frame
+from burstline.engine.live_buffers import LiveBuffers, PortBuffers, capabilities, expected_frame, usage_of_pool
 from burstline.engine.worker import PORTS
 from burstline.errors import BurstlineError, UsageError
 
@@ -36,6 +37,7 @@ class LivePorts:
         self.out_file = out if out and not self.out_device else None
         self.devices = list(self.sources)
         self.buffers: LiveBuffers | None = None  # as soon as the ports are open
+        self.pools: dict[int, Pools] = {}  # of each NUMA node, while they are open
         if self.out_device and self.out_device not in self.devices:
             self.devices.append(self.out_device)
         if len(set(self.devices)) != len(self.devices):
@@ -81,7 +83,7 @@ class LivePorts:
             after = stack.enter_context(ExitStack())  # what is done when the ports are closed
             attached = [self._attached(device, stack) for device in self.devices]
             self.buffers = self._planned(attached, reads)
-            pools = self.buffers.pools([_held(device) for device in self.devices])
+            self.pools = pools = self.buffers.pools([_held(device) for device in self.devices])
             after.callback(_release, pools.values())
             ports = []
             for port, device, buffers in zip(attached, self.devices, self.buffers.ports, strict=True):
@@ -103,6 +105,10 @@ class LivePorts:
         """How the ports would receive. EAL must run; the devices are opened, asked, and closed."""
         with ExitStack() as stack:
             return self._planned([self._attached(device, stack) for device in self.devices], reads)
+
+    def usage(self) -> list[ClassUsage]:
+        """What the buffers of each size class are doing."""
+        return [usage_of_pool(pool, size) for pools in self.pools.values() for size, pool in pools.by_size.items()]
 
     def counts(self, ports: Sequence[Port]) -> list[dict[str, Any]]:
         """What each device says of itself, for the report."""

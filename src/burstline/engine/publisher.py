@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from burstline.buffers.usage import ClassUsage
 from burstline.engine.stats_layout import COUNTS, LINE, area_size, lines, snapshot_size
 from burstline.engine.worker import TALLY, Snapshot
 from burstline.native.kernel import Kernel
@@ -56,6 +59,8 @@ class Publisher:
         self._drops: dict[str, list[list[int]]] = {}  # of versions that are gone: packets and bytes by worker
         self._counters: dict[int, list[int]] = {}
         self._last: list[list[int]] = []  # the workers' counts when they left those
+        self._buffers: list[dict[str, Any]] = []
+        self._lock = threading.RLock()  # the thread that looks at buffers publishes, too
 
     def begin(
         self, program: Program, contexts: Sequence[Block], instances: Sequence[Instance], cores: Sequence[int]
@@ -82,13 +87,18 @@ class Publisher:
         if self._file is None:
             return
         try:
-            self._versions.append(self._made(self._file, program, instances))
-            self._publish()
+            with self._lock:
+                self._versions.append(self._made(self._file, program, instances))
+                self._publish()
         except OSError as error:
             self.warnings.append(f"`burstline stats` does not see all of this run: {error.strerror}")
 
     def settle(self, instances: Sequence[Instance]) -> None:
         """All workers have left these instances: what they counted goes into the directory."""
+        with self._lock:
+            self._settle(instances)
+
+    def _settle(self, instances: Sequence[Instance]) -> None:
         for version in [v for v in self._versions if v.instances is instances]:
             assert self._file is not None
             workers = len(version.instances)
@@ -110,11 +120,20 @@ class Publisher:
                 return
             self._file.give_back(version.offset, version.size)
 
+    def show_buffers(self, usage: Sequence[ClassUsage]) -> None:
+        """What the size classes of the run's pools are doing."""
+        with self._lock:
+            if self._file is not None:
+                self._buffers = [each.as_json() for each in usage]
+                with suppress(OSError):  # no room: the old directory stays
+                    self._publish()
+
     def end(self) -> None:
         """The workers are through."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
 
     def _made(self, file: StatsFile, program: Program, instances: Sequence[Instance]) -> _Version:
         named = [(c.identity, c.name) for c in instances[0].counters.counters]
@@ -156,5 +175,6 @@ class Publisher:
                 }
                 for v in self._versions
             ],
+            "buffers": self._buffers,
             "gone": {"counts": self._last, "drops": self._drops, "counters": self._counters},
         }

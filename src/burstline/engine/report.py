@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from burstline.buffers.usage import ClassUsage
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Report:
     stopped: bool = False  # before the source came to its end
     warnings: list[str] = field(default_factory=list)
     ports: list[dict[str, Any]] = field(default_factory=list)
+    buffers: list[ClassUsage] = field(default_factory=list)  # of each size class, at the end
 
     @property
     def dropped(self) -> Count:
@@ -73,6 +77,7 @@ class Report:
             "stopped": self.stopped,
             "warnings": self.warnings,
             "ports": self.ports,
+            "buffers": [each.as_json() for each in self.buffers],
         }
 
     def lines(self) -> list[str]:
@@ -81,6 +86,7 @@ class Report:
         rows += [(f"dropped: {name}", count) for name, count in sorted(self.drops.items())]
         width = max(len(name) for name, _ in rows)
         lines = [f"{name:<{width}}  {c.packets:>15,} packets  {c.bytes:>19,} bytes" for name, c in rows]
+        lines += buffer_lines([each.as_json() for each in self.buffers])
         workers = f"{self.workers} worker{'s' if self.workers > 1 else ''}"
         swapped = f", {len(self.swaps):,} swap{'s' if len(self.swaps) > 1 else ''}" if self.swaps else ""
         ended = ", stopped" if self.stopped else ""
@@ -90,6 +96,23 @@ class Report:
             f"({self.mode}, {workers}{swapped}{ended})"
         )
         return lines
+
+
+def buffer_lines(classes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line for each size class of which a buffer was ever taken, from what `ClassUsage.as_json` gives."""
+    lines = []
+    for one in classes:
+        if not (one["taken"] or one["failed"]):
+            continue
+        node = f" on node {one['node']}" if one["node"] > 0 else ""
+        seen = f" (at most {one['peak']:,})" if one["peak"] >= 0 else ""
+        if one["forecast"] >= 0:
+            seen = f" (at most {one['peak']:,}, {one['forecast']:,} expected)"
+        lines.append(
+            f"buffers of {one['size']:,} bytes{node}: {one['in_use']:,} of {one['populated']:,} in use{seen}, "
+            f"{one['cached']:,} in caches, {one['depot']:,} in the depot, {one['failed']:,} not to be had"
+        )
+    return lines
 
 
 def in_units(value: float, unit: str) -> str:

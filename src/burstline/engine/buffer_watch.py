@@ -1,0 +1,67 @@
+"""A thread beside the workers that looks at a run's buffers, and has pools grow and shrink as a controller says."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from burstline.buffers.usage import ClassUsage
+from burstline.errors import BurstlineError
+
+Show = Callable[[Sequence[ClassUsage]], None]
+
+
+class BufferWatch:
+    """`look` gives the usage of each size class, and is called every `period` seconds between entering and leaving the
+    block; `act` may then change the pools, `show` is handed what was seen every `interval` seconds (never where it is
+    0). What goes wrong in `act` becomes one of `warnings`, and nothing is changed from then on."""
+
+    def __init__(
+        self,
+        look: Callable[[], list[ClassUsage]],
+        *,
+        period: float,
+        act: Callable[[Sequence[ClassUsage], float], Sequence[int]] | None = None,
+        show: Show | None = None,
+        interval: float = 0.0,
+    ) -> None:
+        self._look, self._act, self._show = look, act, show
+        self._period, self._interval = period, interval
+        self._peaks: list[int] = []
+        self._forecasts: Sequence[int] = ()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="buffers", daemon=True)
+        self.warnings: list[str] = []
+
+    def __enter__(self) -> BufferWatch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *what: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def usage(self) -> list[ClassUsage]:
+        """As it is now, with the peaks that were seen and what was forecast for this moment."""
+        now = self._look()
+        self._peaks = [max(u.in_use, p) for u, p in zip(now, self._peaks or [0] * len(now), strict=True)]
+        expected = self._forecasts or [-1] * len(now)
+        return [replace(u, peak=p, forecast=f) for u, p, f in zip(now, self._peaks, expected, strict=True)]
+
+    def _run(self) -> None:
+        shown = 0.0
+        due = time.monotonic()
+        while not self._stop.wait(max(0.0, due - time.monotonic())):
+            due = max(due + self._period, time.monotonic())
+            now, usage = time.monotonic(), self.usage()
+            if self._act is not None:
+                try:
+                    self._forecasts = self._act(usage, now)
+                except BurstlineError as error:
+                    self.warnings.append(f"buffers stay as they are: {error.message}")
+                    self._act = None
+            if self._show is not None and self._interval and now - shown >= self._interval:
+                shown = now
+                self._show(usage)
