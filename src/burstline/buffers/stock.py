@@ -14,7 +14,6 @@ class Stock(Struct):
 
     shelves: i64  # how many
     refused: i64  # buffers that were asked for and not to be had
-    one: i64  # where the kernels pass an address
 
 
 class Shelf(Struct):
@@ -27,6 +26,7 @@ class Shelf(Struct):
 
 
 HEAD = 64
+ONE = 56  # bytes into it: where the kernels pass an address
 SHELF = Shelf.layout.size
 
 

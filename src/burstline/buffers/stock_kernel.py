@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from burstline.buffers.magazine import CoreCache
 from burstline.buffers.magazine_kernel import give, take
-from burstline.buffers.stock import HEAD, SHELF, Shelf, Stock
+from burstline.buffers.stock import HEAD, ONE, SHELF, Shelf, Stock
 from burstline.native.memory import load64, store64
 from burstline.native.struct_type import reference
 
 stock_at, shelf_at, cache_at = reference(Stock), reference(Shelf), reference(CoreCache)
-ONE = Stock.layout.offset("one")
 
 
 def take_buffer(stock: int, size: int) -> int:
