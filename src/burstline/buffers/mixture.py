@@ -1,0 +1,86 @@
+"""The forecaster that pools use: several others, each weighed by how well it did lately, and how far off they all were.
+
+M. Herbster and M. K. Warmuth, "Tracking the best expert", Machine Learning 32, 1998: weights fall with the loss, and
+those of a while ago are forgotten, so that another one can take the lead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from burstline.buffers.forecast import DampedTrend, Forecaster, LastValue, MovingAverage
+from burstline.buffers.regression import Regression
+from burstline.buffers.season import Seasonal
+
+KEPT = 0.98  # of a loss, a tick later
+SHARPNESS = 6.0  # a forecaster with twice the loss has a 64th of the weight
+SURPRISES = 2048  # ticks whose errors are remembered, and peaks
+PEAK = 1.1  # of the highest of them is as much as a forecast's errors are made up for
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Forecasts `horizon` ticks ahead: last value, moving averages, damped trends, season and regression, mixed.
+
+    `upper` is what the load will hardly be above. It is the forecast, or the most that a season brings about then, and
+    on top of it the largest shortfall that this had of late: a load that rose once as no forecast said finds room when
+    it does so again. That is no more than the highest of recent peaks, where the forecast itself is not above it.
+    """
+
+    horizon: int
+    experts: tuple[Forecaster, ...]
+    season: Seasonal
+    losses: Any
+    said: tuple[tuple[Any, float, float], ...] = ()  # by each expert, by all, and the upper side, at the last ticks
+    shortfalls: Any = field(default_factory=lambda: np.zeros(0))
+
+    def observe(self, value: float) -> Mixture:
+        losses, shortfalls = self.losses, self.shortfalls
+        season = self.season.observe(value)
+        if season.season and not self.season.season:
+            shortfalls = np.zeros(0)  # they are those of one who knew of no season
+        if len(self.said) == self.horizon:
+            each, _, high = self.said[0]
+            losses = KEPT * losses + np.abs(each - value)
+            shortfalls = np.append(shortfalls[-SURPRISES + 1 :], value - high)
+        experts = tuple(expert.observe(value) for expert in self.experts)
+        each = np.array([*(expert.ahead(self.horizon) for expert in experts), season.ahead(self.horizon)])
+        mixed = float(each @ _weights(losses))
+        high = max(mixed, season.around(self.horizon, self.horizon // 2))
+        said = (*self.said, (each, mixed, high))[-self.horizon :]
+        return Mixture(self.horizon, experts, season, losses, said, shortfalls)
+
+    def ahead(self, ticks: int = 0) -> float:
+        return self.said[-1][1] if self.said else 0.0
+
+    def upper(self, quantile: float = 1.0) -> float:
+        """What the load will not be above, as often as `quantile` says of the last ticks."""
+        if not self.said:
+            return 0.0
+        high = self.said[-1][2]
+        if len(self.shortfalls):
+            high += max(0.0, float(np.quantile(self.shortfalls, quantile)))
+        return max(self.said[-1][1], min(high, PEAK * float(self.season.history[-SURPRISES:].max())))
+
+
+def mixture(horizon: int) -> Mixture:
+    """One that has seen nothing."""
+    experts = (
+        LastValue(),
+        MovingAverage(4),
+        MovingAverage(16),
+        DampedTrend(),
+        DampedTrend(0.2, 0.05, 0.98),
+        Regression(horizon),
+    )
+    return Mixture(horizon, experts, Seasonal(), np.zeros(len(experts) + 1))
+
+
+def _weights(losses: Any) -> Any:
+    if losses.max() <= 0:
+        return np.full(len(losses), 1 / len(losses))
+    weights = (np.maximum(losses, 1e-9 * losses.max()) / losses.max()) ** -SHARPNESS
+    return weights / weights.sum()
