@@ -30,8 +30,8 @@ def ramps(ticks: int, seed: int = 1, jitter: float = 0.005) -> Any:
 
 
 def diurnal(ticks: int, seed: int = 2) -> Any:
-    """Days of twenty seconds, from one to three, and flash crowds that nobody announces: two to five times as much within
-    a fifth of a second, which wear off over one (J. Jung, B. Krishnamurthy and M. Rabinovich, "Flash crowds and denial of
+    """Days of twenty seconds, from one to three, and flash crowds that nobody announces: two to five more within a fifth
+    of a second, which wear off over one (J. Jung, B. Krishnamurthy and M. Rabinovich, "Flash crowds and denial of
     service attacks", WWW 2002, in fast motion)."""
     chance = np.random.default_rng(seed)
     time = np.arange(ticks) * TICK
@@ -46,8 +46,8 @@ def diurnal(ticks: int, seed: int = 2) -> Any:
 
 def self_similar(ticks: int, seed: int = 3, sources: int = 64, shape: float = 1.4) -> Any:
     """Sources that are on for at least a fifth of a second and off for twice that, by Pareto's law with exponent 1.4: a
-    Hurst parameter of (3 - 1.4) / 2 = 0.8 (W. Willinger, M. S. Taqqu, R. Sherman and D. V. Wilson, "Self-similarity through high-variability",
-    IEEE/ACM Transactions on Networking 5(1), 1997)."""
+    Hurst parameter of (3 - 1.4) / 2 = 0.8 (W. Willinger, M. S. Taqqu, R. Sherman and D. V. Wilson, "Self-similarity
+    through high-variability", IEEE/ACM Transactions on Networking 5(1), 1997)."""
     chance = np.random.default_rng(seed)
     load = np.zeros(ticks)
     for _ in range(sources):

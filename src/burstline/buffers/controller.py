@@ -15,8 +15,8 @@ from burstline.buffers.mixture import Mixture, mixture
 
 @dataclass(frozen=True)
 class Seen:
-    """A size class at one tick, in buffers. `peak` is the most that were in use since the tick before, `failed` how many
-    were asked for and not to be had, ever."""
+    """A size class at one tick, in buffers. `peak` is the most that were in use since the tick before, `failed` how
+    many were asked for and not to be had, ever."""
 
     in_use: int
     peak: int

@@ -47,7 +47,7 @@ class Regression:
         if not self.waiting:
             return 0.0
         x, scale = self.waiting[-1]
-        return max(0.0, float(x @ self.weights) * scale)
+        return max(0.0, float(x @ self.weights) * float(scale))
 
 
 def _features(seen: Seasonal, horizon: int, scale: float) -> Any:
