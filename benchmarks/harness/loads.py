@@ -30,9 +30,9 @@ def ramps(ticks: int, seed: int = 1, jitter: float = 0.005) -> Any:
 
 
 def diurnal(ticks: int, seed: int = 2) -> Any:
-    """Days of twenty seconds, from one to three, and flash crowds that nobody announces: two to five more within a fifth
-    of a second, which wear off over one (J. Jung, B. Krishnamurthy and M. Rabinovich, "Flash crowds and denial of
-    service attacks", WWW 2002, in fast motion)."""
+    """Days of twenty seconds, from one to three, and flash crowds that nobody announces: two to five more within a
+    fifth of a second, which wear off over one (J. Jung, B. Krishnamurthy and M. Rabinovich, "Flash crowds and denial
+    of service attacks", WWW 2002, in fast motion)."""
     chance = np.random.default_rng(seed)
     time = np.arange(ticks) * TICK
     load = 2 - np.cos(2 * np.pi * time / 20)

@@ -145,6 +145,11 @@ class Magazines:
         )  # fmt: skip
 
     @property
+    def memory(self) -> int:
+        """Bytes of the magazines that were ever in use, and of the cores' caches."""
+        return (self._depot.get("fresh") - 1) * MAGAZINE + self._caches.size
+
+    @property
     def busy(self) -> list[int]:
         """The cores that ever took, gave or asked, without the control side."""
         words = self._words[: self.cores]

@@ -131,6 +131,11 @@ class PacketDataPool:
         """Bytes of memory that the buffers take."""
         return sum(each.made.memory for each in self.classes)
 
+    @property
+    def overhead(self) -> int:
+        """Bytes of memory that it takes beside them."""
+        return sum(each.made.magazines.memory for each in self.classes)
+
     def usage(self) -> list[ClassUsage]:
         """Each class of each node, as it is now."""
         return [usage_of(each.size, each.node, each.made) for each in self.classes]

@@ -21,7 +21,7 @@ from burstline.errors import BurstlineError, UsageError
 
 Cell = str | float | int | None
 
-TIME_UNITS = frozenset({"s", "ms", "us", "ns", "ns/packet"})  # of which less is better
+LESS_IS_BETTER = frozenset({"s", "ms", "us", "ns", "ns/packet", "MB", "%", "lines", "buffers"})
 _HEADINGS = ("bench", "case", "peer", "ours", "theirs", "unit", "ratio", "runs")
 
 
@@ -39,10 +39,10 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """Above 1 we are better, whether the unit is a rate or a time."""
+        """Above 1 we are better, whether of the unit more is better or less."""
         if self.theirs is None:
             return None
-        over, under = (self.theirs, self.ours) if self.unit in TIME_UNITS else (self.ours, self.theirs)
+        over, under = (self.theirs, self.ours) if self.unit in LESS_IS_BETTER else (self.ours, self.theirs)
         return over / under if under else float("inf")
 
     def as_json(self) -> dict[str, Cell]:
@@ -74,6 +74,8 @@ class Options:
 
     bench: str
     quick: bool = False
+    burst: bool = False
+    plot: Path | None = None
     cache: Path = field(default_factory=lambda: cache_directory())
     say: Callable[[str], None] = lambda text: print(text, file=sys.stderr, flush=True)
     missing: list[Missing] = field(default_factory=list)
@@ -119,6 +121,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--list", action="store_true", help="say which benches there are and what they compare")
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output, nothing else")
     parser.add_argument("--quick", action="store_true", help="smaller inputs and fewer runs: a smoke test, no figures")
+    parser.add_argument("--burst", action="store_true", help="of bench buffers only what is under loads that change")
+    parser.add_argument(
+        "--plot", type=Path, nargs="?", const=Path("."), metavar="DIRECTORY", help="draw what can be drawn, as SVG"
+    )
     parser.add_argument("--dir", type=Path, help="where the benches lie; otherwise `benchmarks` of the checkout")
 
 
@@ -134,7 +140,7 @@ def run(args: argparse.Namespace) -> int:
     for name in names:
         if name not in known:
             raise UsageError(f"there is no bench {name!r} in {directory}", f"the benches are {', '.join(known)}")
-    rows, missing, failed = measure(directory, names, args.quick)
+    rows, missing, failed = measure(directory, names, args.quick, args.burst, args.plot)
     if args.json:
         print(json.dumps(document(rows, missing), indent=2))
     else:
@@ -144,13 +150,15 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def measure(directory: Path, names: Sequence[str], quick: bool) -> tuple[list[Row], list[Missing], bool]:
+def measure(
+    directory: Path, names: Sequence[str], quick: bool, burst: bool = False, plot: Path | None = None
+) -> tuple[list[Row], list[Missing], bool]:
     """Run the benches. One that fails says so and leaves the rows that it had; the last value tells whether any did."""
     rows: list[Row] = []
     missing: list[Missing] = []
     failed = False
     for name in names:
-        options = Options(name, quick)
+        options = Options(name, quick, burst, plot)
         try:
             for row in load(directory, name).run(options):
                 options.say(progress(row))

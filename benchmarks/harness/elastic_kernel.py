@@ -1,0 +1,44 @@
+"""A worker that holds as many buffers as a load says, tick by tick."""
+
+from __future__ import annotations
+
+from benchmarks.harness.elastic import Follower
+from burstline.buffers.magazine import CoreCache
+from burstline.buffers.magazine_kernel import give, take
+from burstline.native.memory import cycles, external, load64, store64, store_release
+from burstline.native.struct_type import reference, struct_address
+
+cache_at = reference(CoreCache)
+usleep = external("usleep", 1)
+NOW = Follower.layout.offset("now")
+BURST = 64
+
+
+def follow(f: Follower) -> int:
+    """The oldest buffers are given back first."""
+    cache = cache_at(f.cache)
+    start = cycles()
+    for tick in range(f.ticks):
+        store_release(struct_address(f) + NOW, tick)
+        wanted = load64(f.load + 8 * tick)
+        while f.held < wanted:
+            n = min(BURST, wanted - f.held, f.room - f.taken % f.room)
+            if take(cache, f.ring + 8 * (f.taken % f.room), n) == 0:
+                if n == 1 or take(cache, f.ring + 8 * (f.taken % f.room), 1) == 0:
+                    break
+                n = 1
+            f.taken += n
+            f.held += n
+        store64(f.failed + 8 * tick, wanted - f.held if f.held < wanted else 0)
+        while f.held > wanted:
+            first = (f.taken - f.held) % f.room
+            n = min(BURST, f.held - wanted, f.room - first)
+            give(cache, f.ring + 8 * first, n)
+            f.held -= n
+        while cycles() - start < (tick + 1) * f.tick:
+            usleep(50)
+    return 0
+
+
+def counter(unused: int) -> int:
+    return cycles()

@@ -1,0 +1,38 @@
+"""Pictures of pools under loads, as SVG."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.harness.elastic import FIRST, HORIZON, Done
+from benchmarks.harness.loads import TICK
+from burstline.errors import BurstlineError
+
+
+def draw(done: Done, directory: Path) -> Path:
+    """A picture of one load; returns its file. Raises BurstlineError without Matplotlib."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise BurstlineError("pictures need Matplotlib", "pip install matplotlib") from None
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    axes = figure.subplots()
+    seconds = np.arange(len(done.load)) * TICK
+    at, populated, expected, upper = (np.array(column) for column in zip(*done.looks, strict=True))
+    axes.fill_between(at * TICK, populated, step="post", alpha=0.15, color="tab:blue", label="populated")
+    axes.plot((at + HORIZON) * TICK, upper, color="tab:green", linewidth=0.7, label="hardly above, as forecast")
+    axes.plot((at + HORIZON) * TICK, expected, color="tab:orange", linewidth=0.7, label="forecast, 50 ms before")
+    axes.plot(seconds, done.load, color="black", linewidth=0.9, label="load")
+    axes.axhline(done.populated.mean(), color="tab:blue", linewidth=0.7, linestyle="--", label="populated on average")
+    failed = done.failures > 0
+    axes.plot(seconds[failed], done.load[failed], "x", color="tab:red", markersize=4, label="failed")
+    axes.axvline(FIRST * TICK, color="grey", linewidth=0.5)
+    axes.set(xlim=(0, seconds[-1]), ylim=(0, 1.3 * done.load.max()), xlabel="seconds", ylabel="buffers")
+    axes.set_title(done.name)
+    axes.legend(loc="upper right", fontsize="small", ncols=3)
+    directory.mkdir(parents=True, exist_ok=True)
+    file = directory / f"buffers-{done.name.replace(', ', '-').replace(' ', '-')}.svg"
+    figure.savefig(file)
+    return file
