@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import mmap
 import sys
 from typing import Any, Protocol
@@ -77,6 +78,10 @@ def whole_lines(size: int) -> int:
     return -(-size // LINE) * LINE
 
 
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
 def _madvise(address: int, length: int, advice: int) -> int:
-    libc = ctypes.CDLL(None, use_errno=True)
-    return int(libc.madvise(ctypes.c_void_p(address), ctypes.c_size_t(length), ctypes.c_int(advice)))
+    return int(_libc().madvise(ctypes.c_void_p(address), ctypes.c_size_t(length), ctypes.c_int(advice)))

@@ -15,13 +15,13 @@ from burstline.buffers.mixture import Mixture, mixture
 
 @dataclass(frozen=True)
 class Seen:
-    """A size class at one tick, in buffers. `peak` is the most that were in use since the tick before, `failed` how
-    many were asked for and not to be had, ever."""
+    """A size class at one tick, in buffers. `peak` is the most that were in use since the tick before; `usable` are all
+    that there are but parked ones; `failed` is how many were asked for and not to be had, ever."""
 
     in_use: int
     peak: int
     cached: int
-    populated: int
+    usable: int
     failed: int
 
 
@@ -57,11 +57,11 @@ class Controller:
         target = min(s.most, max(s.least, round(need)))
         wanted = (*self.wanted, target)[-s.dwell :]
         after = replace(self, forecaster=forecaster, wanted=wanted, failed=seen.failed)
-        if seen.populated < target:
-            return target - seen.populated, after
+        if seen.usable < target:
+            return target - seen.usable, after
         lasting = max(wanted)
-        surplus = seen.populated - lasting
-        if len(wanted) == s.dwell and surplus > max(s.band * seen.populated, ROUNDS):
+        surplus = seen.usable - lasting
+        if len(wanted) == s.dwell and surplus > max(s.band * seen.usable, ROUNDS):
             return -surplus, after
         return 0, after
 

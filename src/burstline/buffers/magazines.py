@@ -49,6 +49,8 @@ class Magazines:
     """
 
     def __init__(self, most: int, cores: int) -> None:
+        for kernel in (take_kernel, give_kernel, _hand_in, _top_up, _rotate):
+            kernel.address  # noqa: B018  # compiled now, not when one of them is needed
         self.most, self.cores, self.control = most, cores, cores
         self.added = 0
         count = most + 2 * (cores + 1)

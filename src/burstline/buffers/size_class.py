@@ -39,6 +39,11 @@ class SizeClass:
         return int(self._parked.sum())
 
     @property
+    def usable(self) -> int:
+        """All but the parked ones."""
+        return self.magazines.added
+
+    @property
     def in_use(self) -> int:
         """Of those, how many somebody has taken."""
         return self.magazines.in_use
