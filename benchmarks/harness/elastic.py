@@ -19,7 +19,7 @@ from burstline.native.kernel import Kernel
 from burstline.native.struct import Struct
 from burstline.state.region import Block
 
-SIZE, START, MOST = 2304, 4000, 100_000  # bytes, buffers
+SIZE, START, MOST = 576, 8000, 200_000  # bytes, buffers
 HORIZON = round(0.05 / TICK)
 TICKS, QUICK_TICKS = 4000, 400
 FIRST = round(3 / TICK)  # ticks in which there was a ramp: what fails before counts not
@@ -74,15 +74,15 @@ _follow = Kernel("benchmarks.harness.elastic_kernel:follow", Follower)
 
 
 def run_load(name: str, *, quick: bool = False) -> Done:
-    """Follow a load of `LOADS`, four times as high, on this machine's cores."""
+    """Follow a load of `LOADS`, eight times as high, on this machine's cores."""
     ticks = QUICK_TICKS if quick else TICKS
-    load = (4 * LOADS[name](ticks)).astype(np.int64)
+    load = (8 * LOADS[name](ticks)).astype(np.int64)
     chunks = OwnChunks(SIZE, MOST)
     made = SizeClass(chunks, Magazines(chunks.count * chunks.per_chunk, 1))
     made.grow(START)
     made.shrink(0)  # so that its kernels are compiled
     done = Done(name, load, np.zeros(ticks, np.int64))
-    ring = np.zeros(1 << 17, np.int64)
+    ring = np.zeros(1 << 18, np.int64)
     follower = Block(Follower.layout)
     follower.set(
         load=load.ctypes.data, ticks=ticks, tick=round(TICK * _counter_rate()), cache=made.magazines.cache(0),
@@ -113,6 +113,8 @@ def _control(made: SizeClass, follower: Block, worker: threading.Thread, done: D
             made.grow(change)
         elif change < 0:
             made.shrink(-change)
+        else:
+            made.tidy()
         done.looks.append((now / TICK, made.populated, policy.expected, round(policy.forecaster.upper())))
         ticks += 1 + missed
         time.sleep(max(0.0, started + ticks * TICK - time.perf_counter()))

@@ -13,7 +13,7 @@ from burstline.buffers.placement import prefer
 from burstline.errors import BurstlineError
 from burstline.state.region import HUGE, Region
 
-SMALL = 1 << 16  # bytes of a chunk, where a whole class is smaller than a few huge pages
+SMALLEST, PARTS = 1 << 16, 256  # bytes of a chunk; chunks that a class has, if they can be so small and so large
 MADV_POPULATE_WRITE = 23  # not among mmap's constants; Linux 5.14
 
 
@@ -41,11 +41,11 @@ class OwnChunks:
 
     def __init__(self, size: int, most: int, node: int = 0) -> None:
         self.size = size
-        large = size * most >= 16 * HUGE
-        self.bytes = -(-max(HUGE if large else SMALL, size) // mmap.PAGESIZE) * mmap.PAGESIZE
+        part = 1 << (size * most // PARTS).bit_length() - 1 if size * most >= PARTS else 0
+        self.bytes = -(-max(min(part, HUGE), SMALLEST, size) // mmap.PAGESIZE) * mmap.PAGESIZE
         self.per_chunk = self.bytes // size
         self.count = -(-most // self.per_chunk)
-        self._memory = Region(self.count * self.bytes, huge=large)
+        self._memory = Region(self.count * self.bytes, huge=self.bytes == HUGE)
         self.start = self._memory.address
         self.end = self.start + self.count * self.bytes
         prefer(self._memory, node)

@@ -15,12 +15,13 @@ from burstline.buffers.mixture import Mixture, mixture
 
 @dataclass(frozen=True)
 class Seen:
-    """A size class at one tick, in buffers. `peak` is the most that were in use since the tick before; `usable` are all
-    that there are but parked ones; `failed` is how many were asked for and not to be had, ever."""
+    """A size class at one tick, in buffers. `peak` is the most that were in use since the tick before; `stranded` are
+    free, but not for every core; `usable` are all that there are but parked ones; `failed` is how many were asked for
+    and not to be had, ever."""
 
     in_use: int
     peak: int
-    cached: int
+    stranded: int
     usable: int
     failed: int
 
@@ -52,8 +53,7 @@ class Controller:
         s = self.settings
         load = max(seen.in_use, seen.peak) + seen.failed - self.failed
         forecaster = self.forecaster.observe(load)
-        # What caches of cores hold is free, but not for everybody; a magazine is what moves at a time.
-        need = max(load, forecaster.upper()) * (1 + s.spare) + seen.cached + 2 * ROUNDS
+        need = max(load, forecaster.upper()) * (1 + s.spare) + seen.stranded + ROUNDS  # which move together
         target = min(s.most, max(s.least, round(need)))
         wanted = (*self.wanted, target)[-s.dwell :]
         after = replace(self, forecaster=forecaster, wanted=wanted, failed=seen.failed)

@@ -167,6 +167,13 @@ class Magazines:
         """Free buffers in the caches of cores."""
         return int(self._words[:, _COUNT].sum() + self._words[:, _KEPT].sum())
 
+    @property
+    def stranded(self) -> int:
+        """Of those, how many the core with the fewest cannot take."""
+        held = self._words[self.busy]
+        found = held[:, _COUNT] + held[:, _KEPT]
+        return int(found.sum() - found.min()) if len(found) else 0
+
     def _set(self, of: int, **values: int) -> None:
         for name, value in values.items():
             self._caches.set_i64(of * APART + CoreCache.layout.offset(name), value)

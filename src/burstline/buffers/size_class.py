@@ -76,6 +76,11 @@ class SizeClass:
             self.magazines.add(self._addresses[chunk])
         return back + len(chosen) * self.chunks.per_chunk
 
+    def tidy(self) -> int:
+        """Look on for the last buffers of chunks of which most are parked, with few free ones at a time; returns of how
+        many buffers memory went back."""
+        return self.shrink(min(ROUNDS, self.free // 8)) if self.parked else 0
+
     def shrink(self, n: int) -> int:
         """Withdraw up to `n` free buffers, park those of the chunks that come nearest to being free as a whole, and
         give the memory of free chunks back; returns how many buffers went with it.
