@@ -20,7 +20,7 @@ from burstline.native.struct import Struct
 from burstline.state.region import Block
 
 SIZE, START, MOST = 576, 8000, 200_000  # bytes, buffers
-HORIZON = round(0.05 / TICK)
+HORIZON = round(0.02 / TICK)  # populating the memory of a ramp takes some milliseconds
 TICKS, QUICK_TICKS = 4000, 400
 FIRST = round(3 / TICK)  # ticks in which there was a ramp: what fails before counts not
 

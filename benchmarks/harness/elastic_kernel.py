@@ -11,16 +11,25 @@ from burstline.native.struct_type import reference, struct_address
 cache_at = reference(CoreCache)
 usleep = external("usleep", 1)
 NOW = Follower.layout.offset("now")
-BURST = 64
+BURST, TICKS_HELD = 64, 4
+
+
+def hand_back(f: Follower, cache: CoreCache, left: int) -> None:
+    while f.held > left:
+        first = (f.taken - f.held) % f.room
+        n = min(BURST, f.held - left, f.room - first)
+        give(cache, f.ring + 8 * first, n)
+        f.held -= n
 
 
 def follow(f: Follower) -> int:
-    """The oldest buffers are given back first."""
+    """The oldest buffers are given back first; none is held for more than `TICKS_HELD` ticks."""
     cache = cache_at(f.cache)
     start = cycles()
     for tick in range(f.ticks):
         store_release(struct_address(f) + NOW, tick)
         wanted = load64(f.load + 8 * tick)
+        hand_back(f, cache, f.held - f.held // TICKS_HELD)
         while f.held < wanted:
             n = min(BURST, wanted - f.held, f.room - f.taken % f.room)
             if take(cache, f.ring + 8 * (f.taken % f.room), n) == 0:
@@ -30,11 +39,7 @@ def follow(f: Follower) -> int:
             f.taken += n
             f.held += n
         store64(f.failed + 8 * tick, wanted - f.held if f.held < wanted else 0)
-        while f.held > wanted:
-            first = (f.taken - f.held) % f.room
-            n = min(BURST, f.held - wanted, f.room - first)
-            give(cache, f.ring + 8 * first, n)
-            f.held -= n
+        hand_back(f, cache, wanted)
         while cycles() - start < (tick + 1) * f.tick:
             usleep(50)
     return 0

@@ -44,7 +44,7 @@ def diurnal(ticks: int, seed: int = 2) -> Any:
     return BASE * load * chance.normal(1, 0.02, ticks)
 
 
-def self_similar(ticks: int, seed: int = 3, sources: int = 32, shape: float = 1.4) -> Any:
+def self_similar(ticks: int, seed: int = 3, sources: int = 64, shape: float = 1.4) -> Any:
     """Sources that are on for at least a fifth of a second and off for twice that, by Pareto's law with exponent 1.4: a
     Hurst parameter of (3 - 1.4) / 2 = 0.8 (W. Willinger, M. S. Taqqu, R. Sherman and D. V. Wilson, "Self-similarity
     through high-variability", IEEE/ACM Transactions on Networking 5(1), 1997)."""

@@ -23,7 +23,7 @@ def draw(done: Done, directory: Path) -> Path:
     at, populated, expected, upper = (np.array(column) for column in zip(*done.looks, strict=True))
     axes.fill_between(at * TICK, populated, step="post", alpha=0.15, color="tab:blue", label="populated")
     axes.plot((at + HORIZON) * TICK, upper, color="tab:green", linewidth=0.7, label="hardly above, as forecast")
-    axes.plot((at + HORIZON) * TICK, expected, color="tab:orange", linewidth=0.7, label="forecast, 50 ms before")
+    axes.plot((at + HORIZON) * TICK, expected, color="tab:orange", linewidth=0.7, label="forecast, 20 ms before")
     axes.plot(seconds, done.load, color="black", linewidth=0.9, label="load")
     axes.axhline(done.populated.mean(), color="tab:blue", linewidth=0.7, linestyle="--", label="populated on average")
     failed = done.failures > 0

@@ -35,7 +35,7 @@ class Settings:
     most: int
     horizon: int
     dwell: int = 25
-    band: float = 0.05
+    band: float = 0.02
     spare: float = 0.02  # of what is needed, beside it
 
 

@@ -15,8 +15,8 @@ from burstline.buffers.forecast import DampedTrend, Forecaster, LastValue, Movin
 from burstline.buffers.regression import Regression
 from burstline.buffers.season import Seasonal
 
-KEPT = 0.98  # of a loss, a tick later
-SHARPNESS = 6.0  # a forecaster with twice the loss has a 64th of the weight
+KEPT = 0.995  # of a loss, a tick later
+SHARPNESS = 10.0  # a forecaster with twice the loss has a thousandth of the weight
 SURPRISES = 2048  # ticks whose errors are remembered, and peaks
 PEAK = 1.1  # of the highest of them is as much as a forecast's errors are made up for
 

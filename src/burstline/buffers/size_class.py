@@ -79,7 +79,7 @@ class SizeClass:
     def tidy(self) -> int:
         """Look on for the last buffers of chunks of which most are parked, with few free ones at a time; returns of how
         many buffers memory went back."""
-        return self.shrink(min(ROUNDS, self.free // 8)) if self.parked else 0
+        return self.shrink(min(4 * ROUNDS, self.free // 4)) if self.parked else 0
 
     def shrink(self, n: int) -> int:
         """Withdraw up to `n` free buffers, park those of the chunks that come nearest to being free as a whole, and
