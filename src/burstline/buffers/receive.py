@@ -148,10 +148,11 @@ class _Choice:
             return (
                 "its buffer split goes by protocol headers, not by size: a small packet would still take both buffers"
             )
+        if len(self.usable) < 2:
+            return "there is one size of buffers only"
+        # Of a longer packet, all that remains goes into further buffers of the last pool (rte_ethdev.h, rx_seg).
         head = self.usable[0]
-        rest = next((c for c in self.usable[1:] if head + c >= self.can.frame), None)
-        if rest is None:
-            return f"two buffers of different size do not hold a frame of {self.can.frame:,} bytes"
+        rest = next((c for c in self.usable[1:] if head + c >= min(self.can.frame, ORDINARY)), self.usable[-1])
         offloads = ("BUFFER_SPLIT", "SCATTER") if self.can.scatter else ("BUFFER_SPLIT",)
         why = f"it splits packets at {head:,} bytes (RX_OFFLOAD_BUFFER_SPLIT)"
         if not self.reads:

@@ -50,6 +50,7 @@ class PortBuffers:
             "why": self.plan.why,
             "descriptors": self.rx_ring,
             "note": self.note,
+            "text": str(self),
         }
 
     def __str__(self) -> str:

@@ -95,6 +95,11 @@ class Report:
             f"{in_units(8 * self.received.bytes / self.seconds if self.seconds else 0, 'bit/s')} "
             f"({self.mode}, {workers}{swapped}{ended})"
         )
+        lines += [
+            f"port {number}, {port['device']}: {port['receive']['text']}"
+            for number, port in enumerate(self.ports)
+            if "receive" in port
+        ]
         return lines
 
 
