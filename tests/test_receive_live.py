@@ -17,6 +17,7 @@ from burstline import dpdk
 if not dpdk.available():
     pytest.skip("built without DPDK", allow_module_level=True)
 
+from burstline.dpdk import hugepages
 from burstline.dpdk.binding import native
 from burstline.dpdk.pools import Pools
 from burstline.dpdk.port import free
@@ -57,6 +58,12 @@ def only_ours(pkt):  # type: ignore[no-untyped-def]
 def last_goes_back(pkt):  # type: ignore[no-untyped-def]
     if pkt.length == 61:
         return bl.send(0)
+
+
+@bl.stage
+def across(pkt):  # type: ignore[no-untyped-def]
+    """From the file (2) to the one end (0), from the other end (1) to the file."""
+    return bl.send(0 if pkt.port == 2 else 2)
 
 
 @bl.stage
@@ -112,7 +119,7 @@ def test_a_class_for_them_is_all_that_larger_frames_need(tmp_path: Path) -> None
 
 
 def _untouched(folder: str) -> list[Report]:
-    """Stages that read no byte let chains pass as they are, however long: net_pcap cuts what it sends at 16,128 bytes."""
+    """Stages that read no byte let chains pass as they are. (net_pcap cuts what it sends at 16,128 bytes.)"""
     device = pcap_device(Path(folder), [packet(1, 16000)])
     reports = []
     for kind in KINDS:
@@ -169,8 +176,8 @@ def test_chains_go_into_the_smallest_buffer_that_holds_them_and_none_is_lost_whe
 
 
 def spoken(run: Any, interface: str, sent: list[bytes], expected: int, change: str = "") -> list[bytes]:
-    """Send on an interface while `run` goes on, once `ip link set` has made the `change`; returns what comes back, which
-    is to be `expected` packets."""
+    """Send on an interface while `run` goes on, once `ip link set` has made the `change`; returns what comes back,
+    which is to be `expected` packets."""
     back: list[bytes] = []
 
     def talk() -> None:
@@ -247,6 +254,33 @@ def test_af_packet_is_given_room_for_the_jumbo_frames_of_its_interface() -> None
     receive = report.ports[0]["receive"]
     assert (receive["mode"], receive["buffers"]) == ("one pool", [9216])
     assert "cannot scatter" in receive["why"]
+
+
+def _vhost(folder: str) -> tuple[Report, list[bytes]] | None:
+    """net_pcap - stages - net_vhost = net_virtio_user - stages - file: both chain what they receive."""
+    if not hugepages.usable(600):
+        return None
+    place = Path(folder)
+    source = pcap_device(place, wide())
+    devices = [f"net_vhost0,iface={folder}/vhost.sock", f"net_virtio_user0,path={folder}/vhost.sock", source]
+    config = Config().with_overrides(
+        hugepages=True, duration=1, eal_args=["--in-memory", "--single-file-segments"], receive="scatter"
+    )
+    for _ in range(10):
+        report = LiveRun(bl.Pipeline(only_ours, mark_end, across), devices, None, config).run()
+        if "send failed" not in report.drops:  # the two ends had found each other when the first packet came
+            break
+    return report, written(place / "sent.pcap")
+
+
+@needs_root
+def test_virtio_brings_jumbo_frames_in_chains_and_they_go_on_whole(tmp_path: Path) -> None:
+    outcome = alone(_vhost, str(tmp_path))
+    if outcome is None:
+        pytest.skip("needs huge pages")
+    report, sent = outcome
+    assert sent == [marked(marked(p)) for p in wide()]
+    assert report.balanced and not report.drops
 
 
 # ---- what is refused, and what is said ----

@@ -30,6 +30,7 @@ MOST_SENT_WHOLE = 2048  # gathered packets that wait to be sent, for which there
 MOST_FRAME = 65550  # bytes of a frame that a TAP interface can bring
 ETHERNET = 14
 RINGS = ("ring_mp_mc", "ring_mp_sc", "ring_sp_mc", "ring_sp_sc")  # what DPDK takes on machines that have no better way
+RING_LOOP = "ring-loop"
 
 
 @dataclass(frozen=True)
@@ -179,6 +180,18 @@ def usage_of_pool(pool: Pool, size: int) -> ClassUsage:
     return ClassUsage(size, pool.numa_node, pool.count, pool.count, pool.count - free, cached, free - cached)
 
 
+def assumed(device: str) -> Capabilities | None:
+    """What a device can do that is not there before it is set up; None for all others."""
+    from burstline.dpdk.device import Device
+
+    if device.startswith(RING_LOOP):
+        return Capabilities("net_ring")
+    if device.startswith("net_virtio_user"):
+        # Its other end may be a port of this run (net_vhost), which answers when it is set up, not before.
+        return Capabilities("net_virtio_user", min_buffer=64, scatter=Device.parse(device).argument("mrg_rxbuf") != "0")
+    return None
+
+
 def capabilities(port: Port, mtu: int | None) -> Capabilities:
     """What an attached port can do; `mtu` is what it will be set to, or None."""
     from burstline.dpdk.device import interface_mtu
@@ -222,4 +235,4 @@ def node_of(device: str) -> int:
 
 
 def is_pci(device: str) -> bool:
-    return not device.startswith(("net_", "ring-loop", "eth_", "crypto_"))
+    return not device.startswith(("net_", RING_LOOP, "eth_", "crypto_"))

@@ -10,7 +10,15 @@ from burstline.buffers.receive import Capabilities
 from burstline.buffers.usage import ClassUsage
 from burstline.engine.config import Config
 from burstline.engine.config import Port as Settings
-from burstline.engine.live_buffers import LiveBuffers, PortBuffers, capabilities, expected_frame, usage_of_pool
+from burstline.engine.live_buffers import (
+    RING_LOOP,
+    LiveBuffers,
+    PortBuffers,
+    assumed,
+    capabilities,
+    expected_frame,
+    usage_of_pool,
+)
 from burstline.engine.worker import PORTS
 from burstline.errors import BurstlineError, UsageError
 
@@ -20,7 +28,6 @@ if TYPE_CHECKING:
     from burstline.dpdk.port import Port
     from burstline.dpdk.ring_port import RingPort
 
-RING_LOOP = "ring-loop"
 OWN_OPS = ("auto", "burstline")  # the others are DPDK's
 
 
@@ -81,15 +88,13 @@ class LivePorts:
         """
         with ExitStack() as stack:
             after = stack.enter_context(ExitStack())  # what is done when the ports are closed
-            attached = [self._attached(device, stack) for device in self.devices]
+            attached = self._attached(stack)
             self.buffers = self._planned(attached, reads)
             self.pools = pools = self.buffers.pools([_held(device) for device in self.devices])
             after.callback(_release, pools.values())
             ports = []
             for port, device, buffers in zip(attached, self.devices, self.buffers.ports, strict=True):
-                ports.append(self._set_up(port, device, buffers, pools[buffers.node]))
-                if port is None:
-                    stack.callback(ports[-1].close)
+                ports.append(self._set_up(port, device, buffers, pools[buffers.node], stack))
             for port in ports:
                 port.start()
             yield ports
@@ -104,7 +109,7 @@ class LivePorts:
     def planned(self, *, reads: bool = True) -> LiveBuffers:
         """How the ports would receive. EAL must run; the devices are opened, asked, and closed."""
         with ExitStack() as stack:
-            return self._planned([self._attached(device, stack) for device in self.devices], reads)
+            return self._planned(self._attached(stack), reads)
 
     def usage(self) -> list[ClassUsage]:
         """What the buffers of each size class are doing."""
@@ -133,10 +138,11 @@ class LivePorts:
     def _settings(self, device: str) -> Settings:
         return self.config.port(f"dpdk:{device}")
 
-    def _attached(self, device: str, stack: ExitStack) -> Port | None:
-        """The port, which can be asked what it can do; None for a ring-loop, which takes packets as they come."""
-        if device.startswith(RING_LOOP):
-            return None
+    def _attached(self, stack: ExitStack) -> list[Port | None]:
+        """The ports, which can be asked what they can do; None for those of which that is known beforehand."""
+        return [None if assumed(device) else self._attach(device, stack) for device in self.devices]
+
+    def _attach(self, device: str, stack: ExitStack) -> Port:
         from burstline.dpdk.port import Port
 
         frame = expected_frame(device, self._settings(device).mtu)
@@ -145,18 +151,20 @@ class LivePorts:
         return port
 
     def _planned(self, attached: Sequence[Port | None], reads: bool) -> LiveBuffers:
-        found = [
-            Capabilities("net_ring") if port is None else capabilities(port, self._settings(device).mtu)
+        found: list[Capabilities | None] = [
+            assumed(device) if port is None else capabilities(port, self._settings(device).mtu)
             for port, device in zip(attached, self.devices, strict=True)
         ]
-        return LiveBuffers(self.config, found, self.devices, reads=reads)
+        return LiveBuffers(self.config, [can for can in found if can], self.devices, reads=reads)
 
-    def _set_up(self, port: Port | None, device: str, buffers: PortBuffers, pools: Pools) -> Port:
+    def _set_up(self, port: Port | None, device: str, buffers: PortBuffers, pools: Pools, stack: ExitStack) -> Port:
         into = [pool for size in buffers.plan.buffers if (pool := pools.of(size)) is not None]
-        if port is None:
-            port = self._ring_loop(device, into[0])
-            port.table = pools.table
-            return port
+        if device.startswith(RING_LOOP):
+            made = self._ring_loop(device, into[0])
+            stack.callback(made.close)
+            made.table = pools.table
+            return made
+        port = port or self._attach(device, stack)
         port.set_up(
             into,
             mode=buffers.plan.mode,
