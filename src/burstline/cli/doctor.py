@@ -9,13 +9,15 @@ import platform
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from burstline.cli.main import version
+from burstline.engine.config import Config, load
 from burstline.engine.probes import GROUPS, PROBES, Finding, Outcome, Probe
 from burstline.engine.probes.finding import count
+from burstline.errors import UsageError
 
 _SIGNS = {Outcome.YES: "✓", Outcome.NO: "✗", Outcome.UNKNOWN: "?"}
 _ASCII_SIGNS = {Outcome.YES: "+", Outcome.NO: "x", Outcome.UNKNOWN: "?"}
@@ -25,18 +27,43 @@ _MOST_COLUMNS = 120
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "ports", metavar="dpdk:DEVICE", nargs="*", help="ports to open, and tell how they would receive"
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings for the ports")
     parser.add_argument("--json", action="store_true", help="print one JSON object in place of the table")
     parser.epilog = "The exit code is 1 when not even capture files can be processed, and 0 otherwise."
 
 
 def run(args: argparse.Namespace) -> int:
+    ports = [*examine_ports(args.ports, load(args.config))] if args.ports else []
     found = examine()
     works = offline_works(found)
     if args.json:
-        print(json.dumps(as_json(found), indent=2))
+        print(json.dumps({**as_json(found), "ports": ports}, indent=2))
     else:
         print_table(found, sys.stdout)
+        for port in ports:
+            print(f"\n{port['device']} ({port['driver']})\n  {port['text']}")
     return 0 if works else 1
+
+
+def examine_ports(sources: Sequence[str], config: Config) -> Iterator[dict[str, Any]]:
+    """How each port would receive, and the arithmetic of its rings; the devices are opened and closed again. Raises
+    BurstlineError for one that cannot be had."""
+    from burstline import dpdk
+    from burstline.engine.live_ports import LivePorts
+
+    other = next((source for source in sources if not source.startswith("dpdk:")), None)
+    if other is not None:
+        raise UsageError(f"{other} is no port", "write dpdk: and a device, as for `burstline run`")
+    dpdk.require()
+    ports = LivePorts([source.removeprefix("dpdk:") for source in sources], None, config, config.engine.workers)
+    ports.start_eal()
+    plans = ports.planned()
+    for source, can, port in zip(sources, plans.found, plans.ports, strict=True):
+        text = "\n  ".join([str(port), *plans.footprint.lines()])
+        yield {"device": source, "driver": can.driver, "receive": port.as_json(), "text": text}
 
 
 def examine(root: Path = Path("/")) -> list[tuple[Probe, Finding]]:

@@ -22,6 +22,7 @@ COMMANDS = {
     "explain": "show what a pipeline is compiled to: its graph, LLVM IR or assembly",
     "layout": "show what lies in which cache line, and the lines that a packet touches",
     "gen": "write a capture of generated flows",
+    "buffers": "tell the sizes of frames, and the buffer sizes that hold them in the least memory",
     "bench": "measure burstline beside its peers on this machine",
     "doctor": "tell what this machine offers, and what mends what is missing",
 }

@@ -63,7 +63,7 @@ class LiveBuffers:
     in the order of the ports. Raises BurstlineError for what a driver cannot do."""
 
     def __init__(self, config: Config, found: Sequence[Capabilities], devices: Sequence[str], *, reads: bool) -> None:
-        self.config, self.devices = config, list(devices)
+        self.config, self.found, self.devices = config, list(found), list(devices)
         wanted = config.pools.receive
         plans = [
             plan_receive(
