@@ -10,9 +10,13 @@ from __future__ import annotations
 import os
 import socket
 import struct
+from hashlib import blake2b
 
 from burstline.dpdk.device import Device
+from burstline.dpdk.stale import socket_of
 from burstline.errors import BurstlineError
+
+MOST = 90  # bytes of what is locked, in a name: struct sockaddr_un has 108
 
 
 def lock(device: Device) -> socket.socket | None:
@@ -20,13 +24,10 @@ def lock(device: Device) -> socket.socket | None:
 
     Raises BurstlineError naming the process that has it.
     """
-    if device.bus == "vdev":
-        if device.driver == "net_pcap" or device.interface is None:
-            return None
-        what = device.interface
-    else:
-        what = device.name
-    name = f"\0burstline/{what}"
+    what = device.name if device.bus != "vdev" else _exclusive(device)
+    if what is None:
+        return None
+    name = f"\0burstline/{what}" if len(what) <= MOST else f"\0burstline/{blake2b(what.encode()).hexdigest()[:32]}"
     held = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         held.bind(name)
@@ -41,6 +42,15 @@ def lock(device: Device) -> socket.socket | None:
             "stop that process first, or choose another device",
         ) from None
     return held
+
+
+def _exclusive(device: Device) -> str | None:
+    """What a virtual device has for itself: an interface of the kernel, or a socket that it listens on. Of two that
+    wanted the same socket, the one that DPDK refuses would remove it."""
+    if device.driver != "net_pcap" and device.interface:
+        return device.interface
+    place = socket_of(device)
+    return str(place.absolute()) if place else None
 
 
 def _owner(name: str) -> int | None:

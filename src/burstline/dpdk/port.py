@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from socket import socket
 from types import TracebackType
 
-from burstline.dpdk import af_xdp, eal
+from burstline.dpdk import af_xdp, eal, stale
 from burstline.dpdk.binding import native
 from burstline.dpdk.device import Device, check_interface, check_pci
 from burstline.dpdk.lock import lock
@@ -117,6 +117,7 @@ class Port:
         wanted = wanted.with_queues(queues).with_frame(frame).indexed(native.ports().values())
         held = lock(wanted)
         try:
+            stale.clear(wanted)
             port = cls(_attach(wanted), wanted, held)
         except BaseException:
             if held is not None:

@@ -13,6 +13,7 @@ import stat
 import struct
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -31,6 +32,8 @@ from burstline.engine.stats_layout import (
 from burstline.state.region import Mapped
 
 PAGE = mmap.ALLOCATIONGRANULARITY
+HIDDEN = ".new"  # a file that is not whole yet
+LONG_AGO = 60.0  # seconds: it takes milliseconds to be whole
 
 
 def directories() -> list[Path]:
@@ -73,6 +76,10 @@ def clean(place: Path) -> None:
                     path.unlink()
             finally:
                 os.close(descriptor)
+    for path in place.glob(f"*{HIDDEN}"):  # of processes that were killed before the file had its name
+        with suppress(OSError):
+            if time.time() - path.lstat().st_mtime > LONG_AGO:
+                path.unlink()
 
 
 class StatsFile:
@@ -85,7 +92,7 @@ class StatsFile:
         clean(place)
         StatsFile._serial += 1
         self.path = place / f"{os.getpid()}-{StatsFile._serial}{SUFFIX}"
-        hidden = self.path.with_suffix(".new")  # it gets its name when it is whole
+        hidden = self.path.with_suffix(HIDDEN)  # it gets its name when it is whole
         self._descriptor = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
