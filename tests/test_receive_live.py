@@ -6,6 +6,7 @@ import json
 import socket
 import subprocess
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ if not dpdk.available():
 
 from burstline.dpdk import hugepages
 from burstline.dpdk.binding import native
+from burstline.dpdk.pool import Pool
 from burstline.dpdk.pools import Pools
 from burstline.dpdk.port import free
 from burstline.dpdk.ring_port import RingPort
@@ -136,7 +138,7 @@ def test_what_no_stage_reads_is_passed_on_in_its_chain(tmp_path: Path) -> None:
 
 def _gather() -> None:
     with pool():  # starts EAL
-        made = Pools({256: 200, 2048: 100, 9216: 4}, cache=0, software=True)
+        made = Pools({256: 200, 2048: 100, 9216: 4}, partial(Pool, cache=0))
         assert made.sizes == (256, 2048, 9216)
         found = [made.of(size) for size in (1, 256, 257, 9216, 9217)]
         assert [each.data_room if each else None for each in found] == [256, 256, 2048, 9216, None]
