@@ -36,6 +36,7 @@ from burstline.packet.checksum import sum16
 from burstline.packet.checksum_kernel import sum16_in_vectors
 from burstline.packet.group_fields import LANES
 from burstline.packet.machine import Machine
+from burstline.packet.made import CLONE, MADE
 from burstline.pipeline.burst_stage import BurstStage
 from burstline.pipeline.needs import Needs
 from burstline.pipeline.pipeline import Pipeline, targets
@@ -56,6 +57,7 @@ class Plan:
     machine: Machine  # the parser
     dispatch: regions.Dispatch = "auto"
     edges: bool = False  # packets are counted on each way out of each stage
+    clone: Callable[[int, int, int], int] | None = None  # what makes packets for stages, where they do
 
 
 @dataclass
@@ -118,6 +120,9 @@ def lower_pipeline(pipeline: Pipeline, plan: Plan) -> Parts:
         + kernel_ir(build, pipeline.state, plan.burst, plan.needs)
     )
     glue += wrapper_ir(plan.entry, loop, inline=False)
+    if plan.clone is not None:
+        clone = build.compile(plan.clone, [types.int64] * 3)  # type: ignore[arg-type]
+        glue += f"@{MADE} = external global i64\n" + wrapper_ir(CLONE, clone, inline=False)
     if groups:
         decide = build.compile(decider(burst_reference(plan.burst), plan.needs.shared), [types.int64] * 7)  # type: ignore[arg-type]
         glue += group_ir(groups, LANES) + wrapper_ir(DECIDE, decide)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from typing import Any
 
+from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.imputils import lower_builtin, lower_getattr_generic
 from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr, infer_global, signature
@@ -13,23 +14,25 @@ from numba.extending import models, register_model
 from burstline.compiler.columns import CHECKSUMS_WRONG, Columns, call, fix
 from burstline.compiler.header_type import HeaderType, header_view
 from burstline.native.bytes_type import BYTES, make_bytes
-from burstline.native.memory import I64
+from burstline.native.memory import I64, load
 from burstline.packet.burst import INNER, Burst
 from burstline.packet.extension import EXTENSION_PROTO
 from burstline.packet.fields import FRAGMENT, HEADER, OF_INNER, PRESENT
 from burstline.packet.found_kernel import HERE
+from burstline.packet.made import ANYWHERE, CLONE, MADE, Made
 
 i64 = types.int64
+ROOM, BURST = Made.layout.offset("room"), Made.layout.offset("burst")
 INTEGER_FIELDS = ("length", "captured", "time", "port", "vlan_depth", "mpls_depth")
 
 
 class PacketType(types.Type):
     """One packet: its burst and its index there. `level` is before the names of its columns: the packet itself has
-    none, its inner one `inner_`."""
+    none, its inner one `inner_`. `made` ones are those that stages made, which no state knows."""
 
-    def __init__(self, burst: Burst, level: str = "") -> None:
-        self.burst, self.level = burst, level
-        super().__init__(f"{'Inner' if level else ''}Packet({burst.capacity})")
+    def __init__(self, burst: Burst, level: str = "", made: bool = False) -> None:
+        self.burst, self.level, self.made = burst, level, made
+        super().__init__(f"{'Made' if made else ''}{'Inner' if level else ''}Packet({burst.capacity})")
 
 
 @register_model(PacketType)
@@ -52,7 +55,16 @@ class _OkTemplate(AbstractTemplate):  # type: ignore[misc]
         return None if args or kws else signature(types.boolean, recvr=self.this)
 
 
-METHODS = {"fix_checksums": _FixTemplate, "checksums_ok": _OkTemplate}
+class _CloneTemplate(AbstractTemplate):  # type: ignore[misc]
+    key = "Packet.clone"
+
+    def generic(self, args: Any, kws: Any) -> Any:
+        if kws or self.this.made or not all(isinstance(a, types.Integer) for a in args) or len(args) > 1:
+            return None
+        return signature(PacketType(self.this.burst, made=True), *[i64] * len(args), recvr=self.this)
+
+
+METHODS = {"fix_checksums": _FixTemplate, "checksums_ok": _OkTemplate, "clone": _CloneTemplate}
 
 
 @infer_getattr
@@ -65,7 +77,7 @@ class _PacketAttributes(AttributeTemplate):  # type: ignore[misc]
         if kind.level and name not in OF_INNER:
             return None
         if name in ("outer", "inner"):
-            return PacketType(kind.burst, INNER if name == "inner" else "")
+            return PacketType(kind.burst, INNER if name == "inner" else "", kind.made)
         if name in INTEGER_FIELDS or name == "proto":
             return i64
         if name == "is_fragment":
@@ -124,14 +136,16 @@ def _if_here(columns: Columns, number: Any) -> Any:
 @infer_global(operator.not_)
 class _InnerTruth(AbstractTemplate):  # type: ignore[misc]
     def generic(self, args: Any, kws: Any) -> Any:
-        is_inner = len(args) == 1 and isinstance(args[0], PacketType) and args[0].level == INNER
-        return signature(types.boolean, *args) if is_inner else None
+        known = len(args) == 1 and isinstance(args[0], PacketType) and (args[0].level == INNER or args[0].made)
+        return signature(types.boolean, *args) if known else None
 
 
 @lower_builtin(bool, PacketType)
 @lower_builtin(operator.truth, PacketType)
 def _inner_truth(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     packet = cgutils.create_struct_proxy(sig.args[0])(context, builder, args[0])
+    if not sig.args[0].level:
+        return builder.icmp_unsigned("!=", packet.index, load(builder, builder.add(_made(builder), I64(ROOM)), I64, 8))
     return Columns(builder, sig.args[0], packet.burst, packet.index).has(HERE)
 
 
@@ -158,3 +172,23 @@ def _checksums_ok(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     columns = Columns(builder, sig.args[0], packet.burst, packet.index)
     given = [columns.read("data"), columns.read("captured"), *(columns.found(c) for c in ("present", "l3", "l4"))]
     return builder.icmp_unsigned("==", call(builder, CHECKSUMS_WRONG, given), I64(0))
+
+
+@lower_builtin("Packet.clone", PacketType)
+@lower_builtin("Packet.clone", PacketType, types.Integer)
+def _clone(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    packet = cgutils.create_struct_proxy(sig.args[0])(context, builder, args[0])
+    port = args[1] if len(args) > 1 else I64(ANYWHERE)
+    copy = context.make_helper(builder, sig.return_type)
+    copy.index = call(builder, CLONE, [packet.burst, packet.index, port])
+    copy.burst = load(builder, builder.add(_made(builder), I64(BURST)), I64, 8)
+    return copy._getvalue()
+
+
+def _made(builder: Any) -> Any:
+    """The address of what the worker makes of this burst."""
+    cell = builder.module.globals.get(MADE)
+    if cell is None:
+        cell = ir.GlobalVariable(builder.module, I64, MADE)
+        cell.linkage = "external"
+    return load(builder, builder.ptrtoint(cell, I64), I64, 8)

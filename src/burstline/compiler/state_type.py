@@ -152,7 +152,7 @@ def call(builder: Any, name: str, args: list[Any]) -> Any:
 
 def is_whole(kind: Any) -> bool:
     """A packet, not what its tunnel carries."""
-    return isinstance(kind, PacketType) and not kind.level
+    return isinstance(kind, PacketType) and not kind.level and not kind.made
 
 
 def whole_packet(this: StateType, given: types.Type) -> types.Type | None:

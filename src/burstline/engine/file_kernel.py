@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from burstline.engine.made_kernel import made_writer
 from burstline.engine.stages_kernel import Buckets, burst_parser, share_out, stage_runner
 from burstline.engine.trampoline_kernel import CODE
 from burstline.engine.worker import DRAIN_DIGESTS, FINISHED, PAUSED, SWAPPED, FileWorker
@@ -17,6 +18,7 @@ from burstline.native.memory import call_address, external, fetch_add, load32, l
 from burstline.native.struct_type import reference, struct_address
 from burstline.packet.burst import BurstColumns
 from burstline.packet.machine import Machine
+from burstline.packet.made import MADE_STRIDE
 from burstline.pipeline.needs import Needs
 from burstline.pipeline.verdict import CONSUMED, DROPPED, KIND_MASK
 from burstline.ports.capture_file import CHUNK_STRIDE, LIST, VERDICTS, Capture, Chunk
@@ -52,9 +54,12 @@ def is_over(worker: FileWorker, number: int) -> bool:
     return newest != worker.running and number >= load_acquire(worker.capture + SWITCH)
 
 
-def chunk_writer(sink: str, shared: bool) -> Callable[[FileWorker, Chunk, BurstColumns], None]:
-    """Writes what the stages let through, in the file's order; `sink` is pcap, pcapng or nothing."""
+def chunk_writer(
+    sink: str, shared: bool, makes: bool, burst_at: Any
+) -> Callable[[FileWorker, Chunk, BurstColumns], None]:
+    """Writes what the stages let through, in the file's order, and what they made; `sink` is pcap, pcapng or none."""
     write_packet = write_pcapng if sink == "pcapng" else write_pcap
+    write_made = made_writer(burst_at, write_packet)
 
     def write_chunk(worker: FileWorker, chunk: Chunk, burst: BurstColumns) -> None:
         to = sink_at(worker.sink)
@@ -64,6 +69,8 @@ def chunk_writer(sink: str, shared: bool) -> Callable[[FileWorker, Chunk, BurstC
             kind = load32(chunk.verdicts + owner * VERDICTS + 4 * i) & KIND_MASK
             if kind != DROPPED and kind != CONSUMED:
                 write_packet(to, interfaces, burst, i)
+            if makes:
+                write_made(to, interfaces, chunk.made + owner * MADE_STRIDE, worker.stock, i)
         if to.fault != 0:
             store_release(worker.stop, 1)
 
@@ -84,8 +91,8 @@ def file_loop(
     walk = walker(is_pcapng, shared, timed=timed, numbered=numbered, linked=linked)
     parse_burst = burst_parser(needs, machine, linked=is_pcapng)
     parse = filler(is_pcapng, parse_burst, timed=timed, numbered=numbered, linked=linked)
-    run_stages = stage_runner(needs, sink != "", buckets)
-    write_chunk = chunk_writer(sink, shared)
+    run_stages = stage_runner(needs, sink != "", burst_at, buckets)
+    write_chunk = chunk_writer(sink, shared, needs.makes, burst_at)
 
     def try_read(worker: FileWorker) -> bool:
         """Read, walk and parse the next own chunk, if a slot is free and its turn has come."""
@@ -157,7 +164,8 @@ def file_loop(
             if load_acquire(address + READY) == number + 1:
                 chunk = chunk_at(address)
                 own, verdicts = chunk.lists + worker.index * LIST, chunk.verdicts + worker.index * VERDICTS
-                finished = run_stages(worker, burst_at(chunk.burst), chunk.packets, own, verdicts)
+                made = chunk.made + worker.index * MADE_STRIDE
+                finished = run_stages(worker, burst_at(chunk.burst), chunk.packets, own, verdicts, made)
                 publish_digests()
                 if not finished:
                     return DRAIN_DIGESTS

@@ -16,7 +16,7 @@ from burstline.engine.threads import process_age
 from burstline.engine.worker import SINK_FAILED
 from burstline.errors import BurstlineError
 from burstline.packet.machine import USUAL_PORTS, Machine, TunnelPorts
-from burstline.packet.packet import Packet
+from burstline.packet.packet import Packet, data_of, made_of
 from burstline.pipeline.pipeline import Chain, Pipeline
 from burstline.pipeline.verdict import CONSUMED, DROPPED, NEXT, SENT, Verdict
 from burstline.ports.capture_reader import CapturedPacket, read_capture
@@ -104,10 +104,15 @@ class Interpreter:
             traceback.print_exception(error, file=sys.stderr)
             self.report.warnings.append(f"stage {stage} raised {type(error).__name__}: {error}; such packets drop")
 
-    def count(self, verdict: Verdict, length: int, has_sink: bool) -> bool:
-        """Count a packet; True when it is to be sent."""
+    def count_made(self, packet: Packet) -> None:
+        """Count a packet that a stage made; what becomes of it is counted as of others."""
+        self.report.made += Count(1, packet.length)
+
+    def count(self, verdict: Verdict, length: int, has_sink: bool, made: bool = False) -> bool:
+        """Count what becomes of a packet, and that it came where it was not `made` here; True when it is to be sent."""
         report, one = self.report, Count(1, length)
-        report.received += one
+        if not made:
+            report.received += one
         if verdict.kind == DROPPED:
             reason = str(verdict.argument)
             report.drops[reason] = report.drops.get(reason, Count()) + one
@@ -205,11 +210,18 @@ class Interpreter:
 
     def _packet(self, captured: CapturedPacket, output: _Output | None) -> None:
         data, length, moment, interface, linktype = captured
-        verdict = self.verdict(self.packet(data, length, moment, interface, link_of(linktype)))
+        packet = self.packet(data, length, moment, interface, link_of(linktype))
+        verdict = self.verdict(packet)
         if output and verdict.kind not in (DROPPED, CONSUMED):
             output.write(captured, verdict)
         else:
             self.count(verdict, captured.length, has_sink=False)
+        for made in made_of(packet):
+            self.count_made(made)
+            if output:
+                output.write(captured._replace(data=bytearray(data_of(made))), Verdict(NEXT), made=True)
+            else:
+                self.count(Verdict(NEXT), made.length, has_sink=False, made=True)
         if self.report.first_packet_seconds is None:
             self.report.first_packet_seconds = process_age()
 
@@ -221,15 +233,15 @@ class _Output:
         self._interpreter, self._writer = interpreter, writer
         self._kept = Count()  # of what was sent, what surely is in the file
 
-    def write(self, captured: CapturedPacket, verdict: Verdict) -> None:
+    def write(self, captured: CapturedPacket, verdict: Verdict, made: bool = False) -> None:
         """Write a packet and count it; raises when the file takes no more."""
         data, length, time, interface, linktype = captured
         try:
             self._writer.write(data, length, time, interface, linktype)
         except BurstlineError:
-            self._interpreter.count(Verdict(DROPPED, SINK_FAILED), length, has_sink=True)
+            self._interpreter.count(Verdict(DROPPED, SINK_FAILED), length, has_sink=True, made=made)
             raise
-        self._interpreter.count(verdict, length, has_sink=True)
+        self._interpreter.count(verdict, length, has_sink=True, made=made)
         if self._writer.packets == self._interpreter.report.sent.packets:  # it has just been flushed
             self._kept = self._interpreter.report.sent
 

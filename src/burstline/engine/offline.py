@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any
 
 from burstline.engine.carry import Swap
-from burstline.engine.program import prepare
+from burstline.engine.file_making import FileMaking
+from burstline.engine.program import Program, prepare
 from burstline.engine.publisher import Publisher
 from burstline.engine.report import Report
 from burstline.engine.tally import add_up, close_sink
@@ -63,6 +64,9 @@ class FileRun:
         self.count_edges = False  # packets on each way out of each stage, for the report
         self._stop = Region(64)
         self._versions: Versions | None = None
+        self._chunks: Region | None = None
+        self._contexts: list[Block] = []
+        self._making = FileMaking(workers, workers * (1 if workers == 1 else 2), CAPACITY)
 
     def run(self) -> Report:
         """Process the capture to its end, or until it is stopped. A fault of the file or the sink is raised when all
@@ -73,7 +77,7 @@ class FileRun:
         capture = OpenCapture(self.path)
         try:
             compile = partial(
-                prepare,
+                self._prepared,
                 mode="file",
                 capacity=CAPACITY,
                 workers=self.workers,
@@ -120,6 +124,13 @@ class FileRun:
         if self._versions is not None:
             self._versions.rehearse()
 
+    def _prepared(self, pipeline: Pipeline, **plan: Any) -> Program:
+        """Compiled, and with room for the packets that its stages make."""
+        program = prepare(pipeline, **plan)
+        if program.plan["makes"] and self._chunks is not None:
+            self._making.provide(self._chunks, self._contexts)
+        return program
+
     def _process(self, versions: Versions, capture: OpenCapture, sink: CaptureSink | None) -> None:
         capture.block.set(stop=self._stop.address)
         slots = 1 if self.workers == 1 else 2
@@ -134,6 +145,9 @@ class FileRun:
                 chunks=chunks.address, budget=1, next_read=index, next_write=index,
             )  # fmt: skip
             contexts.append(context)
+        self._chunks, self._contexts = chunks, contexts
+        if versions.program.plan["makes"]:
+            self._making.provide(chunks, contexts)
 
         def work(index: int) -> None:
             context = contexts[index]
@@ -161,6 +175,7 @@ class FileRun:
             team.run(self.stop, tick, self.duration, lambda: 0.1)
         finally:
             self.report.seconds = time.perf_counter() - started
+            self.report.buffers = self._making.usage()
             add_up(self.report, contexts, versions.close())
             self.pipeline = versions.pipeline
             if sink:
@@ -168,6 +183,7 @@ class FileRun:
             del memory
         if versions.failure is not None:
             raise versions.failure
+        self._making.check(self.report)
         if not self.report.stopped:
             capture.finish()
 

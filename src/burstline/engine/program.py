@@ -16,6 +16,7 @@ from burstline.errors import UsageError
 from burstline.native import cache, host
 from burstline.packet.burst import Burst
 from burstline.packet.machine import USUAL_PORTS, Machine, TunnelPorts
+from burstline.packet.made import MADE
 from burstline.pipeline.bucketing import against_bucketing, worth_bucketing
 from burstline.pipeline.fingerprint import fingerprint
 from burstline.pipeline.layouts import lay_out_records
@@ -62,6 +63,9 @@ class Instance:
             if not isinstance(state, Counter):
                 builder.import_symbol(state.symbol, state.address(worker))
         self.edges = Region(8 * len(program.edges)) if program.edges else None
+        self.made = Region(64) if program.plan["makes"] else None
+        if self.made:
+            builder.import_symbol(MADE, self.made.address)
         if self.edges:
             builder.import_symbol(EDGES, self.edges.address)
         for name, address in extra.items():
@@ -157,6 +161,7 @@ def name_state(pipeline: Pipeline) -> None:
 def plan_of(plan: Mapping[str, Any]) -> Plan:
     """The compiler's plan, with the loop for this kind of source. Imports the compiler."""
     from burstline.compiler.compile import Plan
+    from burstline.engine.made_kernel import file_cloner, live_cloner
     from burstline.packet.burst_type import burst_reference
 
     burst = Burst(plan["capacity"])
@@ -164,7 +169,7 @@ def plan_of(plan: Mapping[str, Any]) -> Plan:
     machine = Machine(needs.tunnels, plan.get("tunnel_ports", USUAL_PORTS), plan.get("protocols", ()))
     burst_at = burst_reference(burst)
     loop: Any
-    buckets = None
+    buckets = clone = None
     if plan["dispatch"] == "bucketed":
         from burstline.engine.bucket_kernel import bucket_runner
 
@@ -173,6 +178,7 @@ def plan_of(plan: Mapping[str, Any]) -> Plan:
         from burstline.engine.file_kernel import file_loop
 
         loop, context = file_loop(needs, machine, burst_at, plan["source"], plan["sink"], buckets), FileWorker.layout
+        clone = file_cloner(needs, burst_at) if needs.makes else None
     else:
         from burstline.engine.port_kernel import port_loop
 
@@ -180,5 +186,7 @@ def plan_of(plan: Mapping[str, Any]) -> Plan:
             port_loop(needs, machine, burst_at, dict(plan["mbuf"]), plan["sink"], buckets),
             PortWorker.layout,
         )
+        clone = live_cloner(needs, burst_at, dict(plan["mbuf"])) if needs.makes else None
     entry = f"burstline_work_{plan['mode']}"
-    return Plan(burst, loop, context, entry, ENGINE_REASONS, needs, machine, plan["dispatch"], plan.get("edges", False))
+    edges = plan.get("edges", False)
+    return Plan(burst, loop, context, entry, ENGINE_REASONS, needs, machine, plan["dispatch"], edges, clone)

@@ -24,12 +24,13 @@ Edge = tuple[int, int, str, str]
 
 @dataclass
 class Report:
-    """The result of a run. `received = sent + consumed + dropped`, in packets and in bytes on the wire."""
+    """The result of a run. `received + made = sent + consumed + dropped`, in packets and in bytes on the wire."""
 
     source: str
     mode: str  # compiled or interpreted
     workers: int = 1
     received: Count = field(default_factory=Count)
+    made: Count = field(default_factory=Count)  # by stages
     sent: Count = field(default_factory=Count)
     consumed: Count = field(default_factory=Count)
     drops: dict[str, Count] = field(default_factory=dict)
@@ -50,7 +51,7 @@ class Report:
     @property
     def balanced(self) -> bool:
         """Every packet is accounted for exactly once."""
-        return self.received == self.sent + self.consumed + self.dropped
+        return self.received + self.made == self.sent + self.consumed + self.dropped
 
     @property
     def rate(self) -> float:
@@ -66,6 +67,8 @@ class Report:
             "swaps": self.swaps,
             "packets_in": self.received.packets,
             "bytes_in": self.received.bytes,
+            "packets_made": self.made.packets,
+            "bytes_made": self.made.bytes,
             "packets_out": self.sent.packets,
             "bytes_out": self.sent.bytes,
             "packets_consumed": self.consumed.packets,
@@ -82,7 +85,9 @@ class Report:
 
     def lines(self) -> list[str]:
         """For a terminal."""
-        rows = [("received", self.received), ("sent", self.sent), ("consumed", self.consumed)]
+        rows = [("received", self.received), ("made by stages", self.made), ("sent", self.sent)]
+        rows = [row for row in rows if row[0] != "made by stages" or self.made.packets]
+        rows.append(("consumed", self.consumed))
         rows += [(f"dropped: {name}", count) for name, count in sorted(self.drops.items())]
         width = max(len(name) for name, _ in rows)
         lines = [f"{name:<{width}}  {c.packets:>15,} packets  {c.bytes:>19,} bytes" for name, c in rows]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from burstline.engine.account_kernel import count_consumed, count_drop, count_passed
 from burstline.engine.bucket_kernel import enter
 from burstline.engine.burst_stage_kernel import burst_stage_runner
 from burstline.engine.counters_kernel import begin_counts, store_counts
 from burstline.engine.flow_prefetch import NEAR, begin_flows, end_flows, flow_looks
+from burstline.engine.made_kernel import begin_made, file_counter
 from burstline.engine.worker import FileWorker
 from burstline.native.build import apart
 from burstline.native.memory import address_of, external, load16, load64, prefetch, store16, store32, store64
@@ -90,14 +92,15 @@ def share_out(burst: BurstColumns, n: int, workers: int, lists: int, stride: int
 
 
 def stage_runner(
-    needs: Needs, keep: bool, buckets: Buckets = None
-) -> Callable[[FileWorker, BurstColumns, int, int, int], bool]:
+    needs: Needs, keep: bool, burst_at: Any, buckets: Buckets = None
+) -> Callable[[FileWorker, BurstColumns, int, int, int, int], bool]:
     """Runs the stages over a worker's packets of a burst and counts what they say; False when a digest's ring is half
     full, so that Python must take the records before the worker can go on.
 
     `own` is the worker's list when the source is shared. With `keep`, verdicts go to `verdicts`, 32 bits a packet: an
     array of the worker's own, since a cache line that two cores write costs more than the stages do. With `buckets`,
-    the burst's verdicts are worked out chain by chain before they are counted.
+    the burst's verdicts are worked out chain by chain before they are counted. `made` is where packets go that stages
+    make.
     """
     bucketed, groups, ahead = buckets is not None, needs.groups, needs.ahead
     run_burst_stages = burst_stage_runner(needs.shared)
@@ -105,12 +108,15 @@ def stage_runner(
     looks = flows and not bucketed
     look_first, look = flow_looks(shared)
     run_buckets = buckets or no_buckets
+    makes, count_made = needs.makes, file_counter(burst_at)
 
-    def run_stages(worker: FileWorker, burst: BurstColumns, n: int, own: int, verdicts: int) -> bool:
+    def run_stages(worker: FileWorker, burst: BurstColumns, n: int, own: int, verdicts: int, made: int) -> bool:
         count = load64(own) if shared else n
         first = worker.next_packet if digests else 0
         done = count
         indices = own + 8
+        if makes and first == 0:
+            begin_made(made)
         begin_counts()
         if flows and count > 0:
             begin_flows(burst.time[load16(indices) if shared else 0] if timed else 0, count)
@@ -153,6 +159,8 @@ def stage_runner(
         worker.bytes_in += total
         if digests:
             worker.next_packet = done if done < count else 0
+        if makes and done == count:
+            count_made(worker, made, worker.stock)
         return done == count
 
     return run_stages

@@ -16,6 +16,7 @@ def add_up(report: Report, workers: Iterable[Block], drops: Mapping[str, Count])
     """Fill the report's counts from all workers' contexts, and what was dropped by reason."""
     for worker in workers:
         report.received += Count(worker.get("packets_in"), worker.get("bytes_in"))
+        report.made += Count(worker.get("made"), worker.get("bytes_made"))
         report.sent += Count(worker.get("packets_out"), worker.get("bytes_out"))
         report.consumed += Count(worker.get("consumed"), worker.get("bytes_consumed"))
     report.drops.update(drops)

@@ -63,6 +63,9 @@ class Worker(Struct):
     rounds: i64  # so many more rounds of the loop, and it calls `look`; 0 or less: never
     look: i64  # address of stats_kernel.look
     snapshot: i64  # the entry's, while it runs
+    made: i64  # packets that stages made
+    bytes_made: i64
+    stock: i64  # address of its stock of buffers, or 0
 
 
 class FileWorker(Worker):
@@ -99,6 +102,7 @@ class PortWorker(Worker):
     batch: i64  # packets to ask for at once
     sink: i64  # a capture file to write, or 0
     interfaces: i64  # what that file says of each port
+    making: i64  # address of its Made
     outbound: i64  # address of room for mbufs, `batch` for each port, by port
     counts: i64  # address of how many there are, by port
     unwanted: i64  # address of room for mbufs to free

@@ -339,5 +339,6 @@ OF_INNER = ("payload", "proto", "is_fragment", "vlan_depth", "mpls_depth")  # of
 PACKET_METHODS = {
     "fix_checksums": "recompute the IPv4, TCP, UDP, ICMP and ICMPv6 checksums that are present",
     "checksums_ok": "whether none of these that can be told is wrong",
+    "clone": "a copy of it, which leaves by the port of that number, or where packets go that come through",
 }
 HEADER_METHODS = {"fix_checksum": ("ipv4", "tcp", "udp", "icmp", "icmpv6")}

@@ -10,6 +10,7 @@ from burstline.packet.checksum import checksums_wrong
 from burstline.packet.fields import FRAGMENT, HEADERS, LEVELS, OF_INNER, PACKET_FIELDS, PACKET_METHODS, PRESENT, Header
 from burstline.packet.flow_key import flow_key
 from burstline.packet.machine import Levels, Parsed
+from burstline.packet.made import ANYWHERE
 from burstline.packet.parser import LINK_ETHERNET
 from burstline.packet.place import place_of
 from burstline.packet.protocol import Protocol
@@ -105,12 +106,14 @@ class Packet(Level):
     what the parser found in `data`, which starts with the link layer `link`.
     """
 
-    __slots__ = ("_inner", "_key", "_length", "_link", "_port", "_time")
+    __slots__ = ("_inner", "_key", "_length", "_levels", "_link", "_made", "_port", "_time")
 
     _inner: Inner
     _key: bytes
     _length: int
+    _levels: Levels
     _link: int
+    _made: list[MadePacket]
     _port: int
     _time: int
 
@@ -132,6 +135,8 @@ class Packet(Level):
         put(self, "_link", link)
         put(self, "_port", port)
         put(self, "_key", flow_key(self._data, outer))
+        put(self, "_levels", Levels(outer, inner))
+        put(self, "_made", [])
 
     @property
     def outer(self) -> Packet:
@@ -177,6 +182,18 @@ class Packet(Level):
         columns = self._columns
         return not checksums_wrong(self._data, len(self._data), columns.present, columns.l3, columns.l4)
 
+    def clone(self, port: int = ANYWHERE, /) -> MadePacket:
+        """A packet of its own with the same bytes, as they are now. It goes through no stage and leaves behind this
+        one, whatever becomes of that: by the port of that number, or without one where packets go that come through.
+
+        Its header fields can be read and written as those of any packet; state is not asked for it. Where there is no
+        buffer for it, it is false and has no headers, and counts as dropped: "no buffer".
+        """
+        made = MadePacket(bytearray(self._data), self._length, self._time, self._port, self._levels, self._link)
+        object.__setattr__(made, "_leaves_by", port if port == ANYWHERE else port & 0xFFFF)
+        self._made.append(made)
+        return made
+
     def _names(self) -> tuple[str, ...]:
         return _NAMES
 
@@ -184,6 +201,27 @@ class Packet(Level):
         size = f"{self.captured} bytes" if self.captured == self.length else f"{self.captured} of {self.length} bytes"
         inside = f", in a tunnel {self._inner._headers()}" if self._inner else ""
         return f"<packet of {size}: {self._headers()}{inside}>"
+
+
+class MadePacket(Packet):
+    """A packet that a stage made. There always is a buffer for it when stages run as plain Python."""
+
+    __slots__ = ("_leaves_by",)
+
+    _leaves_by: int
+
+    def clone(self, port: int = ANYWHERE, /) -> MadePacket:
+        raise TypeError("a packet that a stage made is not cloned: clone the one that the stage was given")
+
+
+def made_of(packet: Packet) -> list[MadePacket]:
+    """What stages made of a packet, in order."""
+    return packet._made
+
+
+def leaves_by(packet: MadePacket) -> int:
+    """The number of its port, or ANYWHERE."""
+    return packet._leaves_by
 
 
 _NAMES = tuple(dict.fromkeys((*VIEWS, *LEVELS, *PACKET_FIELDS, *PACKET_METHODS)))

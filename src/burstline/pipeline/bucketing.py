@@ -7,6 +7,7 @@ does it at every node; we do where a stage leads to so many chains that guessing
 
 from __future__ import annotations
 
+from burstline.pipeline.needs import makes_packets
 from burstline.pipeline.pipeline import Pipeline, reachable, targets
 from burstline.pipeline.references import references
 from burstline.state.base import State
@@ -37,6 +38,8 @@ def against_bucketing(pipeline: Pipeline, workers: int) -> str | None:
         return f"there are more than {MOST_CHAINS} chains"
     if workers > 1:
         return "several workers share the packets of a chunk"
+    if makes_packets(pipeline):
+        return "packets that stages make leave in the order of those that they are made of"
     users: dict[int, tuple[State, set[int]]] = {}  # by number: several chains may have one name
     callers: dict[int, set[int]] = {}
     for number, chain in enumerate(pipeline.chains):

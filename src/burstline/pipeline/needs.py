@@ -56,6 +56,7 @@ class Needs:
     ahead: bool  # there is state that is worked out for whole bursts
     literals: bool  # and literals in payloads are
     flows: bool  # there are flow tables
+    makes: bool  # stages make packets
     addresses: frozenset[tuple[str, str]] = frozenset()  # where there are prefixes: headers and fields that stages read
 
     @property
@@ -101,6 +102,7 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
     literals = "first_in" in names and any(isinstance(s, PatternSet) for s in pipeline.state)
     columns |= {"payload", "end"} if literals else set()
     metered = any(isinstance(s, Meter) for s in pipeline.state)
+    makes = makes_packets(pipeline)
     sketches = any(isinstance(s, (CountMin, HyperLogLog)) for s in pipeline.state)
     return Needs(
         columns=tuple(sorted(columns)),
@@ -108,9 +110,9 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
         tunnels=inner or bool((names | by_header) & _TUNNEL_HEADERS),
         inner=inner,
         keys=workers > 1 or any(isinstance(t.keys, TupleKeys) for t in tables) or (sketches and handed_on),
-        time="time" in names or metered or any(t.times for t in tables),
-        port="port" in names,
-        captured="captured" in names or any(isinstance(s, Match) for s in pipeline.state),
+        time="time" in names or metered or makes or any(t.times for t in tables),
+        port="port" in names or makes,
+        captured="captured" in names or makes or any(isinstance(s, Match) for s in pipeline.state),
         writes=writes,
         digests=any(isinstance(s, Digest) for s in pipeline.state),
         shared=workers > 1,
@@ -118,8 +120,15 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
         ahead=ahead or literals or bool(addresses),
         literals=literals,
         flows=bool(tables),
+        makes=makes,
         addresses=frozenset(addresses),
     )
+
+
+def makes_packets(pipeline: Pipeline) -> bool:
+    """Its stages clone packets."""
+    stages = [stage for chain in pipeline.chains for stage in chain.stages]
+    return any("clone" in f.__code__.co_names for stage in stages for f in reachable(stage.function))
 
 
 def _hands_on(code: CodeType) -> bool:

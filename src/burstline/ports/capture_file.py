@@ -84,6 +84,7 @@ class Chunk(Struct):
     strands: i64  # address of the memory for that
     verdicts: i64  # address of an array of 32-bit verdicts for each worker
     lists: i64  # address of a list for each worker: a count, then the 16-bit indices of its packets
+    made: i64  # address of what each worker's stages make of it, or 0
 
 
 CHUNK_STRIDE = -(-Chunk.layout.size // 128) * 128  # bytes from one to the next: none shares a pair of cache lines

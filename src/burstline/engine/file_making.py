@@ -1,0 +1,74 @@
+"""Room for the packets that stages make of a capture's chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from burstline.buffers.magazine import ROUNDS
+from burstline.buffers.pool import PacketDataPool
+from burstline.buffers.usage import ClassUsage
+from burstline.engine.report import Report
+from burstline.engine.worker import ENGINE_REASONS, NO_BUFFER
+from burstline.errors import BurstlineError
+from burstline.packet.burst import Burst
+from burstline.packet.made import MADE_STRIDE, Made
+from burstline.ports.capture_file import CHUNK, CHUNK_STRIDE, Chunk
+from burstline.ports.capture_format import MAX_CAPTURED
+from burstline.state.region import Block, Region
+
+# Sizes of buffers: for headers, small packets, full frames, jumbo frames, and whatever a capture may hold.
+JUMBO = 9216
+CLASSES = (256, 640, 2048, JUMBO, 65536, MAX_CAPTURED)
+SHORTEST = 64  # bytes that a packet takes in a file: of shorter ones not all can be cloned
+
+
+class FileMaking:
+    """Buffers and bursts for what the stages make; `provide` gives them to a run's chunks and workers."""
+
+    def __init__(self, workers: int, chunks: int, capacity: int) -> None:
+        self.workers, self.chunks, self.capacity = workers, chunks, capacity
+        self._memory: list[Region] = []
+        self.pool: PacketDataPool | None = None
+
+    def provide(self, chunks: Region, contexts: Sequence[Block]) -> None:
+        """Once, before a pipeline runs that makes packets: none has run that did."""
+        if self.pool is not None:
+            return
+        self.pool = PacketDataPool(CLASSES, buffers=self._buffers(), cores=self.workers)
+        for number in range(self.chunks):
+            block = Region(self.workers * MADE_STRIDE)
+            self._memory.append(block)
+            for worker in range(self.workers):
+                burst = Region(Burst(self.capacity).size, huge=False)
+                self._memory.append(burst)
+                at = worker * MADE_STRIDE
+                values = {"burst": burst.address, "room": self.capacity - 1, "source": self.pool.stock(worker)}
+                for name, value in values.items():
+                    block.set_i64(at + Made.layout.offset(name), value)
+            chunks.set_i64(number * CHUNK_STRIDE + Chunk.layout.offset("made"), block.address)
+        for worker, context in enumerate(contexts):
+            context.set(stock=self.pool.stock(worker))
+
+    def usage(self) -> list[ClassUsage]:
+        return [] if self.pool is None else self.pool.usage()
+
+    def check(self, report: Report) -> None:
+        """After a run: say what was missing. Raises BurstlineError where a buffer is not back."""
+        if (reason := ENGINE_REASONS[NO_BUFFER]) in report.drops:
+            many = report.drops[reason].packets
+            report.warnings.append(f"{many:,} packets that stages made found no buffer: make fewer of each chunk")
+        if self.pool is not None and self.pool.in_use:
+            raise BurstlineError(
+                f"{self.pool.in_use} buffers of packets that stages made were not given back",
+                "this is a fault of burstline; please report it",
+            )
+
+    def _buffers(self) -> Mapping[int, int]:
+        """As many as clones of all packets of all chunks can take; and what workers' caches keep back, but for sizes
+        that hardly come."""
+        least, found = SHORTEST, {}
+        for size in CLASSES:
+            kept = 2 * ROUNDS * self.workers if size <= JUMBO else 0
+            found[size] = self.chunks * (CHUNK // least + 1) + kept
+            least = size
+        return found
