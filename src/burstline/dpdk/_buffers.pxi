@@ -63,6 +63,15 @@ def mbuf_view(uintptr_t mbuf):
 def mbuf_segments(uintptr_t mbuf):
     return (<rte_mbuf*>mbuf).nb_segs
 
+def mbuf_copy(uintptr_t pools, const uint8_t[::1] data):
+    """An mbuf of `pools` that holds `data` in one segment; 0 where there is none."""
+    cdef rte_mbuf* made = bl_dpdk_new(<const int64_t*>pools, data.shape[0])
+    if made != NULL and data.shape[0]:
+        memcpy(bl_data(made), &data[0], data.shape[0])
+    if made != NULL:
+        made.data_len, made.pkt_len = <uint16_t>data.shape[0], <uint32_t>data.shape[0]
+    return <uintptr_t>made
+
 def gather(uintptr_t mbuf, uintptr_t pools):
     return <uintptr_t>bl_dpdk_gather(<rte_mbuf*>mbuf, <const int64_t*>pools)
 

@@ -38,7 +38,19 @@ cdef rte_mbuf* bl_dpdk_gather(rte_mbuf* mbuf, const int64_t* pools) noexcept nog
         pools += 2
     return mbuf
 
+cdef rte_mbuf* bl_dpdk_new(const int64_t* pools, int64_t size) noexcept nogil:
+    """An mbuf with room for `size` bytes, of the smallest class that has one; NULL when none has. `pools`: Pools.table."""
+    cdef rte_mbuf* made
+    while pools[0] != 0:
+        if pools[0] >= size:
+            made = rte_pktmbuf_alloc(<rte_mempool*>pools[1])
+            if made != NULL:
+                return made
+        pools += 2
+    return NULL
+
 SYMBOLS = {
+    "bl_dpdk_new": <uintptr_t>&bl_dpdk_new,
     "bl_dpdk_rx": <uintptr_t>&bl_dpdk_rx,
     "bl_dpdk_tx": <uintptr_t>&bl_dpdk_tx,
     "bl_dpdk_free": <uintptr_t>&bl_dpdk_free,

@@ -20,6 +20,7 @@ from burstline.engine.versions import Versions, swap
 from burstline.engine.worker import FINISHED, PortQueue, PortWorker
 from burstline.errors import UsageError
 from burstline.packet.burst import Burst
+from burstline.packet.made import Made
 from burstline.pipeline.needs import needs_of
 from burstline.pipeline.pipeline import Pipeline
 from burstline.ports.capture_file import Interface
@@ -168,7 +169,7 @@ class LiveRun:
 
     def _context(
         self, index: int, ports: Sequence[Port], sink: CaptureSink | None, interfaces: Region
-    ) -> tuple[Block, list[Region]]:
+    ) -> tuple[Block, list[Region | Block]]:
         batch = self.config.engine.burst
         queues, counts = Region(len(ports) * QUEUE_STRIDE), Region(len(ports) * 8)
         outbound, unwanted = Region(len(ports) * batch * 8), Region(batch * 8)
@@ -180,12 +181,14 @@ class LiveRun:
             queues.set_i64(base + layout.offset("queue"), index % port.queues)
             queues.set_i64(base + layout.offset("receives"), int(self.ports.receives(number)))
             queues.set_i64(base + layout.offset("pools"), port.table)
+        made_burst, making = Region(Burst(batch + SLACK).size), Block(Made.layout)
+        making.set(burst=made_burst.address, room=batch + SLACK - 1, source=ports[0].table)
         context = Block(PortWorker.layout, 128)
         context.set(
             index=index, workers=1, burst=burst.address, stop=self._stop.address,
             queues=queues.address, ports=len(ports), batch=batch, poll=int(self.config.engine.idle == "poll"),
             out=self.ports.out, has_sink=int(sink is not None),
             sink=sink.block.address if sink else 0, interfaces=interfaces.address, outbound=outbound.address,
-            counts=counts.address, unwanted=unwanted.address, budget=1,
+            counts=counts.address, unwanted=unwanted.address, budget=1, making=making.address,
         )  # fmt: skip
-        return context, [queues, counts, outbound, unwanted, burst]
+        return context, [queues, counts, outbound, unwanted, burst, made_burst, making]

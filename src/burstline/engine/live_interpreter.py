@@ -17,6 +17,8 @@ from burstline.engine.report import Count, Report
 from burstline.engine.threads import process_age
 from burstline.engine.worker import ENGINE_REASONS, SINK_FAILED
 from burstline.errors import BurstlineError
+from burstline.packet.made import ANYWHERE
+from burstline.packet.packet import MadePacket, data_of, leaves_by, made_of
 from burstline.packet.parser import LINK_ETHERNET
 from burstline.pipeline.needs import needs_of
 from burstline.pipeline.pipeline import Pipeline
@@ -157,6 +159,7 @@ class LiveInterpreter:
         time_ns = time.time_ns()
         held = {mbuf for mbuf, _ in burst}
         leaving: dict[int, list[Leaving]] = {}
+        made: list[MadePacket] = []
         try:
             for mbuf, view in burst:
                 length = len(view)
@@ -169,6 +172,7 @@ class LiveInterpreter:
                 data = bytearray(view)
                 packet = self._interpreter.packet(data, length, time_ns, number, LINK_ETHERNET)
                 verdict = self._interpreter.verdict(packet)
+                made += made_of(packet)
                 view[:] = data
                 target = self._target(verdict)
                 if target >= len(ports):
@@ -182,10 +186,35 @@ class LiveInterpreter:
                     self._interpreter.count(verdict, length, has_sink=False)
             for target, packets in leaving.items():
                 self._send(ports[target], queue % ports[target].queues, packets, held)
+            self._send_made(ports, queue, made, held)
         finally:
             free(list(held))
         if self.report.first_packet_seconds is None:
             self.report.first_packet_seconds = process_age()
+
+    def _send_made(self, ports: Sequence[Port], queue: int, made: Sequence[MadePacket], held: set[int]) -> None:
+        """What stages made leaves behind the burst, port by port."""
+        from burstline.dpdk.binding import native
+
+        leaving: dict[int, list[Leaving]] = {}
+        for packet in made:
+            length, target = packet.captured, leaves_by(packet)
+            target = self.ports.out if target == ANYWHERE else target
+            self._interpreter.count_made(packet)
+            if self._writer is not None:
+                data = bytearray(data_of(packet))
+                self._write(self._writer, Verdict(NEXT), data, length, packet.time, packet.port, made=True)
+            elif target < 0:
+                self._interpreter.count(Verdict(NEXT), length, has_sink=False, made=True)
+            elif target >= len(ports):
+                self._interpreter.count(Verdict(DROPPED, NO_SUCH_PORT), length, has_sink=False, made=True)
+            elif mbuf := native.mbuf_copy(ports[0].table, bytearray(data_of(packet))):
+                held.add(mbuf)
+                leaving.setdefault(target, []).append(Leaving(mbuf, Verdict(NEXT), length))
+            else:
+                self._interpreter.count(Verdict(DROPPED, NO_BUFFER), length, has_sink=False, made=True)
+        for target, packets in leaving.items():
+            self._send(ports[target], queue % ports[target].queues, packets, held, made=True)
 
     def _reads(self) -> bool:
         """Whether a packet has to be whole: for its stages, or for the file that it is written to."""
@@ -202,7 +231,14 @@ class LiveInterpreter:
         return target if verdict.kind == NEXT else target & 0xFFFF
 
     def _write(
-        self, writer: CaptureWriter, verdict: Verdict, data: bytearray, length: int, time_ns: int, number: int
+        self,
+        writer: CaptureWriter,
+        verdict: Verdict,
+        data: bytearray,
+        length: int,
+        time_ns: int,
+        number: int,
+        made: bool = False,
     ) -> None:
         """Write a packet to the file, and count it. The first failure ends the run."""
         if self._failure is None:
@@ -212,11 +248,11 @@ class LiveInterpreter:
                 self._failure = error
         if self._failure is not None:
             verdict = Verdict(DROPPED, SINK_FAILED)
-        self._interpreter.count(verdict, length, has_sink=True)
+        self._interpreter.count(verdict, length, has_sink=True, made=made)
         if writer.packets == self.report.sent.packets:  # it has just been flushed
             self._kept = self.report.sent
 
-    def _send(self, port: Port, queue: int, packets: list[Leaving], held: set[int]) -> None:
+    def _send(self, port: Port, queue: int, packets: list[Leaving], held: set[int], made: bool = False) -> None:
         """Send on a port and count; what it does not take stays in `held`."""
         mbufs = [p.mbuf for p in packets]
         sent = 0
@@ -228,7 +264,7 @@ class LiveInterpreter:
                 break
         for place, packet in enumerate(packets):
             verdict = packet.verdict if place < sent else Verdict(DROPPED, SEND_FAILED)
-            self._interpreter.count(verdict, packet.length, has_sink=True)
+            self._interpreter.count(verdict, packet.length, has_sink=True, made=made)
 
     def _close_writer(self) -> None:
         """Close the file. What did not get into it counts as dropped, as in a compiled run."""

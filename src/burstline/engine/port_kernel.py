@@ -10,6 +10,7 @@ from burstline.engine.bucket_kernel import enter
 from burstline.engine.burst_stage_kernel import burst_stage_runner
 from burstline.engine.counters_kernel import begin_counts, store_counts
 from burstline.engine.flow_prefetch import begin_flows, end_flows, flow_looks
+from burstline.engine.made_kernel import AS_PASSED, begin_made, count_missed, made_at
 from burstline.engine.stages_kernel import Buckets, burst_parser, no_buckets, work_ahead
 from burstline.engine.trampoline_kernel import CODE
 from burstline.engine.worker import (
@@ -107,6 +108,7 @@ def port_loop(
     parsed = needs.full_parse or needs.eth
     cut = parsed or needs.captured or to_file
     whole = cut or needs.bytes
+    makes = needs.makes
     write_packet = write_pcapng if sink == "pcapng" else write_pcap
 
     def take(worker: PortWorker, burst: BurstColumns, n: int, number: int) -> tuple[int, int]:
@@ -149,9 +151,12 @@ def port_loop(
         store64(worker.unwanted, mbuf)
         free(worker.unwanted, 1)
 
-    def run_stages(burst: BurstColumns, n: int) -> int:
-        """The verdict of all packets, when it is the same for all; else `DIFFERENT`, and each has its own written."""
+    def run_stages(burst: BurstColumns, n: int, making: int) -> int:
+        """The verdict of all packets, when it is the same for all; else `DIFFERENT`, and each has its own written. What
+        they make goes to the Made at `making`."""
         common, differ = 0, False
+        if makes:
+            begin_made(making)
         begin_counts()
         if flows:
             begin_flows(burst.time[0] if timed else 0, n)
@@ -214,11 +219,7 @@ def port_loop(
         if dead:
             free(worker.unwanted, dead)
         for number in range(worker.ports):
-            waiting = load64(worker.counts + number * 8)
-            if waiting:
-                mbufs = worker.outbound + number * worker.batch * 8
-                store64(worker.counts + number * 8, 0)
-                send_counted(worker, number, mbufs, waiting)
+            send_waiting(worker, number)
 
     def send_counted(worker: PortWorker, number: int, mbufs: int, n: int) -> None:
         """The lengths are read before the mbufs are given away."""
@@ -231,6 +232,41 @@ def port_loop(
                 count_out(worker, load64(lengths + i * 8))
             else:
                 count_drop(worker, SEND_FAILED, load64(lengths + i * 8))
+
+    def send_made(worker: PortWorker) -> None:
+        """What the stages made leaves behind the burst, a port at a time; what cannot is counted, and given back."""
+        made = made_at(worker.making)
+        burst = burst_at(made.burst)
+        for k in range(made.count):
+            length, mbuf = burst.length[k], burst.mbuf[k]
+            target = worker.out if burst.verdict[k] == AS_PASSED else burst.verdict[k]
+            worker.made += 1
+            worker.bytes_made += length
+            if to_file:
+                write_packet(sink_at(worker.sink), worker.interfaces, burst, k)
+                count_out(worker, length)
+            elif target < 0:
+                count_consumed(worker, length)
+            elif target >= worker.ports:
+                count_drop(worker, NO_SUCH_PORT, length)
+            if to_file or target < 0 or target >= worker.ports:
+                store64(worker.unwanted, mbuf)
+                free(worker.unwanted, 1)
+            else:
+                waiting = load64(worker.counts + target * 8)
+                store64(worker.outbound + (target * worker.batch + waiting) * 8, mbuf)
+                store64(worker.counts + target * 8, waiting + 1)
+                if waiting + 1 == worker.batch:
+                    send_waiting(worker, target)
+        count_missed(worker, made)
+        for number in range(worker.ports):
+            send_waiting(worker, number)
+
+    def send_waiting(worker: PortWorker, number: int) -> None:
+        waiting = load64(worker.counts + number * 8)
+        if waiting:
+            store64(worker.counts + number * 8, 0)
+            send_counted(worker, number, worker.outbound + number * worker.batch * 8, waiting)
 
     def pass_on(worker: PortWorker, burst: BurstColumns, n: int, total: int, target: int) -> None:
         """All packets go one way: the mbufs go out as they came in."""
@@ -269,7 +305,7 @@ def port_loop(
                     n, total = take(worker, burst, n, number)
                     worker.packets_in += n
                     worker.bytes_in += total
-                    common = run_stages(burst, n)
+                    common = run_stages(burst, n, worker.making)
                     publish_digests()
                     target = common >> KIND_BITS
                     if common == NEXT and not to_file:
@@ -280,6 +316,8 @@ def port_loop(
                         if common != DIFFERENT:
                             fill_verdicts(burst, n, common)
                         sort_out(worker, burst, n)
+                    if makes:
+                        send_made(worker)
             if found == 0:
                 if flows and timed and worker.idle % POLLS == POLLS - 1:
                     begin_flows(now(worker), 0)  # what is over its time leaves, though no packet comes

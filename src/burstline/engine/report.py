@@ -112,7 +112,7 @@ def buffer_lines(classes: Sequence[Mapping[str, Any]]) -> list[str]:
     """A line for each size class of which a buffer was ever taken, from what `ClassUsage.as_json` gives."""
     lines = []
     for one in classes:
-        if not (one["taken"] or one["failed"]):
+        if not (one["taken"] or one["failed"] or one["peak"] > 0):
             continue
         node = f" on node {one['node']}" if one["node"] > 0 else ""
         seen = f" (at most {one['peak']:,})" if one["peak"] >= 0 else ""

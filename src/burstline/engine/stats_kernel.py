@@ -31,7 +31,7 @@ def counts_of(worker: Worker, line: int) -> None:
     store64(line + 32, worker.bytes_out)
     store64(line + 40, worker.consumed)
     store64(line + 48, worker.bytes_consumed)
-    store64(line + 56, 0)
+    store64(line + 56, worker.made)
 
 
 def stream_lines(to: int, source: int, count: int) -> int:

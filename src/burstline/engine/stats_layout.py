@@ -13,13 +13,13 @@ seqlock.rst). The directory changes in the same way: `DIRECTORY` has two places.
 
 from __future__ import annotations
 
-MAGIC, LAYOUT = b"burstats", 1
+MAGIC, LAYOUT = b"burstats", 2
 HEAD_SIZE = 4096
 LAYOUT_AT, GENERATION_AT, ENDED_AT = 8, 16, 24
 DIRECTORY_AT = (64, 128)  # offset and length: the directory of an even generation, and of an odd one
 LINE = 64
 # A snapshot's first line. The clock is CLOCK_MONOTONIC in nanoseconds.
-COUNTS = ("clock", "packets_in", "bytes_in", "packets_out", "bytes_out", "consumed", "bytes_consumed")
+COUNTS = ("clock", "packets_in", "bytes_in", "packets_out", "bytes_out", "consumed", "bytes_consumed", "made")
 APART = 128  # areas of two workers share no pair of cache lines
 SUFFIX = ".stats"
 

@@ -42,6 +42,7 @@ class WorkerCounts:
     received: Count = field(default_factory=Count)
     sent: Count = field(default_factory=Count)
     consumed: Count = field(default_factory=Count)
+    made: int = 0  # packets, by stages
     drops: dict[str, Count] = field(default_factory=dict)
     counters: dict[int, int] = field(default_factory=dict)
 
@@ -52,6 +53,7 @@ class WorkerCounts:
         self.received = Count(counts["packets_in"], counts["bytes_in"])
         self.sent = Count(counts["packets_out"], counts["bytes_out"])
         self.consumed = Count(counts["consumed"], counts["bytes_consumed"])
+        self.made = counts["made"]
 
     @property
     def dropped(self) -> Count:
