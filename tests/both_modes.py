@@ -38,8 +38,8 @@ class Outcome:
         report = self.report
         assert report.balanced
         drops = {name: (c.packets, c.bytes) for name, c in report.drops.items()}
-        totals = ((c.packets, c.bytes) for c in (report.received, report.sent, report.consumed))
-        return dict(zip(("received", "sent", "consumed"), totals, strict=True)) | {"drops": drops}
+        totals = ((c.packets, c.bytes) for c in (report.received, report.made, report.sent, report.consumed))
+        return dict(zip(("received", "made", "sent", "consumed"), totals, strict=True)) | {"drops": drops}
 
     @property
     def compared(self) -> tuple[Any, ...]:

@@ -17,8 +17,8 @@ from burstline.ports.capture_format import MAX_CAPTURED
 from burstline.state.region import Block, Region
 
 # Sizes of buffers: for headers, small packets, full frames, jumbo frames, and whatever a capture may hold.
-JUMBO = 9216
-CLASSES = (256, 640, 2048, JUMBO, 65536, MAX_CAPTURED)
+GIANT = {65536: 16, MAX_CAPTURED: 2}  # how many of these there are for a chunk
+CLASSES = (256, 640, 2048, 9216, *GIANT)
 SHORTEST = 64  # bytes that a packet takes in a file: of shorter ones not all can be cloned
 
 
@@ -64,11 +64,10 @@ class FileMaking:
             )
 
     def _buffers(self) -> Mapping[int, int]:
-        """As many as clones of all packets of all chunks can take; and what workers' caches keep back, but for sizes
-        that hardly come."""
+        """As many as clones of all packets of all chunks can take, and what workers' caches keep back; but few of those
+        sizes that hardly come."""
         least, found = SHORTEST, {}
-        for size in CLASSES:
-            kept = 2 * ROUNDS * self.workers if size <= JUMBO else 0
-            found[size] = self.chunks * (CHUNK // least + 1) + kept
+        for size in CLASSES[: -len(GIANT)]:
+            found[size] = self.chunks * (CHUNK // least + 1) + 2 * ROUNDS * self.workers
             least = size
-        return found
+        return found | {size: self.chunks * count for size, count in GIANT.items()}

@@ -1,0 +1,142 @@
+"""Packets that stages clone: what leaves, in which order, with which bytes; and what happens without a buffer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import burstline as bl
+from both_modes import pcap_of, run_both, stage_of
+from burstline.compiler.errors import CompileError
+from burstline.engine.file_making import CLASSES, FileMaking
+from burstline.engine.offline import FileRun
+from burstline.ports.capture_reader import read_capture
+from packet_corpus import corpus, truncations
+
+MARK = 0x02_00_00_00_00_42
+FRAMES = [*corpus().values(), *(data for _, data in truncations()), bytes(range(256)) * 35, b"", b"\x01"]
+
+
+@bl.stage
+def mirror(pkt: Any) -> Any:
+    """As many copies as the length says; the original goes, too, or is dropped."""
+    copies = pkt.length % 3
+    for k in range(copies):
+        copy = pkt.clone()
+        copy.eth.dst = MARK + k
+    if pkt.length % 4 == 0:
+        return bl.drop("every fourth")
+    pkt.eth.src = 1
+
+
+def expected(frame: bytes) -> list[bytes]:
+    """By hand: the packet itself unless it is dropped, its source changed after copies were made; then the copies."""
+    has_ethernet = len(frame) >= 14
+    copies = []
+    for k in range(len(frame) % 3):
+        copies.append((MARK + k).to_bytes(6, "big") + frame[6:] if has_ethernet else frame)
+    own = frame[:6] + (1).to_bytes(6, "big") + frame[12:] if has_ethernet else frame
+    return ([own] if len(frame) % 4 else []) + copies
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.lists(st.sampled_from(FRAMES), max_size=60), st.sampled_from([("out.pcap", 1), ("out.pcapng", 2)]))
+def test_copies_are_written_behind_their_packet_whatever_becomes_of_it(
+    frames: list[bytes], how: tuple[str, int]
+) -> None:
+    out, workers = how
+    outcome = run_both([mirror], frames, out=out, workers=workers).equal()
+    assert [bytes(packet.data) for packet in outcome.written] == [e for frame in frames for e in expected(frame)]
+    made = [len(frame) for frame in frames for _ in range(len(frame) % 3)]
+    assert outcome.counts["made"] == (len(made), sum(made))
+
+
+@pytest.mark.parametrize("dispatch", ["fused", "tail", "called"])
+def test_copies_keep_the_time_and_the_length_of_their_packet(dispatch: str) -> None:
+    cut = [(frame[:40], len(frame)) for frame in FRAMES if len(frame) > 60]
+    pipeline = [stage_of("def twice(pkt):\n    pkt.clone()"), stage_of("def more(pkt):\n    pkt.clone()")]
+    outcome = run_both(pipeline, cut, dispatch=dispatch).equal()
+    assert len(outcome.written) == 3 * len(cut)
+    for k, (data, length) in enumerate(cut):
+        first = outcome.written[3 * k]
+        assert (bytes(first.data), first.length) == (data, length)
+        assert outcome.written[3 * k + 1] == outcome.written[3 * k + 2] == first
+
+
+def test_headers_of_a_copy_inner_ones_too_are_read_and_written_apart_from_those_of_its_packet() -> None:
+    seen = bl.Counter("inner")
+    rewrite = stage_of(
+        "def rewrite(pkt):\n"
+        "    copy = pkt.clone()\n"
+        "    if copy.inner.ipv4:\n"
+        "        seen.add(copy.inner.ipv4.ttl + (len(copy.payload) if pkt.udp else 0))\n"
+        "        copy.inner.ipv4.ttl = 9\n"
+        "        copy.ipv4.ttl = 8\n"
+        "    copy.fix_checksums()",
+        seen=seen,
+    )
+    outcome = run_both([rewrite], FRAMES).equal()
+    own, copies = outcome.written[::2], outcome.written[1::2]
+    assert [bytes(packet.data) for packet in own] == FRAMES
+    assert sum(a != b for a, b in zip(own, copies, strict=True)) > 10
+
+
+def test_without_a_sink_copies_are_consumed_and_their_buffers_come_back() -> None:
+    counts = run_both([mirror], FRAMES * 3, out=None).equal().counts
+    assert counts["made"][0] > 0
+    assert counts["consumed"][0] + sum(packets for packets, _ in counts["drops"].values()) == (
+        counts["received"][0] + counts["made"][0]
+    )
+
+
+def test_a_copy_for_which_there_is_no_buffer_is_false_and_a_drop_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FileMaking, "_buffers", lambda self: dict.fromkeys(CLASSES, 0) | {256: 100})
+    had, zeros = bl.Counter("had"), bl.Counter("zeros")
+    stage = stage_of(
+        "def every(pkt):\n"
+        "    copy = pkt.clone()\n"
+        "    copy.eth.dst = 7\n"
+        "    if copy:\n"
+        "        had.add()\n"
+        "    elif not copy.eth and copy.ipv4.ttl == 0 and copy.length == 0 and len(copy.payload) == 0:\n"
+        "        zeros.add()",
+        had=had, zeros=zeros,
+    )  # fmt: skip
+    source, sink = tmp_path / "in.pcap", tmp_path / "out.pcap"
+    frames = [corpus()["ipv4 udp"] if "ipv4 udp" in corpus() else FRAMES[0]] * 5000
+    source.write_bytes(pcap_of(frames))
+    run = FileRun(bl.Pipeline(stage), str(source), str(sink))
+    report = run.run()
+    assert report.balanced
+    assert 100 <= had.value < 5000 == had.value + zeros.value == report.made.packets
+    assert report.drops["no buffer"].packets == zeros.value
+    assert any("found no buffer" in warning for warning in report.warnings)
+    with sink.open("rb") as stream:
+        assert len(list(read_capture(stream, str(sink)))) == 5000 + had.value
+    assert all(usage.in_use == 0 for usage in report.buffers)
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("pkt.clone().clone()", "clone"),
+        ("pkt.clone('out')", "clone"),
+        ("flows[pkt.clone()].packets += 1", "FlowTable"),
+        ("pkt.inner.clone()", "clone"),
+    ],
+)
+def test_what_cannot_be_asked_of_a_copy_is_refused(line: str, problem: str, tmp_path: Path) -> None:
+    class Flow(bl.Record):
+        packets: bl.u64
+
+    source = tmp_path / "in.pcap"
+    source.write_bytes(pcap_of(FRAMES[:3]))
+    stage = stage_of(f"def wrong(pkt):\n    {line}", flows=bl.FlowTable(Flow, capacity=10))
+    with pytest.raises(CompileError, match=problem):
+        FileRun(bl.Pipeline(stage), str(source), None).run()
