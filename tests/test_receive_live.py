@@ -111,6 +111,7 @@ def test_frames_in_chains_are_whole_in_stages_on_the_wire_and_in_files(tmp_path:
         assert report.balanced
         assert {name: c.packets for name, c in report.drops.items()} == {"no buffer": 1}
         assert report.drops["no buffer"].bytes == 9217, "the one that is longer than any class"
+        assert any("1 packets found no packet buffer: raise [pools] buffers" in w for w in report.warnings)
         assert report.ports[0]["receive"]["mode"] == "scatter"
 
 

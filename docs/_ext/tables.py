@@ -43,18 +43,25 @@ SETTINGS = {
     "`--no-huge`.",
     "ports.device": "The device, spelled as on the command line. Each device has one `[[ports]]`.",
     "ports.queues": "Receive and transmit queues: one for each worker, which is also the default.",
-    "ports.rx_descriptors": "Size of a receive ring; 1024 when it is not given.",
+    "ports.rx_descriptors": "Size of a receive ring; without it, up to 1024, as the core's share of L3 has room.",
     "ports.tx_descriptors": "Size of a transmit ring; 1024 when it is not given.",
     "ports.mtu": "The largest packet after the Ethernet header, in bytes; left as the device has it when not given.",
     "offloads.checksum": "Who makes checksums for `fix_checksums`.",
     "parser.vxlan": "UDP ports that [VXLAN](parser.md) is found at, as destination or source.",
     "parser.geneve": "UDP ports that Geneve is found at.",
     "parser.gtpu": "UDP ports that GTP-U is found at.",
-    "pools.buffers": "Packet buffers (mbufs) in all; without it, as many as rings, bursts and caches can hold.",
-    "pools.buffer_size": "Bytes of a buffer, 128 bytes of headroom included. Of a packet that a device puts into "
-    "several buffers, stages see the first.",
-    "pools.cache": "Buffers that each worker keeps at hand.",
-    "numa.enabled": "Packet buffers lie on the NUMA node of the first PCI port.",
+    "pools.classes": "Bytes of packet that buffers hold: [size classes](buffers-receive.md). `burstline buffers` "
+    "proposes some.",
+    "pools.receive": "How ports receive: `auto` takes the first of the others that the driver can do; they demand it.",
+    "pools.ops": "Where free buffers are: `burstline` keeps them in its own magazines, any other name is that of "
+    "DPDK's mempool ops; `auto` takes burstline's where DPDK would take a ring.",
+    "pools.buffers": "Packet buffers (mbufs) of each class that ports receive into; without it, as many as rings, "
+    "bursts and caches can hold.",
+    "pools.buffer_size": "Bytes of the buffers that ports receive into, 128 bytes of headroom included; without it, "
+    "those of the class that suits each port.",
+    "pools.cache": "Buffers that each worker keeps at hand, by class; without it, up to 256, as its L2 has room.",
+    "numa.enabled": "The packet buffers of a port lie on its NUMA node; of a virtual device, on that of the first PCI "
+    "port.",
     "numa.node": "They lie on this node instead.",
     "enable_flow_director": "Steering of flows by hardware rules.",
 }

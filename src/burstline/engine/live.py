@@ -161,7 +161,7 @@ class LiveRun:
             self.report.warnings += watch.warnings
             add_up(self.report, contexts, versions.close())
             self.pipeline = versions.pipeline
-            self.report.ports = self.ports.counts(ports)
+            self.ports.close_report(self.report, ports)
             if sink:
                 close_sink(self.report, sink)
         if versions.failure is not None:

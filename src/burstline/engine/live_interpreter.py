@@ -104,7 +104,7 @@ class LiveInterpreter:
             finally:
                 self.report.stopped = True
                 self._interpreter.finish(started)
-                self.report.ports = self.ports.counts(ports)
+                self.ports.close_report(self.report, ports)
                 self._close_writer()
         if self._failure is not None:
             raise self._failure

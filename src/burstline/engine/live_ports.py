@@ -19,7 +19,8 @@ from burstline.engine.live_buffers import (
     expected_frame,
     usage_of_pool,
 )
-from burstline.engine.worker import PORTS
+from burstline.engine.report import Count, Report
+from burstline.engine.worker import ENGINE_REASONS, NO_BUFFER, PORTS
 from burstline.errors import BurstlineError, UsageError
 
 if TYPE_CHECKING:
@@ -114,6 +115,17 @@ class LivePorts:
     def usage(self) -> list[ClassUsage]:
         """What the buffers of each size class are doing."""
         return [usage_of_pool(pool, size) for pools in self.pools.values() for size, pool in pools.by_size.items()]
+
+    def close_report(self, report: Report, ports: Sequence[Port]) -> None:
+        """What each device says of itself, and a warning where buffers were wanting."""
+        report.ports = self.counts(ports)
+        dropped = report.drops.get(ENGINE_REASONS[NO_BUFFER], Count()).packets
+        missing = dropped + sum(port["no_buffer"] for port in report.ports)
+        if missing:
+            report.warnings.append(
+                f"{missing:,} packets found no packet buffer: raise [pools] buffers, or give [pools] classes a size "
+                "that holds the largest frames"
+            )
 
     def counts(self, ports: Sequence[Port]) -> list[dict[str, Any]]:
         """What each device says of itself, for the report."""
