@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from socket import socket
 from types import TracebackType
 
@@ -15,53 +14,12 @@ from burstline.dpdk.device import Device, check_interface, check_pci
 from burstline.dpdk.lock import lock
 from burstline.dpdk.log import Captured, captured
 from burstline.dpdk.pool import Pool
+from burstline.dpdk.port_info import PortInfo, PortStats, configured_mtu
 from burstline.dpdk.refusal import DeviceRefused, refused
 from burstline.errors import BurstlineError, UsageError
 
 RX_MODES = {"pools": 1, "split": 2}  # bl_rx_mode of those that are not 0: a queue of one pool
 _NO_POOLS = ctypes.c_int64(0)
-
-
-@dataclass(frozen=True)
-class PortStats:
-    """The device's own counters since it was opened, named as in rte_eth_stats."""
-
-    ipackets: int
-    opackets: int
-    ibytes: int
-    obytes: int
-    imissed: int  # dropped by the device: the receive rings were full
-    ierrors: int
-    oerrors: int
-    rx_nombuf: int  # dropped by the driver: the pool was empty
-
-
-@dataclass(frozen=True)
-class PortInfo:
-    """What the device is and can do; offloads are named as DPDK names them, sizes are bytes."""
-
-    driver: str
-    device: str
-    bus: str
-    socket: int
-    mac: bytes
-    mtu: int
-    min_mtu: int
-    max_mtu: int
-    max_frame: int  # max_rx_pktlen
-    min_buffer: int  # min_rx_bufsize
-    rx_pools: int  # max_rx_mempools
-    rx_segments: int  # rx_seg_capa.max_nseg
-    rx_segment_pools: bool  # rx_seg_capa.multi_pools
-    rx_splits_headers: bool  # buffer split goes by protocol headers
-    max_rx_queues: int
-    max_tx_queues: int
-    reta_size: int
-    rss: int
-    rx_offloads: list[str]
-    tx_offloads: list[str]
-    link_up: bool
-    link_mbps: int
 
 
 class Port:
@@ -180,7 +138,7 @@ class Port:
         said = Captured()
         try:
             with captured() as said:
-                native.port_configure(self.id, queues, rss, wanted, _configured_mtu(info, mtu))
+                native.port_configure(self.id, queues, rss, wanted, configured_mtu(info, mtu))
                 self.rx_ring, self.tx_ring = native.port_queues(
                     self.id, queues, rx_ring, tx_ring, into, RX_MODES.get(mode, 0)
                 )
@@ -313,15 +271,6 @@ def _check_running(device: Device) -> None:
             f"{device.name} cannot be opened: DPDK was started without PCI",
             "name the device among the `devices` of burstline.dpdk.eal.start()",
         )
-
-
-def _configured_mtu(info: PortInfo, mtu: int | None) -> int:
-    """What rte_eth_dev_configure is told, which refuses what the device does not take: 0 for the usual 1500. Without
-    it, a device that has a larger MTU would be set up for smaller frames than it brings."""
-    chosen = mtu or info.mtu
-    around = info.max_frame - info.max_mtu if 0 < info.max_mtu < min(info.max_frame, 0xFFFF) else 18
-    fits = info.min_mtu <= chosen <= info.max_mtu and chosen + around <= info.max_frame
-    return chosen if fits else 0
 
 
 _open: set[int] = set()
