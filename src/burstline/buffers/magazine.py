@@ -20,7 +20,8 @@ ROUNDS = (MAGAZINE - LINK) // 4  # handles of a full magazine: whole vectors
 
 
 class Depot(Struct):
-    """Two stacks of magazines: full ones and empty ones.
+    """Two stacks of magazines: full ones and empty ones; and the full ones that a control thread set aside, which go
+    out when there are no others.
 
     On top of each lies one in a slot of its own, which goes from core to core without a look at what is below. The
     rest hang on each other, below a head: a number of 32 bits, from 1, with 32 bits above it that change with each
@@ -31,9 +32,11 @@ class Depot(Struct):
     empty_top: shared
     full: shared
     empty: shared
+    aside: shared
     last: shared  # the core that was here last: when another comes, the line moves
     fresh: shared  # number of the first magazine that never was in use; there are as many as buffers, and two a core
     magazines: i64  # address of number 1
+    numbers: i64  # of how many there is memory
     base: i64  # address that handles count from
 
 
@@ -44,14 +47,14 @@ class CoreCache(Struct):
     # In the next line, what each call touches.
     loaded: i64  # address of the loaded magazine's handles
     count: i64  # how many there are
-    previous: i64
-    kept: i64  # handles of the previous one: 0 or ROUNDS
+    low: i64  # a call that leaves less than this many handles loaded looks further
+    high: i64  # and one that leaves more than this many
     base: i64
     taken: i64  # buffers, ever
     given: i64
-    low: i64  # a call that leaves less than this many handles loaded looks further
+    previous: i64
     # In the one after it, what calls touch that go to the depot.
-    high: i64  # and one that leaves more than this many
+    kept: i64  # handles of the previous one: mostly 0 or ROUNDS, but some that the depot has are filled in part
     depot: i64
     way: i64  # the last exchange with the depot: 1 to take, -1 to give
     core: i64  # its number, from 1

@@ -24,8 +24,8 @@ from burstline.simd import u32x8, u64x8
 from burstline.simd.memory import load_vector, store_vector
 
 depot_at = reference(Depot)
-FULL_TOP, EMPTY_TOP, FULL, EMPTY, LAST, FRESH = (
-    Depot.layout.offset(name) for name in ("full_top", "empty_top", "full", "empty", "last", "fresh")
+FULL_TOP, EMPTY_TOP, FULL, EMPTY, ASIDE, LAST, FRESH = (
+    Depot.layout.offset(name) for name in ("full_top", "empty_top", "full", "empty", "aside", "last", "fresh")
 )
 RESERVE = CoreCache.layout.offset("reserve")
 NUMBER = (1 << 32) - 1
@@ -66,6 +66,28 @@ def get(depot: int, top: int, head: int, magazines: int) -> int:
     if magazine and compare_swap(depot + top, magazine, 0):
         return magazine
     return pop(depot + head, magazines)
+
+
+def get_full(depot: int, magazines: int) -> int:
+    """A magazine with handles, of those set aside where there is no other; 0 when there is none."""
+    magazine = get(depot, FULL_TOP, FULL, magazines)
+    if magazine == 0:
+        magazine = pop(depot + ASIDE, magazines)
+    if magazine == 0:  # nor if some were put back between the two looks
+        magazine = get(depot, FULL_TOP, FULL, magazines)
+    return magazine
+
+
+def get_empty(depot: Depot) -> int:
+    """One without. There are two for each core more than there are buffers, so that, when all were in use, those that
+    others hold leave one here, or one that is on its way."""
+    at = struct_address(depot)
+    while True:
+        number = get(at, EMPTY_TOP, EMPTY, depot.magazines)
+        if number == 0 and load_acquire(at + FRESH) <= depot.numbers:
+            number = fetch_add(at + FRESH, 1)
+        if 0 < number <= depot.numbers:
+            return number
 
 
 def magazine_at(magazines: int, number: int) -> int:
@@ -117,7 +139,7 @@ def restock(cache: CoreCache) -> int:
     depot = depot_at(cache.depot)
     visit(cache)
     cache.way = 1
-    magazine = get(cache.depot, FULL_TOP, FULL, depot.magazines)
+    magazine = get_full(cache.depot, depot.magazines)
     if magazine:
         cache.popped += 1
     else:
@@ -139,12 +161,10 @@ def unload(cache: CoreCache) -> None:
     depot = depot_at(cache.depot)
     visit(cache)
     cache.way = -1
-    number = get(cache.depot, EMPTY_TOP, EMPTY, depot.magazines)
-    if number == 0:
-        number = fetch_add(cache.depot + FRESH, 1)
+    number = get_empty(depot)
     put(cache.depot, FULL_TOP, FULL, depot.magazines, cache.kept << 32 | number_of(cache.previous, depot.magazines))
     cache.pushed += 1
-    cache.previous = magazine_at(depot.magazines, number & NUMBER)
+    cache.previous = magazine_at(depot.magazines, number)
     cache.kept = 0
     for line in range(0, MAGAZINE, 64):
         prefetch_to_write(cache.previous - LINK + line)
@@ -226,12 +246,17 @@ def give(cache: CoreCache, source: int, n: int) -> int:
 
 @apart
 def hand_in(cache: CoreCache) -> int:
-    """Give all of a core's buffers to the depot; the core must not be taking or giving meanwhile."""
+    """Give all of a core's buffers to the depot, its reserve too; the core must not be taking or giving meanwhile."""
+    depot = depot_at(cache.depot)
     for _ in range(2):
         swap(cache)
         if cache.kept:
             unload(cache)
-    return 0
+    while True:
+        magazine = pop(struct_address(cache) + RESERVE, depot.magazines)
+        if magazine == 0:
+            return 0
+        put(cache.depot, FULL_TOP, FULL, depot.magazines, magazine)
 
 
 def top_up(cache: CoreCache, magazines: int) -> int:
@@ -239,36 +264,30 @@ def top_up(cache: CoreCache, magazines: int) -> int:
     there were."""
     depot = depot_at(cache.depot)
     for done in range(magazines):
-        magazine = get(cache.depot, FULL_TOP, FULL, depot.magazines)
+        magazine = get_full(cache.depot, depot.magazines)
         if magazine == 0:
             return done
         push(struct_address(cache) + RESERVE, depot.magazines, magazine)
     return magazines
 
 
-def rotate(cache: CoreCache, magazines: int) -> int:
-    """Bring the magazines of the depot that lie below so many to its top, in reverse order: the stack never gives the
-    lowest ones out otherwise. At no moment fewer than those above are there to take."""
+def set_aside(cache: CoreCache, magazines: int) -> int:
+    """Have the first so many magazines of the depot go out last, so that the lowest come to its top; returns how many
+    there were. All but the one that is on its way can be taken meanwhile."""
     depot = depot_at(cache.depot)
-    first, last = 0, 0
-    for _ in range(magazines):
-        magazine = pop(cache.depot + FULL, depot.magazines)
+    for done in range(magazines):
+        magazine = get(cache.depot, FULL_TOP, FULL, depot.magazines)
         if magazine == 0:
-            break
-        number = magazine & NUMBER
-        store64(magazine_at(depot.magazines, number) - LINK, magazine - number)
-        if last:
-            link = magazine_at(depot.magazines, last) - LINK
-            store64(link, load64(link) | number)
-        else:
-            first = number
-        last = number
-    top = load_acquire(cache.depot + FULL)
-    while compare_swap(cache.depot + FULL, top, wrapping_add(top & ~NUMBER, CHANGE) | first) == 0:
-        top = load_acquire(cache.depot + FULL)
-    below = top & NUMBER
-    while below:
-        link = load64(magazine_at(depot.magazines, below) - LINK)
-        push(cache.depot + FULL, depot.magazines, link & ~NUMBER | below)
-        below = link & NUMBER
-    return 0
+            return done
+        push(cache.depot + ASIDE, depot.magazines, magazine)
+    return magazines
+
+
+def put_back(cache: CoreCache) -> int:
+    """And have them lie on top again, in the order in which they lay."""
+    depot = depot_at(cache.depot)
+    while True:
+        magazine = pop(cache.depot + ASIDE, depot.magazines)
+        if magazine == 0:
+            return 0
+        push(cache.depot + FULL, depot.magazines, magazine)

@@ -23,7 +23,8 @@ take_kernel = Kernel("burstline.buffers.magazine_kernel:take", CoreCache, int, i
 give_kernel = Kernel("burstline.buffers.magazine_kernel:give", CoreCache, int, int)
 _hand_in = Kernel("burstline.buffers.magazine_kernel:hand_in", CoreCache)
 _top_up = Kernel("burstline.buffers.magazine_kernel:top_up", CoreCache, int)
-_rotate = Kernel("burstline.buffers.magazine_kernel:rotate", CoreCache, int)
+_set_aside = Kernel("burstline.buffers.magazine_kernel:set_aside", CoreCache, int)
+_put_back = Kernel("burstline.buffers.magazine_kernel:put_back", CoreCache)
 
 
 @dataclass(frozen=True)
@@ -49,14 +50,15 @@ class Magazines:
     """
 
     def __init__(self, most: int, cores: int) -> None:
-        for kernel in (take_kernel, give_kernel, _hand_in, _top_up, _rotate):
+        for kernel in (take_kernel, give_kernel, _hand_in, _top_up, _set_aside, _put_back):
             kernel.address  # noqa: B018  # compiled now, not when one of them is needed
         self.most, self.cores, self.control = most, cores, cores
         self.added = 0
+        self._base: int | None = None  # what handles count from
         count = most + 2 * (cores + 1)
         self._magazines = Region(count * MAGAZINE, huge=False)  # of which few are ever touched
         self._depot = Block(Depot.layout)
-        self._depot.set(magazines=self._magazines.address, fresh=1 + 2 * (cores + 1))
+        self._depot.set(magazines=self._magazines.address, numbers=count, fresh=1 + 2 * (cores + 1))
         self._caches = Region((cores + 1) * APART)
         self._words = self._caches.numpy("i8", (cores + 1) * APART // 8).reshape(cores + 1, -1)
         self._lock = threading.RLock()
@@ -75,34 +77,43 @@ class Magazines:
         handles do not reach."""
         import numpy as np
 
-        if self.added + len(addresses) > self.most:
-            raise BurstlineError(f"there is room for {self.most:,} buffers", "make the pool larger")
-        if not self.added:
-            base = int(addresses[0]) - REACH
-            self._depot.set(base=base)
-            for core in range(self.cores + 1):
-                self._set(core, base=base)
-        away = np.asarray(addresses, np.int64) - self._depot.get("base")
-        if len(away) and (away.min() < 0 or away.max() >= 2 * REACH or (away & LINE - 1).any()):
-            raise BurstlineError("a buffer lies too far from the others, or not at the start of a cache line")
-        self.added += len(addresses)
-        self.give(self.control, addresses)
-        self.hand_in(self.control)
-        self._account(self.control, given=-len(addresses))  # nobody had taken them
+        new = np.asarray(addresses, np.int64)
+        if not len(new):
+            return
+        with self._lock:
+            if self.added + len(new) > self.most:
+                raise BurstlineError(f"there is room for {self.most:,} buffers", "make the pool larger")
+            base = int(new[0]) - REACH if self._base is None else self._base
+            away = new - base
+            if away.min() < 0 or away.max() >= 2 * REACH or (away & LINE - 1).any():
+                raise BurstlineError("a buffer lies too far from the others, or not at the start of a cache line")
+            if self._base is None:
+                self._base = base
+                self._depot.set(base=base)
+                for core in range(self.cores + 1):
+                    self._set(core, base=base)
+            self.added += len(new)
+            self.give(self.control, new)
+            self.hand_in(self.control)
+            self._account(self.control, given=-len(new))  # nobody had taken them
 
-    def withdraw(self, n: int) -> Any:
-        """Up to `n` free buffers of the depot, for good: an array of addresses."""
+    def withdraw(self, n: int, above: int = 0) -> Any:
+        """Up to `n` free buffers of the depot, for good: an array of addresses. They are those that lie below the first
+        `above` magazines, which would go out last, as far as there are enough."""
         import numpy as np
 
         parts = []
         with self._lock:
-            while n > 0:
-                part = self.take(self.control, min(n, ROUNDS))
+            _set_aside(self.cache(self.control), above)
+            some = ROUNDS
+            while n > 0 and some > 0:
+                part = self.take(self.control, min(n, some))
                 if len(part) == 0:
-                    break
+                    some //= 2
                 parts.append(part)
                 n -= len(part)
             found = np.concatenate(parts) if parts else np.empty(0, np.int64)
+            _put_back(self.cache(self.control))
             self.hand_in(self.control)
             self._account(self.control, taken=-len(found))
             self.added -= len(found)
@@ -126,7 +137,7 @@ class Magazines:
             give_kernel(self.cache(core), given.ctypes.data, len(given))
 
     def hand_in(self, core: int) -> None:
-        """Move what a core's cache holds to the depot: it is not in use, or is the caller's own."""
+        """Move what a core's cache and its reserve hold to the depot: it is not in use, or is the caller's own."""
         with self._only(core):
             _hand_in(self.cache(core))
 
@@ -134,10 +145,6 @@ class Magazines:
         """Move so many magazines of the depot to the reserve of a core, which may be taking meanwhile; returns how many
         there were."""
         return _top_up(self.cache(core), magazines)
-
-    def rotate(self, magazines: int) -> None:
-        """Bring what lies below the first `magazines` of the depot to its top."""
-        _rotate(self.cache(self.control), magazines)
 
     def count(self, core: int) -> CoreCount:
         words = self._words[core].tolist()
@@ -149,7 +156,7 @@ class Magazines:
     @property
     def memory(self) -> int:
         """Bytes of the magazines that were ever in use, and of the cores' caches."""
-        return (self._depot.get("fresh") - 1) * MAGAZINE + self._caches.size
+        return (min(self._depot.get("fresh"), self._depot.get("numbers") + 1) - 1) * MAGAZINE + self._caches.size
 
     @property
     def busy(self) -> list[int]:

@@ -90,8 +90,7 @@ class SizeClass:
         """
         import numpy as np
 
-        self.magazines.rotate(max(1, (self.free - n) // ROUNDS))
-        found = self.magazines.withdraw(n)
+        found = self.magazines.withdraw(n, above=max(0, self.free - n) // ROUNDS)
         chunk, within = self.chunks.place(found)
         self.magazines.add(found[chunk < 0])
         self._parked[chunk[chunk >= 0], within[chunk >= 0]] = True
