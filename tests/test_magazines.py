@@ -97,12 +97,30 @@ class Model(RuleBasedStateMachine):
         assert done <= moved <= done * ROUNDS
         assert len(before.depot) - len(after.depot) == moved
 
-    @rule(n=SOME, above=st.integers(0, 4))
-    def withdraw(self, n: int, above: int) -> None:
+    @rule(n=SOME)
+    def withdraw(self, n: int) -> None:
         there = self.contents().within_reach(self.control)
-        found = self.magazines.withdraw(n, above).tolist()
+        found = self.magazines.withdraw(n).tolist()
         assert len(found) == min(n, there)
         assert self.free.issuperset(found)
+        self.free.difference_update(found)
+        self.out += found
+
+    @rule(of=st.integers(1, 9))
+    def pick(self, of: int) -> None:
+        """Chosen by their addresses, of all that the depot has."""
+        self.magazines.hand_in(self.control)
+        there = self.contents().depot
+        assert sorted(self.magazines.peek().tolist()) == sorted(there)
+        asked: list[int] = []
+
+        def wanted(some: Any) -> Any:
+            asked.extend(some.tolist())
+            return some // LINE % 9 < of - 1
+
+        found = self.magazines.pick(wanted).tolist()
+        assert sorted(asked) == sorted(there), "each is asked about once"
+        assert sorted(found) == sorted(a for a in there if a // LINE % 9 < of - 1)
         self.free.difference_update(found)
         self.out += found
 
@@ -184,17 +202,27 @@ def test_buffers_taken_by_one_core_and_given_by_another_cost_a_transfer_for_each
     assert all(count.failed == 0 for count in after)
 
 
-def test_the_lowest_magazines_of_the_depot_are_withdrawn_and_the_others_keep_their_order() -> None:
+def test_what_is_not_picked_keeps_its_order_and_can_be_taken_meanwhile() -> None:
     magazines = Magazines(8 * ROUNDS, 1)
     for k in range(8):
         magazines.add(addresses(k * ROUNDS, ROUNDS))
-    left = {number_of(a) for a in magazines.withdraw(3 * ROUNDS, above=5)}
-    assert left == {1, 2, 3}
-    assert [number_of(magazines.take(0, ROUNDS)[0]) for _ in range(5)] == [0, 7, 6, 5, 4]  # 0 lies in the top's slot
+    had = []
 
+    def wanted(some: Any) -> Any:
+        """Called as the last of eight, where six are laid aside."""
+        if len(had) == 7:
+            got = magazines.take(0, 6 * ROUNDS)
+            assert len(got) == 6 * ROUNDS
+            assert len(magazines.take(0, 1)) == 0
+            magazines.give(0, got[ROUNDS:])
+            magazines.hand_in(0)
+            magazines.give(0, got[:ROUNDS])
+        had.append(int(some[0] - START) // LINE // ROUNDS)
+        return np.zeros(len(some), bool) if len(had) != 2 else np.ones(len(some), bool)
 
-def number_of(address: int) -> int:
-    return int(address - START) // LINE // ROUNDS
+    found = magazines.pick(wanted)
+    assert sorted(had[:8]) == list(range(8))
+    assert {int(a - START) // LINE // ROUNDS for a in found} == {had[1]}
 
 
 def test_a_reserve_is_taken_from_when_the_depot_has_nothing() -> None:

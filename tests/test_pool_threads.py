@@ -11,7 +11,7 @@ import pytest
 
 from burstline.buffers.chunks import OwnChunks
 from burstline.buffers.magazine import LINE, ROUNDS, CoreCache, Depot
-from burstline.buffers.magazines import Magazines, _set_aside
+from burstline.buffers.magazines import Magazines, _lay_aside
 from burstline.buffers.size_class import SizeClass
 from burstline.native.fieldtypes import i64
 from burstline.native.kernel import Kernel
@@ -102,7 +102,7 @@ def test_each_buffer_has_one_owner_while_the_pool_grows_and_shrinks(most: int, r
         magazines.top_up(turn % THREADS, 1)
         released += made.shrink(most // 4)
         magazines.give(magazines.control, magazines.take(magazines.control, 1 + turn % 300))
-        magazines.add(magazines.withdraw(turn % 500, above=turn % 3))
+        magazines.add(magazines.withdraw(turn % 500))
         made.grow(most // 3)
     assert threads.found("twice") == 0
     assert threads.found("overwritten") == 0
@@ -130,7 +130,9 @@ def test_stacks_stay_whole_under_threads_and_past_the_end_of_their_tags() -> Non
     reader = Reader(magazines)
     depot = magazines._depot.address
     aside = depot + Depot.layout.offset("aside")
-    _set_aside(magazines.cache(magazines.control), count)
+    for _ in range(count):
+        some = magazines.withdraw(ROUNDS)
+        _lay_aside(magazines.cache(magazines.control), some.ctypes.data, ROUNDS)
     marks = Region(8 * (reader.field("numbers") + 1))
     works = [Block(Work.layout) for _ in range(THREADS)]
     for work in works:

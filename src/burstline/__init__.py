@@ -6,6 +6,7 @@ These are all the public names; everything else may change between versions.
 from __future__ import annotations
 
 from burstline import simd as simd
+from burstline.buffers.pool import PacketDataPool
 from burstline.errors import BurstlineError, UsageError
 from burstline.native.fieldtypes import (
     boolean,
@@ -57,9 +58,9 @@ from burstline.state.toeplitz import Toeplitz
 
 __all__ = [
     "CONSUME", "DROP", "PASS", "Branch", "BurstlineError", "ByteHistogram", "Chain", "CountMin", "Counter", "Digest",
-    "FlowTable", "Header", "Histogram", "HyperLogLog", "Map", "Match", "Meter", "PatternSet", "Pipeline", "PrefixMap",
-    "PrefixSet", "Protocol", "Record", "Rule", "RuleSet", "Set", "Stage", "Toeplitz", "UsageError", "Verdict", "bits",
-    "boolean", "burst_stage", "byte_entropy", "bytes_", "cold", "drop", "f32", "f64", "hot", "i8", "i16", "i32", "i64",
-    "ip", "ipv4", "ipv6", "line", "mac", "mac_text", "match", "predicate", "protocol", "send", "stage", "u8", "u16",
-    "u32", "u64", "where",
+    "FlowTable", "Header", "Histogram", "HyperLogLog", "Map", "Match", "Meter", "PacketDataPool", "PatternSet",
+    "Pipeline", "PrefixMap", "PrefixSet", "Protocol", "Record", "Rule", "RuleSet", "Set", "Stage", "Toeplitz",
+    "UsageError", "Verdict", "bits", "boolean", "burst_stage", "byte_entropy", "bytes_", "cold", "drop", "f32", "f64",
+    "hot", "i8", "i16", "i32", "i64", "ip", "ipv4", "ipv6", "line", "mac", "mac_text", "match", "predicate", "protocol",
+    "send", "stage", "u8", "u16", "u32", "u64", "where",
 ]  # fmt: skip

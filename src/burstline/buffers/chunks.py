@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import functools
 import mmap
+import os
 import sys
 from typing import Any, Protocol
 
@@ -54,13 +56,17 @@ class OwnChunks:
         import numpy as np
 
         at = self.start + chunk * self.bytes
-        if sys.platform != "linux" or _madvise(at, self.bytes, MADV_POPULATE_WRITE) != 0:
+        error = _madvise(at, self.bytes, MADV_POPULATE_WRITE) if sys.platform == "linux" else errno.EINVAL
+        if error not in (0, errno.EINVAL):
+            raise BurstlineError(f"no memory for {self.per_chunk} buffers of {self.size} bytes: {os.strerror(error)}",
+                                 "ask for fewer buffers, or free some memory")  # fmt: skip
+        if error:  # an older kernel, or another one
             for page in range(at, at + self.bytes, mmap.PAGESIZE):
                 ctypes.c_char.from_address(page).value = b"\0"
         return at + np.arange(self.per_chunk, dtype=np.int64) * self.size
 
     def release(self, chunk: int) -> None:
-        if sys.platform == "linux" and _madvise(self.start + chunk * self.bytes, self.bytes, mmap.MADV_DONTNEED) != 0:
+        if sys.platform == "linux" and _madvise(self.start + chunk * self.bytes, self.bytes, mmap.MADV_DONTNEED):
             raise BurstlineError("the system does not take memory back", "this is a fault of burstline: report it")
 
     def place(self, addresses: Any) -> tuple[Any, Any]:
@@ -84,4 +90,6 @@ def _libc() -> ctypes.CDLL:
 
 
 def _madvise(address: int, length: int, advice: int) -> int:
-    return int(_libc().madvise(ctypes.c_void_p(address), ctypes.c_size_t(length), ctypes.c_int(advice)))
+    """0, or the number of the error (madvise(2))."""
+    done = _libc().madvise(ctypes.c_void_p(address), ctypes.c_size_t(length), ctypes.c_int(advice))
+    return ctypes.get_errno() if done else 0

@@ -20,7 +20,7 @@ ROUNDS = (MAGAZINE - LINK) // 4  # handles of a full magazine: whole vectors
 
 
 class Depot(Struct):
-    """Two stacks of magazines: full ones and empty ones; and the full ones that a control thread set aside, which go
+    """Two stacks of magazines: full ones and empty ones; and the full ones that a control thread laid aside, which go
     out when there are no others.
 
     On top of each lies one in a slot of its own, which goes from core to core without a look at what is below. The

@@ -69,7 +69,7 @@ def get(depot: int, top: int, head: int, magazines: int) -> int:
 
 
 def get_full(depot: int, magazines: int) -> int:
-    """A magazine with handles, of those set aside where there is no other; 0 when there is none."""
+    """A magazine with handles, of those laid aside where there is no other; 0 when there is none."""
     magazine = get(depot, FULL_TOP, FULL, magazines)
     if magazine == 0:
         magazine = pop(depot + ASIDE, magazines)
@@ -271,23 +271,35 @@ def top_up(cache: CoreCache, magazines: int) -> int:
     return magazines
 
 
-def set_aside(cache: CoreCache, magazines: int) -> int:
-    """Have the first so many magazines of the depot go out last, so that the lowest come to its top; returns how many
-    there were. All but the one that is on its way can be taken meanwhile."""
+def draw(cache: CoreCache, to: int) -> int:
+    """Write the addresses of a magazine of the depot to `to`, of none that was laid aside; returns how many it had, 0
+    when there is no other."""
     depot = depot_at(cache.depot)
-    for done in range(magazines):
-        magazine = get(cache.depot, FULL_TOP, FULL, depot.magazines)
-        if magazine == 0:
-            return done
-        push(cache.depot + ASIDE, depot.magazines, magazine)
-    return magazines
+    magazine = get(cache.depot, FULL_TOP, FULL, depot.magazines)
+    if magazine == 0:
+        return 0
+    number = magazine & NUMBER
+    load_handles(to, magazine_at(depot.magazines, number), magazine >> 32, depot.base)
+    put(cache.depot, EMPTY_TOP, EMPTY, depot.magazines, number)
+    return magazine >> 32
+
+
+def lay_aside(cache: CoreCache, source: int, n: int) -> int:
+    """A magazine of the `n` buffers whose addresses are at `source`, which goes out when there are no others."""
+    depot = depot_at(cache.depot)
+    number = get_empty(depot)
+    store_handles(magazine_at(depot.magazines, number), source, n, depot.base)
+    push(cache.depot + ASIDE, depot.magazines, n << 32 | number)
+    return n
 
 
 def put_back(cache: CoreCache) -> int:
-    """And have them lie on top again, in the order in which they lay."""
+    """Have what was laid aside lie on top again, in the order in which it lay; returns how many magazines that are."""
     depot = depot_at(cache.depot)
+    done = 0
     while True:
         magazine = pop(cache.depot + ASIDE, depot.magazines)
         if magazine == 0:
-            return 0
+            return done
         push(cache.depot + FULL, depot.magazines, magazine)
+        done += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from burstline.native.kernel import Kernel
 from burstline.state.region import Block, Region
 
 APART = 256  # bytes from one core's cache to the next, of which no two share a pair of lines
+NUMBER = (1 << 32) - 1
 REACH = 1 << 37  # bytes that a handle of 32 bits tells, before and behind the first buffer
 
 _TAKEN, _GIVEN, _COUNT, _KEPT, _POPPED, _RESERVED, _PUSHED, _TRANSFERS, _FAILED = (
@@ -23,7 +25,8 @@ take_kernel = Kernel("burstline.buffers.magazine_kernel:take", CoreCache, int, i
 give_kernel = Kernel("burstline.buffers.magazine_kernel:give", CoreCache, int, int)
 _hand_in = Kernel("burstline.buffers.magazine_kernel:hand_in", CoreCache)
 _top_up = Kernel("burstline.buffers.magazine_kernel:top_up", CoreCache, int)
-_set_aside = Kernel("burstline.buffers.magazine_kernel:set_aside", CoreCache, int)
+_draw = Kernel("burstline.buffers.magazine_kernel:draw", CoreCache, int)
+_lay_aside = Kernel("burstline.buffers.magazine_kernel:lay_aside", CoreCache, int, int)
 _put_back = Kernel("burstline.buffers.magazine_kernel:put_back", CoreCache)
 
 
@@ -50,7 +53,7 @@ class Magazines:
     """
 
     def __init__(self, most: int, cores: int) -> None:
-        for kernel in (take_kernel, give_kernel, _hand_in, _top_up, _set_aside, _put_back):
+        for kernel in (take_kernel, give_kernel, _hand_in, _top_up, _draw, _lay_aside, _put_back):
             kernel.address  # noqa: B018  # compiled now, not when one of them is needed
         self.most, self.cores, self.control = most, cores, cores
         self.added = 0
@@ -60,6 +63,8 @@ class Magazines:
         self._depot = Block(Depot.layout)
         self._depot.set(magazines=self._magazines.address, numbers=count, fresh=1 + 2 * (cores + 1))
         self._caches = Region((cores + 1) * APART)
+        self._links = self._magazines.numpy("i8", count * MAGAZINE // 8).reshape(count, -1)[:, 0]
+        self._handles = self._magazines.numpy("u4", count * MAGAZINE // 4).reshape(count, -1)[:, LINK // 4 :]
         self._words = self._caches.numpy("i8", (cores + 1) * APART // 8).reshape(cores + 1, -1)
         self._lock = threading.RLock()
         for core in range(cores + 1):
@@ -97,14 +102,12 @@ class Magazines:
             self.hand_in(self.control)
             self._account(self.control, given=-len(new))  # nobody had taken them
 
-    def withdraw(self, n: int, above: int = 0) -> Any:
-        """Up to `n` free buffers of the depot, for good: an array of addresses. They are those that lie below the first
-        `above` magazines, which would go out last, as far as there are enough."""
+    def withdraw(self, n: int) -> Any:
+        """Up to `n` free buffers of the depot, for good: an array of addresses."""
         import numpy as np
 
         parts = []
         with self._lock:
-            _set_aside(self.cache(self.control), above)
             some = ROUNDS
             while n > 0 and some > 0:
                 part = self.take(self.control, min(n, some))
@@ -113,11 +116,49 @@ class Magazines:
                 parts.append(part)
                 n -= len(part)
             found = np.concatenate(parts) if parts else np.empty(0, np.int64)
-            _put_back(self.cache(self.control))
             self.hand_in(self.control)
             self._account(self.control, taken=-len(found))
             self.added -= len(found)
         return found
+
+    def pick(self, wanted: Callable[[Any], Any]) -> Any:
+        """Those of the depot's buffers that `wanted` chooses, for good: an array of addresses. It is asked about each
+        once, with arrays of addresses, and answers with arrays of bools. All the others can be taken meanwhile, but
+        for those of two magazines."""
+        import numpy as np
+
+        room = np.empty(ROUNDS, np.int64)
+        rest, found = room[:0], [room[:0]]
+        with self._lock:
+            self.hand_in(self.control)
+            cache = self.cache(self.control)
+            while n := _draw(cache, room.ctypes.data):
+                chosen = wanted(room[:n])
+                found.append(room[:n][chosen])
+                rest = np.concatenate((rest, room[:n][~chosen]))
+                if len(rest) >= ROUNDS:
+                    _lay_aside(cache, rest.ctypes.data, ROUNDS)
+                    rest = rest[ROUNDS:].copy()
+            if len(rest):
+                _lay_aside(cache, rest.ctypes.data, len(rest))
+            _put_back(cache)
+            self.added -= sum(map(len, found))
+        return np.concatenate(found)
+
+    def peek(self) -> Any:
+        """What the depot has, without taking it: an array of addresses. While cores run, some are gone by now, and some
+        may be there twice or be missing."""
+        import numpy as np
+
+        tops = [self._depot.get("full_top")]
+        for head in ("full", "aside"):
+            number = self._depot.get(head) & NUMBER
+            while number and len(tops) <= len(self._handles):
+                link = int(self._links[number - 1])
+                tops.append(link & ~NUMBER | number)
+                number = link & NUMBER
+        found = [self._handles[(top & NUMBER) - 1, : top >> 32] for top in tops if top]
+        return (np.concatenate(found).astype(np.int64) << 6) + (self._base or 0) if found else np.empty(0, np.int64)
 
     def take(self, core: int, n: int) -> Any:
         """An array of `n` addresses, empty where there are not so many. Of `control`: only what the depot has."""

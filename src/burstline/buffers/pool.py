@@ -61,9 +61,14 @@ class PacketDataPool:
         cores: int = 1,
         nodes: Sequence[int] = (),
     ) -> None:
-        sizes = sorted(set(classes))
-        if not sizes or sizes[0] < 1 or len(sizes) != len(classes):
-            raise UsageError(f"{list(classes)} are no size classes", f"give different sizes, such as {list(CLASSES)}")
+        sizes = sorted(classes)
+        if not sizes or sizes[0] < 1 or len({whole_lines(size) for size in sizes}) != len(sizes):
+            raise UsageError(
+                f"{list(classes)} are no size classes", f"give sizes in different cache lines, such as {list(CLASSES)}"
+            )
+        for numbers in (buffers, most):
+            if isinstance(numbers, Mapping) and (unknown := set(numbers) - set(sizes)):
+                raise UsageError(f"there are numbers for sizes {sorted(unknown)}", f"the classes have {sizes}")
         if cores < 1 or len(nodes) not in (0, cores):
             raise UsageError(f"{cores} cores on nodes {list(nodes)}", "give the node of each core, or none")
         self.cores, self.nodes = cores, tuple(nodes) or (0,) * cores
@@ -93,7 +98,7 @@ class PacketDataPool:
 
     def take(self, size: int, core: int = 0) -> PacketData:
         """A buffer of at least `size` bytes, with whatever its last user left there. Raises BurstlineError when all
-        that are large enough are in use."""
+        that are large enough are in use, and UsageError when none is so large."""
         address = _take_buffer(self.stock(core), size)
         if address == 0:
             largest = max(each.size for each in self.classes)
@@ -103,14 +108,19 @@ class PacketDataPool:
         return PacketData(address, self._owner(address).chunks.room(address))
 
     def give(self, data: PacketData, core: int = 0) -> None:
-        """Give a buffer back; any core may. Raises BurstlineError for one that was given back already."""
+        """Give a buffer back; any core may. Raises BurstlineError for one that was given back already, and UsageError
+        for one of another pool."""
+        stock = self.stock(core)
         if data.address == 0:
             raise BurstlineError("this buffer was given back already", "give each buffer back once")
-        address, data.address, data.data = data.address, 0, memoryview(b"")
-        _give_buffer(self.stock(core), address)
+        if _give_buffer(stock, data.address) == 0:
+            raise UsageError("this buffer is of another pool", "give it back to the pool that it was taken from")
+        data.address, data.data = 0, memoryview(b"")
 
     def stock(self, core: int) -> int:
         """What the kernels of `stock_kernel.py` call a core's stock."""
+        if not 0 <= core < self.cores:
+            raise UsageError(f"there is no core {core}", f"the pool is for cores 0 to {self.cores - 1}: say cores=")
         return self._stocks[core].address
 
     def grow(self, size: int, n: int, node: int | None = None) -> int:
@@ -142,6 +152,8 @@ class PacketDataPool:
 
     def _class(self, size: int, node: int | None) -> SizeClass:
         node = self.nodes[0] if node is None else node
+        if node not in self.nodes:
+            raise UsageError(f"no core is on node {node}", f"the cores are on nodes {sorted(set(self.nodes))}")
         for each in self.classes:
             if each.node == node and each.size >= size:
                 return each.made

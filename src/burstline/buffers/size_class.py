@@ -1,13 +1,15 @@
 """Buffers of one size on one node: of as many as there may be, some are populated.
 
 Free buffers that are not needed are parked, those of the chunks with the fewest in use first; the memory of a chunk
-whose buffers are all parked goes back to the system.
+whose buffers are all parked goes back to the system. A slab allocator does so when slabs are empty (Bonwick, "The Slab
+Allocator", USENIX Summer 1994, section 3.4); here the choice of chunks makes them empty.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from burstline.buffers.chunks import Chunks
-from burstline.buffers.magazine import ROUNDS
 from burstline.buffers.magazines import Magazines
 
 
@@ -64,6 +66,8 @@ class SizeClass:
         import numpy as np
 
         rows, columns = np.nonzero(self._parked)
+        order = np.argsort(self._parked.sum(axis=1)[rows], kind="stable")  # of chunks with the most in use first
+        rows, columns = rows[order], columns[order]
         back = min(n, len(rows))
         if back:
             self._parked[rows[:back], columns[:back]] = False
@@ -82,28 +86,51 @@ class SizeClass:
         return self.shrink(min(4 * ROUNDS, self.free // 4)) if self.parked else 0
 
     def shrink(self, n: int) -> int:
-        """Withdraw up to `n` free buffers, park those of the chunks that come nearest to being free as a whole, and
-        give the memory of free chunks back; returns how many buffers went with it.
+        """Park up to `n` more free buffers, and as many as are parked already: those of the chunks of which most are
+        free. Give the memory of chunks that are free as a whole back; returns how many buffers went with it.
 
-        The depot must have `n` to spare. It gives its lowest magazines only after others, so that several calls may be
-        needed until chunks come free.
+        The depot must have `n` to spare. What is in use, or in caches of cores, holds its chunk; the rest of such a
+        chunk stays parked, so that nobody takes more of it.
         """
         import numpy as np
 
-        found = self.magazines.withdraw(n, above=max(0, self.free - n) // ROUNDS)
-        chunk, within = self.chunks.place(found)
-        self.magazines.add(found[chunk < 0])
-        self._parked[chunk[chunk >= 0], within[chunk >= 0]] = True
-        parked = self._parked.sum(axis=1)
-        whole = int(parked.sum()) // self.chunks.per_chunk
-        chosen = np.zeros(len(parked), bool)
-        chosen[np.argsort(-parked, kind="stable")[:whole]] = True
-        back = self._parked & ~chosen[:, None]
-        self.magazines.add(self._addresses[back])
-        self._parked[back] = False
+        free = self._free()
+        order = np.argsort(-free, kind="stable")
+        spare = n + self.parked
+        up_to = np.cumsum(free[order])
+        whole = np.zeros(len(free), bool)
+        whole[order[up_to <= spare]] = True
+        last = order[whole.sum()] if whole.sum() < len(order) else -1  # of which some are parked
+        others = self._parked & ~whole[:, None]
+        self.magazines.add(self._addresses[others])
+        self._parked[others] = False
+        room, of_last = spare - self.parked, spare - int(free[whole].sum())
+
+        def wanted(addresses: Any) -> Any:
+            nonlocal room, of_last
+            chunk, _ = self.chunks.place(addresses)
+            some = np.flatnonzero((chunk >= 0) & whole[chunk])[:room]
+            room -= len(some)
+            more = np.flatnonzero((chunk >= 0) & (chunk == last))[: min(room, of_last)]
+            room -= len(more)
+            of_last -= len(more)
+            chosen = np.zeros(len(addresses), bool)
+            chosen[some] = chosen[more] = True
+            return chosen
+
+        chunk, within = self.chunks.place(self.magazines.pick(wanted))
+        self._parked[chunk, within] = True
         gone = np.flatnonzero(self._parked.all(axis=1))
         for one in gone:
             self.chunks.release(int(one))
-        self._parked[gone] = False
-        self._populated[gone] = False
+            self._parked[one] = False
+            self._populated[one] = False
         return len(gone) * self.chunks.per_chunk
+
+    def _free(self) -> Any:
+        """Buffers of each chunk that are parked, or in the depot."""
+        import numpy as np
+
+        chunk, _ = self.chunks.place(self.magazines.peek())
+        there = chunk[(chunk >= 0) & (chunk < self.chunks.count)]
+        return np.bincount(there, minlength=self.chunks.count) + self._parked.sum(axis=1)

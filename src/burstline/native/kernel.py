@@ -1,7 +1,7 @@
 """A compiled function on its own: what is no part of a pipeline but must run at its speed, called from Python.
 
 The function is named, not imported: its module imports Numba, and a warm start takes the object from the cache. It
-takes int64 numbers and addresses of structures, returns an int64, and cannot fail.
+takes int64 numbers and addresses of structures, returns an int64, and cannot fail. Naming one imports nothing large.
 """
 
 from __future__ import annotations
@@ -16,9 +16,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import llvmlite.binding as llvm
-
-from burstline.native import cache, host
 from burstline.native.struct import Struct
 
 Argument = type[int] | type[Struct]
@@ -42,6 +39,10 @@ class Kernel:
 
     def load(self) -> Callable[..., int]:
         """The C function. Not while another thread compiles, unless the cache has it: Numba is not made for that."""
+        import llvmlite.binding as llvm
+
+        from burstline.native import cache
+
         key = cache.key_of(["kernel", self.name, self._source(), *map(_described, self.arguments)])
         found = cache.load(key)
         if found is None:
@@ -74,6 +75,7 @@ class Kernel:
     def _compile(self) -> bytes:
         from numba.core import types
 
+        from burstline.native import host
         from burstline.native.build import FORBIDDEN, Build, undefined, wrapper_ir
         from burstline.native.struct_type import StructRefType
 
@@ -95,5 +97,9 @@ def _described(argument: Argument) -> str:
 
 @functools.cache
 def _jit() -> Any:
+    import llvmlite.binding as llvm
+
+    from burstline.native import host
+
     host.initialise()
     return llvm.create_lljit_compiler(host.target_machine())
