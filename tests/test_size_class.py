@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from burstline.buffers import chunks as chunks_of
 from burstline.buffers.chunks import OwnChunks
+from burstline.buffers.magazine import ROUNDS
 from burstline.buffers.magazines import Magazines
 from burstline.buffers.size_class import SizeClass
 from burstline.errors import BurstlineError
@@ -199,6 +200,8 @@ def test_buffers_that_were_there_before_stay_for_good() -> None:
     assert one.grow(64) == 64
     assert one.shrink(one.free) == 64
     assert (one.populated, one.memory) == (PER_CHUNK, 0)
+    none = SizeClass(OwnChunks(SIZE, 0), magazines)
+    assert (none.grow(9), none.shrink(9), none.most) == (0, 0, PER_CHUNK)
     left = magazines.take(0, PER_CHUNK)
     assert sorted(left.tolist()) == before.populate(0).tolist()
 
@@ -210,6 +213,31 @@ def test_no_memory_is_an_error_and_no_buffer_of_it_is_there(monkeypatch: pytest.
     with pytest.raises(BurstlineError, match="no memory for 32 buffers of 2048 bytes"):
         one.grow(1)
     assert (one.populated, one.memory, magazines.added) == (0, 0, 0)
+
+
+def test_what_was_populated_before_memory_ran_out_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    chunks, magazines, one = made(3 * PER_CHUNK)
+    populate = chunks.populate
+
+    def scarce(chunk: int) -> Any:
+        if chunk == 2:
+            raise BurstlineError("no memory")
+        return populate(chunk)
+
+    monkeypatch.setattr(chunks, "populate", scarce)
+    with pytest.raises(BurstlineError):
+        one.grow(3 * PER_CHUNK)
+    assert (one.populated, one.usable) == (2 * PER_CHUNK, 2 * PER_CHUNK)
+    assert len(magazines.take(0, 2 * PER_CHUNK)) == 2 * PER_CHUNK
+
+
+def test_new_buffers_come_in_full_magazines() -> None:
+    _, magazines, one = made(20 * ROUNDS)
+    one.grow(20 * ROUNDS)
+    taken = one.usable // 32
+    for _ in range(taken):
+        assert len(magazines.take(0, 32)) == 32
+    assert magazines.count(0).from_depot <= 20 + 4
 
 
 @linux

@@ -10,7 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 from burstline.buffers.chunks import Chunks
+from burstline.buffers.magazine import ROUNDS
 from burstline.buffers.magazines import Magazines
+
+BATCH = 8 * ROUNDS  # buffers that come at a time, at least: magazines are full then, but for the last
 
 
 class SizeClass:
@@ -74,10 +77,16 @@ class SizeClass:
             self.magazines.add(self._addresses[rows[:back], columns[:back]])
         wanted = -(-max(0, n - back) // self.chunks.per_chunk)
         chosen = np.flatnonzero(~self._populated)[:wanted]
-        for chunk in chosen:
-            self._addresses[chunk] = self.chunks.populate(int(chunk))
-            self._populated[chunk] = True
-            self.magazines.add(self._addresses[chunk])
+        batch = -(-BATCH // self.chunks.per_chunk)
+        for first in range(0, len(chosen), batch):
+            ready: list[int] = []
+            try:
+                for chunk in chosen[first : first + batch]:
+                    self._addresses[chunk] = self.chunks.populate(int(chunk))
+                    self._populated[chunk] = True
+                    ready.append(chunk)
+            finally:
+                self.magazines.add(self._addresses[ready].ravel())
         return back + len(chosen) * self.chunks.per_chunk
 
     def tidy(self) -> int:
@@ -94,6 +103,8 @@ class SizeClass:
         """
         import numpy as np
 
+        if self.chunks.count == 0:
+            return 0
         free = self._free()
         order = np.argsort(-free, kind="stable")
         spare = n + self.parked
