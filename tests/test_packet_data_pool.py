@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from burstline.native.kernel import Kernel
 
 take_buffer = Kernel("burstline.buffers.stock_kernel:take_buffer", int, int)
 give_buffer = Kernel("burstline.buffers.stock_kernel:give_buffer", int, int)
+PAGE = Path(__file__).parents[1] / "docs" / "buffers-pool.md"
 ENOUGH = 4 * ROUNDS  # of each class, that there are some left when the caches of two cores are full
 
 
@@ -194,6 +197,15 @@ def test_a_class_grows_and_shrinks_by_its_size() -> None:
     assert pool.memory == 96 * 2048
     assert pool.usage()[1].parked == 50 - 32
     assert pool.overhead > 0
+
+
+def test_the_page_shows_what_its_example_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    if not PAGE.is_file():
+        pytest.skip("the documentation is not here")
+    found = re.search(r"```python\n(.*?)```\n\n```text\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert found
+    exec(found[1], {})
+    assert capsys.readouterr().out == found[2]
 
 
 # ---- what compiled code calls ----
