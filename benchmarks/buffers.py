@@ -8,7 +8,7 @@ counted, for 64 buffers: how often the line of the depot comes from another core
 
 Changing loads (`--burst` runs these alone): a worker holds as many buffers as a load says, tick by tick in real time,
 while the pool's controller has it grow and shrink; "failed" are buffers that it asked for in vain after the first ramp
-(the first three seconds), beside a pool that has at any time what ours had on average. Forecasts: weighted absolute
+(the first two seconds), beside a pool that has at any time what ours had on average. Forecasts: weighted absolute
 percentage error (WAPE), and with a buffer too few weighing 19 times one too many, 50 ms ahead. Memory held: frames of
 64 bytes to 9 KB in buffers of the sizes that our pool proposes for them.
 `--plot DIRECTORY` draws the loads.
@@ -130,6 +130,7 @@ def _loads(options: Options) -> Iterator[Row]:
         static = static_failures(done)
         yield Row("buffers", f"{name}: failed", "static pool", done.failed, static, "buffers", 1)
         yield Row("buffers", f"{name}: memory", "peak", done.mean_memory / 1e6, done.peak_memory / 1e6, "MB", 1)
+        yield Row("buffers", f"{name}: controller late", None, 1000 * done.late, None, "ms", 1)
         if options.plot is not None:
             from benchmarks.harness.plots import draw
 

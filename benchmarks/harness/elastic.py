@@ -14,21 +14,20 @@ from burstline.buffers.chunks import OwnChunks
 from burstline.buffers.controller import Seen, Settings, controller
 from burstline.buffers.magazines import Magazines
 from burstline.buffers.size_class import SizeClass
-from burstline.native.fieldtypes import i64, shared
+from burstline.native.fieldtypes import i64
 from burstline.native.kernel import Kernel
 from burstline.native.struct import Struct
 from burstline.state.region import Block
 
 SIZE, START, MOST = 576, 8000, 200_000  # bytes, buffers
 HORIZON = round(0.02 / TICK)  # populating the memory of a ramp takes some milliseconds
-TICKS, QUICK_TICKS = 4000, 400
-FIRST = round(3 / TICK)  # ticks in which there was a ramp: what fails before counts not
+TICKS, QUICK_TICKS = 4000, 650
+FIRST = round(2 / TICK)  # ticks in which there was a ramp: what fails before counts not
 
 
 class Follower(Struct):
-    """What the worker is told, and how far it is."""
+    """What the worker is told, and what it has."""
 
-    now: shared
     load: i64
     ticks: i64
     tick: i64  # counts of the time-stamp counter
@@ -57,15 +56,19 @@ class Done:
         return int(self.failures[FIRST:].sum())
 
     @property
-    def populated(self) -> Any:
-        return np.array([look[1] for look in self.looks if look[0] >= FIRST] or [look[1] for look in self.looks])
+    def mean_populated(self) -> float:
+        """Buffers, over the time after the first ramp: what a look left there stays until the next."""
+        at, populated = np.array([look[:2] for look in self.looks]).T
+        lasted = np.clip(np.append(at[1:], len(self.load)), FIRST, None) - np.clip(at, FIRST, None)
+        return float(populated @ lasted / lasted.sum())
 
     @property
     def mean_memory(self) -> float:
-        return float(self.populated.mean() * SIZE)
+        return self.mean_populated * SIZE
 
     @property
     def peak_memory(self) -> float:
+        """Of a pool in which nothing ever fails, if it knows how much that is."""
         return float(self.load.max() * SIZE)
 
 
@@ -80,23 +83,30 @@ def run_load(name: str, *, quick: bool = False) -> Done:
     chunks = OwnChunks(SIZE, MOST)
     made = SizeClass(chunks, Magazines(chunks.count * chunks.per_chunk, 1))
     made.grow(START)
-    made.shrink(0)  # so that its kernels are compiled
     done = Done(name, load, np.zeros(ticks, np.int64))
-    ring = np.zeros(1 << 18, np.int64)
-    follower = Block(Follower.layout)
-    follower.set(
-        load=load.ctypes.data, ticks=ticks, tick=round(TICK * _counter_rate()), cache=made.magazines.cache(0),
-        ring=ring.ctypes.data, room=len(ring), failed=done.failures.ctypes.data,
-    )  # fmt: skip
+    worker = threading.Thread(target=follow, args=(made.magazines, load, done.failures, round(TICK * _counter_rate())))
     _follow.load()
-    worker = threading.Thread(target=_follow, args=(follower.address,))
     worker.start()
-    _control(made, follower, worker, done)
+    _control(made, worker, done)
     worker.join()
     return done
 
 
-def _control(made: SizeClass, follower: Block, worker: threading.Thread, done: Done) -> None:
+def follow(magazines: Magazines, load: Any, failures: Any, tick: int) -> None:
+    """Hold as many buffers as the load says, each tick (in counts of the time-stamp counter; 0 for as fast as it goes),
+    and write to `failures` how many were not to be had. In the end all are given back."""
+    ring, load = np.zeros(1 << 18, np.int64), np.append(load, 0)
+    failed = np.zeros(len(load), np.int64)
+    follower = Block(Follower.layout)
+    follower.set(
+        load=load.ctypes.data, ticks=len(load), tick=tick, cache=magazines.cache(0), ring=ring.ctypes.data,
+        room=len(ring), failed=failed.ctypes.data,
+    )  # fmt: skip
+    _follow(follower.address)
+    failures[:] = failed[:-1]
+
+
+def _control(made: SizeClass, worker: threading.Thread, done: Done) -> None:
     """Looks every tick; for one that it missed the policy gets what it sees at the next."""
     policy = controller(Settings(START, MOST, HORIZON))
     started, ticks = time.perf_counter(), 0
@@ -121,8 +131,13 @@ def _control(made: SizeClass, follower: Block, worker: threading.Thread, done: D
 
 
 def static_failures(done: Done) -> int:
-    """What a pool would have failed that always has as much memory as ours had on average."""
-    return int(np.maximum(0, done.load[FIRST:] - done.populated.mean()).sum())
+    """What fails of the same load in a pool that always has as many buffers as ours had on average."""
+    n = round(done.mean_populated)
+    chunks, magazines = OwnChunks(SIZE, n), Magazines(n, 1)
+    magazines.add(chunks.start + SIZE * np.arange(n))  # of which nobody looks at the memory
+    failures = np.zeros(len(done.load), np.int64)
+    follow(magazines, done.load, failures, 0)
+    return int(failures[FIRST:].sum())
 
 
 def _counter_rate() -> float:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from benchmarks.harness.elastic import Follower
 from burstline.buffers.magazine import CoreCache
 from burstline.buffers.magazine_kernel import give, take
-from burstline.native.memory import cycles, external, load64, store64, store_release
-from burstline.native.struct_type import reference, struct_address
+from burstline.native.memory import cycles, external, load64, store64
+from burstline.native.struct_type import reference
 
 cache_at = reference(CoreCache)
 usleep = external("usleep", 1)
-NOW = Follower.layout.offset("now")
 BURST, TICKS_HELD = 64, 4
 
 
@@ -27,7 +26,6 @@ def follow(f: Follower) -> int:
     cache = cache_at(f.cache)
     start = cycles()
     for tick in range(f.ticks):
-        store_release(struct_address(f) + NOW, tick)
         wanted = load64(f.load + 8 * tick)
         hand_back(f, cache, f.held - f.held // TICKS_HELD)
         while f.held < wanted:

@@ -16,7 +16,7 @@ def draw(done: Done, directory: Path) -> Path:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise BurstlineError("pictures need Matplotlib", "pip install matplotlib") from None
+        raise BurstlineError("pictures need Matplotlib", "pip install burstline[bench]") from None
     figure = Figure(figsize=(9, 4), layout="constrained")
     axes = figure.subplots()
     seconds = np.arange(len(done.load)) * TICK
@@ -25,11 +25,12 @@ def draw(done: Done, directory: Path) -> Path:
     axes.plot((at + HORIZON) * TICK, upper, color="tab:green", linewidth=0.7, label="hardly above, as forecast")
     axes.plot((at + HORIZON) * TICK, expected, color="tab:orange", linewidth=0.7, label="forecast, 20 ms before")
     axes.plot(seconds, done.load, color="black", linewidth=0.9, label="load")
-    axes.axhline(done.populated.mean(), color="tab:blue", linewidth=0.7, linestyle="--", label="populated on average")
+    axes.axhline(done.mean_populated, color="tab:blue", linewidth=0.7, linestyle="--", label="populated on average")
     failed = done.failures > 0
     axes.plot(seconds[failed], done.load[failed], "x", color="tab:red", markersize=4, label="failed")
     axes.axvline(FIRST * TICK, color="grey", linewidth=0.5)
-    axes.set(xlim=(0, seconds[-1]), ylim=(0, 1.3 * done.load.max()), xlabel="seconds", ylabel="buffers")
+    top = max(done.load.max(), populated.max())
+    axes.set(xlim=(0, seconds[-1]), ylim=(0, 1.3 * top), xlabel="seconds", ylabel="buffers")
     axes.set_title(done.name)
     axes.legend(loc="upper right", fontsize="small", ncols=3)
     directory.mkdir(parents=True, exist_ok=True)

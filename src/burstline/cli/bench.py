@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import math
 import os
 import statistics
 import sys
@@ -42,6 +43,8 @@ class Row:
         """Above 1 we are better, whether of the unit more is better or less."""
         if self.theirs is None:
             return None
+        if self.ours == self.theirs:  # both may be 0
+            return 1.0
         over, under = (self.theirs, self.ours) if self.unit in LESS_IS_BETTER else (self.ours, self.theirs)
         return over / under if under else float("inf")
 
@@ -54,7 +57,7 @@ class Row:
             "ours": self.ours,
             "theirs": self.theirs,
             "unit": self.unit,
-            "ratio": None if ratio is None else float(f"{ratio:.4g}"),
+            "ratio": None if ratio is None or math.isinf(ratio) else float(f"{ratio:.4g}"),  # JSON has no infinity
             "runs": self.runs,
         }
 
