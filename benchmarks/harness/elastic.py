@@ -59,7 +59,7 @@ class Done:
     def mean_populated(self) -> float:
         """Buffers, over the time after the first ramp: what a look left there stays until the next."""
         at, populated = np.array([look[:2] for look in self.looks]).T
-        lasted = np.clip(np.append(at[1:], len(self.load)), FIRST, None) - np.clip(at, FIRST, None)
+        lasted = np.diff(np.clip([*at, len(self.load)], FIRST, len(self.load)))
         return float(populated @ lasted / lasted.sum())
 
     @property
