@@ -39,6 +39,12 @@ needs_two_cores = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="n
 COUNT = 1 << 14  # buffers: each goes round twice
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the C loop is compiled, once."""
+    return tmp_path_factory.mktemp("bench")
+
+
 def small() -> None:
     """Loads and lists of frames that take no time, in this process."""
     elastic.QUICK_TICKS, elastic.FIRST = 100, 20
@@ -115,20 +121,20 @@ def loses(cache: Path) -> str:
 
 @needs_dpdk
 @needs_two_cores
-def test_all_pools_have_their_buffers_back_after_two_cores_had_them(tmp_path: Path) -> None:
-    for name, left, should in alone(over_two_cores, tmp_path):
+def test_all_pools_have_their_buffers_back_after_two_cores_had_them(cache: Path) -> None:
+    for name, left, should in alone(over_two_cores, cache):
         assert left == should, name
 
 
 @needs_dpdk
 @needs_two_cores
-def test_buffers_that_went_from_core_to_core_are_those_that_there_were(tmp_path: Path) -> None:
-    assert alone(whole_again, tmp_path) == 8191
+def test_buffers_that_went_from_core_to_core_are_those_that_there_were(cache: Path) -> None:
+    assert alone(whole_again, cache) == 8191
 
 
 @needs_dpdk
-def test_a_pool_that_loses_buffers_gets_no_figure(tmp_path: Path) -> None:
-    assert "1024 buffers are not back" in alone(loses, tmp_path)
+def test_a_pool_that_loses_buffers_gets_no_figure(cache: Path) -> None:
+    assert "1024 buffers are not back" in alone(loses, cache)
 
 
 def rows_of(cache: Path, burst: bool, plot: Path | None) -> tuple[list[Row], list[str], list[str]]:
@@ -145,8 +151,8 @@ def rows_of(cache: Path, burst: bool, plot: Path | None) -> tuple[list[Row], lis
 
 @needs_dpdk
 @needs_two_cores
-def test_each_comparison_that_is_promised_has_a_row(tmp_path: Path) -> None:
-    rows, missing, failures = alone(rows_of, tmp_path, False, None)
+def test_each_comparison_that_is_promised_has_a_row(cache: Path) -> None:
+    rows, missing, failures = alone(rows_of, cache, False, None)
     assert (missing, failures) == ([], [])
     found = {(row.case, row.peer) for row in rows}
     assert len(found) == len(rows)
@@ -169,9 +175,9 @@ def test_each_comparison_that_is_promised_has_a_row(tmp_path: Path) -> None:
         assert row.ours >= 0 and row.bench == "buffers"
 
 
-def test_burst_measures_only_what_is_under_loads_and_plot_draws_it(tmp_path: Path) -> None:
+def test_burst_measures_only_what_is_under_loads_and_plot_draws_it(cache: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    rows, _, failures = alone(rows_of, tmp_path, True, tmp_path / "pictures")
+    rows, _, failures = alone(rows_of, cache, True, tmp_path / "pictures")
     assert failures == []
     assert not [row.case for row in rows if "core" in row.case.split(",")[0] or "memory held" in row.case]
     pictures = sorted(path.name for path in (tmp_path / "pictures").iterdir())
