@@ -10,7 +10,8 @@ Changing loads (`--burst` runs these alone): a worker holds as many buffers as a
 while the pool's controller has it grow and shrink; "failed" are buffers that it asked for in vain after the first ramp
 (the first two seconds), beside a pool that has at any time what ours had on average. Forecasts: weighted absolute
 percentage error (WAPE), and with a buffer too few weighing 19 times one too many, 50 ms ahead. Memory held: frames of
-64 bytes to 9 KB in buffers of the sizes that our pool proposes for them.
+64 bytes to 9 KB in buffers of the sizes that our pool proposes for them; over time, under the second load, when pools
+grow and shrink, but one that knew all frames has no buffer that is not in use.
 `--plot DIRECTORY` draws the loads.
 
 Goals: two cores 1.5 times `rte_mempool`, one core 1.0; at most 1 transfer; 0 failed; errors 0.7 times; memory at most
@@ -40,7 +41,7 @@ BURSTS = (32, 256)
 def run(options: Options) -> Iterator[Row]:
     if not options.burst:
         yield from _cores(options)
-        yield from _memory()
+        yield from _memory(options)
     yield from _forecasts(options)
     yield from _loads(options)
 
@@ -103,13 +104,14 @@ def _pairs(
     yield Row("buffers", f"{case}: shared-line transfers", "1 for 64 buffers", moved, 1.0, "lines", 1)
 
 
-def _memory() -> Iterator[Row]:
-    from benchmarks.harness.memory_held import MIXES, held
+def _memory(options: Options) -> Iterator[Row]:
+    from benchmarks.harness.memory_held import JUMBO, MIXES, held, held_over_time
 
-    for name in MIXES:
-        found = held(name)
-        for peer, theirs in (("9 KB buffers", found.single), ("clairvoyant", found.clairvoyant)):
-            yield Row("buffers", f"memory held, {name}", peer, found.ours / 1e6, theirs / 1e6, "MB", 1)
+    found = {f"memory held, {name}": held(name) for name in MIXES}
+    found["memory held over time"] = held_over_time(JUMBO, quick=options.quick)
+    for case, each in found.items():
+        for peer, theirs in (("9 KB buffers", each.single), ("clairvoyant", each.clairvoyant)):
+            yield Row("buffers", case, peer, each.ours / 1e6, theirs / 1e6, "MB", 1)
 
 
 def _forecasts(options: Options) -> Iterator[Row]:

@@ -48,7 +48,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small() -> None:
     """Loads and lists of frames that take no time, in this process."""
     elastic.QUICK_TICKS, elastic.FIRST = 100, 20
-    memory_held.FRAMES = 2000
+    memory_held.FRAMES, memory_held.QUICK_TICKS = 2000, 8
     forecast_errors.TICKS = 8 * 500
 
 
@@ -165,6 +165,7 @@ def test_each_comparison_that_is_promised_has_a_row(cache: Path) -> None:
             assert (f"{case}: shared-line transfers", "1 for 64 buffers") in found
     for mix in memory_held.MIXES:
         assert {peer for case, peer in found if case == f"memory held, {mix}"} == {"9 KB buffers", "clairvoyant"}
+    assert {peer for case, peer in found if case == "memory held over time"} == {"9 KB buffers", "clairvoyant"}
     for load in (*loads.LOADS, "all loads"):
         assert (f"forecast, {load}: WAPE", "last value") in found
         assert (f"forecast, {load}: WAPE", "moving average") in found
@@ -261,6 +262,19 @@ def test_memory_for_frames_that_were_not_foreseen_is_counted() -> None:
     filled = memory_held._filled(pool, [64] * 100 + [9000] * 50)
     assert filled >= before + 49 * 9216
     assert pool.in_use == 0
+
+
+def test_memory_over_time_is_that_of_the_pools_beside_the_frames_that_are_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Frames of one size, as many all the time."""
+    monkeypatch.setitem(memory_held.MIXES, "small", {640: 1})
+    monkeypatch.setattr(memory_held, "QUICK_TICKS", 12)
+    monkeypatch.setattr(memory_held, "LOADS", {"diurnal, flash crowds": lambda ticks: np.full(ticks, 250.0)})
+    found = memory_held.held_over_time("small", quick=True)
+    assert found.clairvoyant == 2000 * 640
+    assert 2000 * 640 + 9216 < found.ours < found.single
+    assert found.single > 2000 * 9216
 
 
 def test_errors_are_those_of_what_was_forecast_50_ms_before() -> None:

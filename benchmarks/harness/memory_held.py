@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from benchmarks.harness.loads import LOADS, TICK
 from burstline.buffers.classes import histogram, propose, rounded
-from burstline.buffers.pool import PacketDataPool
+from burstline.buffers.controller import Seen, Settings, controller
+from burstline.buffers.magazine import ROUNDS
+from burstline.buffers.pool import PacketData, PacketDataPool
 from burstline.errors import BurstlineError
 
 FRAMES, CLASSES, LARGEST = 50_000, 16, 9216
+HORIZON = round(0.02 / TICK)
+TICKS, QUICK_TICKS = 1500, 60  # of the load, of which the first quarter does not count
 # By size: parts of the frames. The first is the simple IMIX of RFC 6985, with a jumbo frame in ten.
+JUMBO = "IMIX and jumbo frames"
 MIXES: dict[str, dict[int, float]] = {
-    "IMIX and jumbo frames": {64: 7, 594: 4, 1518: 1, 9000: 1.33},
+    JUMBO: {64: 7, 594: 4, 1518: 1, 9000: 1.33},
     "64 bytes to 9 KB, all alike": {size: 1 for size in range(64, LARGEST + 1)},
 }
 
@@ -41,6 +50,58 @@ def held(mix: str) -> Held:
         _filled(single, frames),
         sum(rounded(size) for size in frames),
     )
+
+
+def held_over_time(mix: str, *, quick: bool = False) -> Held:
+    """On average over a load that changes, tick by tick: of a pool whose classes, proposed for another draw of the mix,
+    grow and shrink as the controller says; of one of 9 KB buffers that does so too; and of the lines of the frames
+    that are there at the time. The first quarter does not count."""
+    load = (8 * LOADS["diurnal, flash crowds"](QUICK_TICKS if quick else TICKS)).astype(int).tolist()
+    classes = propose(histogram(_draw(mix, 1)), CLASSES, LARGEST).sizes
+    ours, lines = _followed(classes, load, _draw(mix, 2))
+    single, _ = _followed((LARGEST,), load, _draw(mix, 2))
+    return Held(ours, single, lines)
+
+
+def _followed(classes: Sequence[int], load: list[int], sizes: list[int]) -> tuple[int, int]:
+    """Bytes that a pool takes on average, and the lines of the frames in it. The oldest frames leave first."""
+    most = 2 * max(load)
+    pool = PacketDataPool(classes, buffers=ROUNDS, most=most)
+    policies = [controller(Settings(ROUNDS, most, HORIZON)) for _ in classes]
+    frames, held = itertools.cycle(sizes), deque[tuple[int, PacketData]]()
+    memory, lines, now = list[int](), list[int](), 0
+    for wanted in load:
+        while len(held) > wanted:
+            size, data = held.popleft()
+            pool.give(data)
+            now -= rounded(size)
+        while len(held) < wanted:
+            size = next(frames)
+            try:
+                data = pool.take(size)
+            except BurstlineError:  # of this class and all above it
+                pool.grow(size, 1)
+                data = pool.take(size)
+            held.append((size, data))
+            now += rounded(size)
+        for k, each in enumerate(pool.classes):
+            made = each.made
+            failed = made.magazines.count(0).failed
+            seen = Seen(made.in_use, made.in_use, made.magazines.stranded, made.usable, failed)
+            change, policies[k] = policies[k].decide(seen)
+            if change > 0:
+                made.grow(change)
+            elif change < 0:
+                made.shrink(-change)
+            else:
+                made.tidy()
+        memory.append(pool.memory + pool.overhead)
+        lines.append(now)
+    for _, data in held:
+        pool.give(data)
+    assert pool.in_use == 0
+    counted = slice(len(load) // 4, None)
+    return int(np.mean(memory[counted])), int(np.mean(lines[counted]))
 
 
 def _filled(pool: PacketDataPool, frames: list[int]) -> int:
