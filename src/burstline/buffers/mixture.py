@@ -14,6 +14,7 @@ import numpy as np
 from burstline.buffers.forecast import DampedTrend, Forecaster, LastValue, MovingAverage
 from burstline.buffers.regression import Regression
 from burstline.buffers.season import Seasonal
+from burstline.buffers.switching_trend import SwitchingTrend
 
 KEPT = 0.995  # of a loss, a tick later
 SHARPNESS = 10.0  # a forecaster with twice the loss has a thousandth of the weight
@@ -23,7 +24,7 @@ PEAK = 1.1  # of the highest of them is as much as a forecast's errors are made 
 
 @dataclass(frozen=True)
 class Mixture:
-    """Forecasts `horizon` ticks ahead: last value, moving averages, damped trends, season and regression, mixed.
+    """Forecasts `horizon` ticks ahead: last value, moving averages, trends, regression and season, mixed.
 
     `upper` is what the load will hardly be above. It is the forecast, or the most that a season brings about then, and
     on top of it the largest shortfall that this had of late: a load that rose once as no forecast said finds room when
@@ -32,14 +33,15 @@ class Mixture:
 
     horizon: int
     experts: tuple[Forecaster, ...]
-    season: Seasonal
+    regression: Regression
     losses: Any
     said: tuple[tuple[Any, float, float], ...] = ()  # by each expert, by all, and the upper side, at the last ticks
     shortfalls: Any = field(default_factory=lambda: np.zeros(0))
 
     def observe(self, value: float) -> Mixture:
         losses, shortfalls = self.losses, self.shortfalls
-        season = self.season.observe(value)
+        regression = self.regression.observe(value)
+        season = regression.seen
         if season.season and not self.season.season:
             shortfalls = np.zeros(0)  # they are those of one who knew of no season
         if len(self.said) == self.horizon:
@@ -47,11 +49,16 @@ class Mixture:
             losses = KEPT * losses + np.abs(each - value)
             shortfalls = np.append(shortfalls[-SURPRISES + 1 :], value - high)
         experts = tuple(expert.observe(value) for expert in self.experts)
-        each = np.array([*(expert.ahead(self.horizon) for expert in experts), season.ahead(self.horizon)])
+        each = np.array([expert.ahead(self.horizon) for expert in (*experts, regression, season)])
         mixed = float(each @ _weights(losses))
         high = max(mixed, season.around(self.horizon, self.horizon // 2))
         said = (*self.said, (each, mixed, high))[-self.horizon :]
-        return Mixture(self.horizon, experts, season, losses, said, shortfalls)
+        return Mixture(self.horizon, experts, regression, losses, said, shortfalls)
+
+    @property
+    def season(self) -> Seasonal:
+        """What the regression has seen, which is all of it."""
+        return self.regression.seen
 
     def ahead(self, ticks: int = 0) -> float:
         return self.said[-1][1] if self.said else 0.0
@@ -62,7 +69,7 @@ class Mixture:
             return 0.0
         high = self.said[-1][2]
         if len(self.shortfalls):
-            high += max(0.0, float(np.quantile(self.shortfalls, quantile)))
+            high += max(0.0, _quantile(self.shortfalls, quantile))
         return max(self.said[-1][1], min(high, PEAK * float(self.season.history[-SURPRISES:].max())))
 
 
@@ -74,9 +81,13 @@ def mixture(horizon: int) -> Mixture:
         MovingAverage(16),
         DampedTrend(),
         DampedTrend(0.2, 0.05, 0.98),
-        Regression(horizon),
+        SwitchingTrend(),
     )
-    return Mixture(horizon, experts, Seasonal(), np.zeros(len(experts) + 1))
+    return Mixture(horizon, experts, Regression(horizon), np.zeros(len(experts) + 2))
+
+
+def _quantile(values: Any, quantile: float) -> float:
+    return float(values.max() if quantile >= 1 else np.quantile(values, quantile))
 
 
 def _weights(losses: Any) -> Any:
