@@ -10,6 +10,9 @@ sources := pyproject.toml meson.build meson.options tools/install.sh \
 # Built again when the sources change, when DPDK comes, goes or changes, and when root may install it for the first time.
 built := $(VENV)/.built-$(shell pkg-config --modversion libdpdk 2>/dev/null || echo none-$$(id -u))
 
+# On all cores, but for `make test PYTEST_ARGS="-p no:xdist"`; `-n 0` there runs one test after the other, too.
+parallel := $(if $(findstring no:xdist,$(PYTEST_ARGS)),,-n logical --maxprocesses 4 --dist loadgroup)
+
 .PHONY: build demo test fuzz large check bench docs clean
 build: $(built)
 
@@ -20,7 +23,7 @@ demo: build
 	@PYTHON=$(abspath $(python)) demo/run.sh
 
 test: build
-	$(python) -m pytest $(PYTEST_ARGS)
+	$(python) -m pytest $(parallel) $(PYTEST_ARGS)
 
 fuzz: build
 	PYTHONPATH=. $(python) tests/fuzz_parser.py --packets $(or $(PACKETS),10000000)

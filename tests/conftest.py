@@ -13,10 +13,31 @@ pytest.register_assert_rewrite("both_modes")
 CAPTURES = Path(os.environ.get("BURSTLINE_CAPTURES", Path(__file__).parents[1].parent / "shared" / "captures"))
 
 
+# What modules import whose tests start DPDK or network namespaces, and poll: of these, one at a time.
+LIVE = {"dpdk_live", "namespaces"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the marks
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Under pytest-xdist, the tests of a module stay in one process, in order: what they share is made once."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    groups = {item.path: item.path.stem for item in items}
+    for item in items:
+        if any(getattr(value, "__module__", None) in LIVE for value in vars(item.getparent(pytest.Module).obj).values()):
+            groups[item.path] = "live"
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(groups[item.path]))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Compiled pipelines are kept for this session: a pipeline that several tests use is compiled once."""
-    place = tmp_path_factory.mktemp("compiled")
+    """Compiled pipelines are kept for this session: a pipeline that several tests use is compiled once, also where
+    pytest-xdist runs the tests in several processes."""
+    place = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent  # of what each process has for itself
+    place = place / "compiled"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BURSTLINE_CACHE", str(place))
         yield place
