@@ -19,10 +19,9 @@ from both_modes import pcap_of
 from burstline.packet.fields import HEADER, PRESENT
 from burstline.packet.machine import Parsed
 from burstline.packet.packet import Level, Packet, columns_of
-from burstline.packet.parser import parse_levels
+from burstline.packet.parser import LINK_UNKNOWN, parse_levels
 from burstline.packet.place import place_of
 from burstline.ports.link_layer import link_of
-from capture_files import read_until_fault
 
 if tshark.find() is None:
     pytest.skip("tshark is not here: apt-get install tshark", allow_module_level=True)
@@ -200,16 +199,17 @@ EXPLAINED = {
 }
 
 
-def test_every_capture_is_what_tshark_says(captures: Path) -> None:
+def test_every_capture_is_what_tshark_says(captures: Path, tmp_path: Path) -> None:
     wrong, packets = [], 0
-    for path in sorted(captures.glob("*/*.pcap*")):
-        found, error = read_until_fault(path.read_bytes())
-        if error or any(link_of(p.linktype) == 5 for p in found):
-            continue  # tshark stops elsewhere; or there is a link layer that we do not know
-        for number, (packet, layers) in enumerate(zip(found, tshark.layers_of(path), strict=False), 1):
+    for linktype, gathered in tshark.gather(captures, tmp_path).items():
+        link = link_of(linktype)
+        if link == LINK_UNKNOWN:
+            continue
+        layers_of_each = tshark.layers_of(gathered.file)
+        for (name, packet), layers in zip(gathered.packets.items(), layers_of_each, strict=True):
             packets += 1
-            said = difference(bytes(packet.data), link_of(packet.linktype), layers)
-            if said and f"{path.name} {number}" not in EXPLAINED:
-                wrong.append(f"{path.name} {number}: {said}")
+            said = difference(bytes(packet.data), link, layers)
+            if said and name not in EXPLAINED:
+                wrong.append(f"{name}: {said}")
     assert packets > 8_000
     assert not wrong, "\n".join(wrong)

@@ -9,6 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
+from both_modes import pcap_of
+from burstline.ports.capture_reader import CapturedPacket
+from capture_files import read_until_fault
+
 # tshark's names of the layers that we know, and ours.
 NAMES = {
     "eth": "eth", "vlan": "vlan", "ieee8021ad": "vlan", "llc": "llc", "mpls": "mpls", "pppoes": "pppoe", "arp": "arp",
@@ -43,9 +47,31 @@ def find() -> str | None:
     return shutil.which("tshark")
 
 
+@dataclass
+class Gathered:
+    """The packets of one link type of many captures: in one file, and by the name of their file and their number."""
+
+    file: Path
+    packets: dict[str, CapturedPacket] = field(default_factory=dict)
+
+
+def gather(captures: Path, folder: Path) -> dict[int, Gathered]:
+    """By link type, the packets of all captures that are sound: tshark takes longer to start than to read most."""
+    found: dict[int, Gathered] = {}
+    for path in sorted(captures.glob("*/*.pcap*")):
+        packets, error = read_until_fault(path.read_bytes())
+        for number, packet in enumerate([] if error else packets, 1):
+            linktype = packet.linktype
+            one = found.setdefault(linktype, Gathered(folder / f"{linktype}.pcap"))
+            one.packets[f"{path.name} {number}"] = packet
+    for linktype, one in found.items():
+        one.file.write_bytes(pcap_of([(bytes(p.data), p.length) for p in one.packets.values()], linktype))
+    return found
+
+
 def layers_of(capture: Path) -> Iterator[list[Layer]]:
     """For each packet of a capture, the layers that tshark names, in its order."""
-    command = [find() or "tshark", "-n", "-r", str(capture), "-T", "pdml"]
+    command = [find() or "tshark", "-n", "-r", str(capture), "-T", "pdml", "-j", " ".join(NAMES)]
     for option in OPTIONS:
         command += ["-o", option]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
