@@ -58,7 +58,7 @@ start_firewall() {
     ip netns exec "$middle" "$python" -m burstline run ../examples/firewall.py \
         "dpdk:$1,iface=fw-left" "dpdk:$1,iface=fw-right" >"$work/report" 2>"$work/errors" &
     firewall=$!
-    for _ in {1..30}; do  # until it lets a connection through
+    for _ in {1..60}; do  # until it lets a connection through
         if within "$left" timeout 1 bash -c ': </dev/tcp/10.7.0.2/5001' 2>/dev/null; then return 0; fi
         kill -0 "$firewall" 2>/dev/null || break
         sleep 0.1
@@ -92,7 +92,10 @@ between_namespaces() {
     say "1,000 datagrams from 10.7.0.1, 1,000 from 203.0.113.5, which examples/blocked.txt has"
     ip netns exec "$right" "$python" transfer.py count 10.7.0.2 5002 2 >"$work/counted" &
     receiver=$!
-    sleep 0.5
+    until within "$right" grep -qi ":$(printf %04x 5002) " /proc/net/udp; do  # until it listens
+        kill -0 "$receiver" 2>/dev/null || break
+        sleep 0.1
+    done
     within "$left" "$python" transfer.py datagrams 10.7.0.1 10.7.0.2 5002 1000
     within "$left" "$python" transfer.py datagrams 203.0.113.5 10.7.0.2 5002 1000
     wait "$receiver"

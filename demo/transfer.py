@@ -48,14 +48,15 @@ def send(address: str, port: str, megabytes: str) -> None:
 
 
 def count(address: str, port: str, seconds: str) -> None:
-    """Print how many datagrams came from whom, once none has come for so many seconds."""
+    """Print how many datagrams came from whom, once one has come and then none for so many seconds."""
     senders: Counter[str] = Counter()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind((address, int(port)))
-        server.settimeout(float(seconds))
+        server.settimeout(60)
         try:
             while True:
                 senders[server.recvfrom(BLOCK)[1][0]] += 1
+                server.settimeout(float(seconds))
         except TimeoutError:
             pass
     print(", ".join(f"{n:,} datagrams from {sender}" for sender, n in senders.items()) or "nothing")
@@ -66,7 +67,7 @@ def datagrams(source: str, address: str, port: str, number: str) -> None:
         sender.bind((source, 0))
         for k in range(int(number)):
             sender.sendto(b"%d" % k, (address, int(port)))
-            time.sleep(0.0002)
+            time.sleep(0.001)
 
 
 if __name__ == "__main__":

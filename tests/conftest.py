@@ -24,7 +24,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     groups = {item.path: item.path.stem for item in items}
     for item in items:
-        if any(getattr(value, "__module__", None) in LIVE for value in vars(item.getparent(pytest.Module).obj).values()):
+        if any(
+            getattr(value, "__module__", None) in LIVE for value in vars(item.getparent(pytest.Module).obj).values()
+        ):
             groups[item.path] = "live"
     for item in items:
         item.add_marker(pytest.mark.xdist_group(groups[item.path]))

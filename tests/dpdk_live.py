@@ -28,14 +28,14 @@ CLONE_NEWNET = 0x40000000
 def alone(function: Callable[..., Any], *arguments: Any) -> Any:
     """The result of `function` in a fresh process."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
-        return executor.submit(function, *arguments).result(60)
+        return executor.submit(function, *arguments).result(300)
 
 
 def python(script: str) -> subprocess.CompletedProcess[str]:
     """The same with all that it prints, EAL included."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     command = [sys.executable, "-c", script]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
 @contextmanager

@@ -49,14 +49,14 @@ class Namespace:
         return ["ip", "netns", "exec", self.name, *words]
 
     def socket(self, family: int, kind: int, protocol: int = 0) -> socket.socket:
-        """A socket that lives in the namespace, with a timeout of 5 seconds."""
+        """A socket that lives in the namespace, with a timeout of 30 seconds."""
 
         def make() -> socket.socket:
             with open(f"/run/netns/{self.name}") as handle:
                 if ctypes.CDLL(None, use_errno=True).setns(handle.fileno(), CLONE_NEWNET):
                     raise OSError(ctypes.get_errno(), "setns")
             made = socket.socket(family, kind, protocol)
-            made.settimeout(5)
+            made.settimeout(30)
             return made
 
         with ThreadPoolExecutor(1) as thread:  # which ends, and with it its stay in the namespace
@@ -109,7 +109,7 @@ class Line:
         """End the run as a service manager would; its report."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        out, said = self.process.communicate(timeout=20)
+        out, said = self.process.communicate(timeout=120)
         assert self.process.returncode == 0, said
         report: dict[str, Any] = json.loads(out)
         return report
@@ -139,7 +139,7 @@ def line() -> Iterator[Line]:
                     process.kill()
 
 
-def until(action: Any, seconds: float = 30) -> Any:
+def until(action: Any, seconds: float = 120) -> Any:
     """Try again until `action` gives something true; None when the time is over."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -17,14 +17,20 @@ from dpdk_live import needs_root
 from test_rule_set import packets
 
 APP = """
+import os
+import signal
+import threading
+import time
+
 import burstline as bl
 
 rules = bl.RuleSet([{"dport": "1-1000"}, {"src": "10.0.0.0/8"}, {"proto": "udp"}, {"src": "2001:db8::/32"}])
 rss, words = bl.Toeplitz(), bl.PatternSet(["\\0\\0\\0", "by"])
-total, seen, matched = bl.Counter("total"), bl.Counter("seen"), bl.match("tcp or arp")
+total, seen, came, matched = bl.Counter("total"), bl.Counter("seen"), bl.Counter("came"), bl.match("tcp or arp")
 
 @bl.burst_stage
 def short(pkts):
+    came.add(pkts.here.count())
     seen.add(pkts.here.count() + (pkts.ipv4.ttl & 255).sum())
     return bl.where(pkts.length < 62, bl.drop("short"))
 
@@ -40,17 +46,25 @@ def look(pkt):
 
 pipeline = bl.Pipeline(short, plain, look)
 
+def stop_when_all_came():
+    while came.value < int(os.environ["AWAITED"]):
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGINT)
+
+if "AWAITED" in os.environ:
+    threading.Thread(target=stop_when_all_came, daemon=True).start()
+
 @pipeline.at_end
 def show(report):
     print("sums", total.value, seen.value)
 """
 
 
-def run(app: Path, source: str, *options: str) -> tuple[dict[str, Any], str]:
+def run(app: Path, source: str, *options: str, **variables: str) -> tuple[dict[str, Any], str]:
     path = os.pathsep.join(p for p in sys.path if p)
     done = subprocess.run(
         [sys.executable, "-m", "burstline", "run", str(app), source, "--json", *options],
-        env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=100, check=False,
+        env={**os.environ, "PYTHONPATH": path, **variables}, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
@@ -67,7 +81,8 @@ def test_on_a_live_port_bursts_are_worked_out_as_over_a_file(tmp_path: Path) -> 
     over_file, sums = run(app, str(capture))
     assert {"short", "plain", "matched"} <= over_file["drops"].keys()
     for mode in ((), ("--interpret",)):
-        live, said = run(app, f"dpdk:net_pcap0,rx_pcap={capture}", "--no-huge", "--duration", "2", *mode)
+        source = f"dpdk:net_pcap0,rx_pcap={capture}"
+        live, said = run(app, source, "--no-huge", "--duration", "60", *mode, AWAITED=str(len(found)))
         assert said == sums
         assert live["packets_in"] == over_file["packets_in"] == len(found)
         assert live["drops"] == over_file["drops"]

@@ -458,9 +458,9 @@ def test_a_run_that_is_stopped_has_counted_and_written_all_that_it_took(
     run: Any
     with Pipe(source, silent):
         if interpret:
-            run = Interpreted(PASSING, source, sink, duration=0.3)
+            run = Interpreted(PASSING, source, sink, duration=1)
         else:
-            run = FileRun(PASSING, str(source), str(sink), workers=workers, duration=0.3)
+            run = FileRun(PASSING, str(source), str(sink), workers=workers, duration=1)
         report = run.run()
     packets, fault = read_until_fault(sink.read_bytes())
     assert fault is None

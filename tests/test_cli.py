@@ -29,7 +29,7 @@ def python(*words: str, stdout: int | IO[str] = subprocess.PIPE) -> subprocess.C
         text=True,
         check=False,
         env=ENVIRONMENT,
-        timeout=60,
+        timeout=300,
     )
 
 

@@ -46,7 +46,7 @@ def may_make_namespaces() -> None:
 @pytest.mark.skipif(os.geteuid() == 0, reason="needs not to be root")
 def test_without_root_the_first_half_is_shown_and_the_rest_named(tmp_path: Path) -> None:
     with start(tmp_path) as process:
-        said, _ = process.communicate(timeout=120)
+        said, _ = process.communicate(timeout=300)
     assert process.returncode == 0, said
     assert "times as fast" in said
     assert "needs root" in said
@@ -57,7 +57,7 @@ def test_the_demo_shows_all_that_it_promises_and_cleans_up(
     tmp_path: Path, may_make_namespaces: None, drivers: str
 ) -> None:
     with start(tmp_path, DRIVERS=drivers) as process:
-        said, _ = process.communicate(timeout=120)
+        said, _ = process.communicate(timeout=300)
     assert process.returncode == 0, said
     assert re.search(r"^received +20,000 packets", said, re.M), said
     assert re.search(r"^[\d,]+ times as fast", said, re.M), said
@@ -75,7 +75,7 @@ def test_the_demo_cleans_up_when_it_is_interrupted(tmp_path: Path, may_make_name
     with start(tmp_path) as process:
         assert until(lambda: len(namespaces(process)) == 3)
         os.killpg(process.pid, signal.SIGINT)
-        said, _ = process.communicate(timeout=60)  # ends when nobody has the pipe open any more, firewall included
+        said, _ = process.communicate(timeout=300)  # ends when nobody has the pipe open any more, firewall included
     assert process.returncode == 130, said
     assert namespaces(process) == []
     assert list(tmp_path.iterdir()) == []

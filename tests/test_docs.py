@@ -86,7 +86,7 @@ def test_what_is_shown_is_what_the_commands_print(page: Path, tmp_path: Path) ->
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
-            timeout=120,
+            timeout=300,
         )
         printed = done.stdout.replace(f"{tmp_path}{os.sep}", "").splitlines()
         assert lasting(printed) == lasting(shown), " ".join(words)

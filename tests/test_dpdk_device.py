@@ -115,7 +115,7 @@ def test_another_process_that_holds_a_device_is_named() -> None:
         assert other.stdout.readline() == b"held\n"
         with pytest.raises(BurstlineError, match=rf"in use by another burstline process \(pid {other.pid}\)"):
             lock(device)
-        other.communicate(b"\n", timeout=10)
+        other.communicate(b"\n", timeout=60)
     held = lock(device)
     assert held is not None
     held.close()

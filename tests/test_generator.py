@@ -247,7 +247,7 @@ def test_a_warm_start_imports_neither_numba_nor_numpy(session_cache: Path) -> No
         "for piece in Generator(Traffic(packets=5)).pieces(): pass\n"
         "print(sorted({'numba', 'numpy'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300)
     assert done.stdout == "[]\n"
 
 
@@ -336,7 +336,7 @@ def test_a_file_that_could_not_be_written_whole_holds_whole_packets(tmp_path: Pa
         f"sys.exit(main(['gen', {file!r}, '--packets', '1e6']))"
     )
     made(Traffic(packets=1))  # the child finds the machine code in the cache, and writes none there
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 1
     assert done.stderr.startswith(f"burstline: error: cannot write {file}: File too large")
     with open(file, "rb") as stream:
@@ -346,6 +346,6 @@ def test_a_file_that_could_not_be_written_whole_holds_whole_packets(tmp_path: Pa
 def test_standard_output_is_a_pcapng_and_nothing_else() -> None:
     made(Traffic(packets=1))
     words = [sys.executable, "-m", "burstline", "gen", "-", "--packets", "100"]
-    done = subprocess.run(words, capture_output=True, check=True, timeout=60)
+    done = subprocess.run(words, capture_output=True, check=True, timeout=300)
     assert hashlib.sha256(done.stdout).digest() == hashlib.sha256(made(Traffic(packets=100), "pcapng")).digest()
     assert b"100 packets" in done.stderr

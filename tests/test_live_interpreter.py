@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ from burstline.ports.capture_reader import read_capture
 from capture_files import pcap_header, record
 from dpdk_live import alone, packet
 
+LONG = Config().with_overrides(duration=60, hugepages=False)
 QUICK = Config().with_overrides(duration=0.2, hugepages=False)
 SOME = [packet(k, 60 + k % 40) for k in range(200)]
 
@@ -93,13 +95,35 @@ def _counts(report: Report) -> dict[str, Any]:
     return {k: v for k, v in report.as_json().items() if k.startswith(("packets", "bytes", "drops", "stopped"))}
 
 
+@contextmanager
+def _stopped_after(run: Any, packets: int) -> Iterator[None]:
+    """The run is told to stop once its stages have seen so many packets, however long that takes."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while seen.value < packets and not over.wait(0.01):
+            pass
+        run.stop()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
 def _same(folder: str, out: str | None) -> None:
     device = _files(Path(folder))
     pipeline = bl.Pipeline(count, by_number)
     sink = {"port": "dpdk:net_null", "file": f"{folder}/through.pcapng"}.get(str(out))
     results = []
     for kind in (LiveRun, LiveInterpreter):
-        report = kind(pipeline, [device], sink, QUICK).run()
+        run = kind(pipeline, [device], sink, LONG)
+        seen.reset()
+        with _stopped_after(run, 201):
+            report = run.run()
         written = [_written(p) for p in sorted(Path(folder).glob("*")) if p.name != "in.pcap"]
         results.append((_counts(report), written, seen.value, sizes.to_numpy().tobytes()))
     compiled, interpreted = results
@@ -137,20 +161,29 @@ def _on_rings(*sizes: int) -> Iterator[Callable[..., LivePorts]]:
 
 @bl.stage
 def cross(pkt):  # type: ignore[no-untyped-def]
+    injecting[0].one_came()
     if rings and pkt.payload.be32(0) == 0:
         RESULT.append([p.queues for p in rings])
     return bl.send(1 - pkt.port)
 
 
 RESULT: list[Any] = []
+injecting: list[_Injecting] = []
 
 
 class _Injecting(LiveInterpreter):
-    """Packets arrive as soon as the ports are open; all that was sent is read before they close."""
+    """Packets arrive as soon as the ports are open, and end the run; all that was sent is read before they close."""
 
     per_queue = 100
 
+    def one_came(self) -> None:
+        self._awaited -= 1
+        if self._awaited == 0:
+            self.stop()
+
     def _forward(self, ports: Any, started: float) -> None:
+        injecting.append(self)
+        self._awaited = self.per_queue * rings[0].queues
         for queue in range(rings[0].queues):
             assert rings[0].inject(SOME[: self.per_queue], queue) == self.per_queue
         super()._forward(ports, started)
@@ -159,7 +192,7 @@ class _Injecting(LiveInterpreter):
 
 def _full() -> None:
     with _on_rings(1024, 64):
-        run = _Injecting(bl.Pipeline(cross), ["ring-loop", "ring-loop,size=65"], None, QUICK)
+        run = _Injecting(bl.Pipeline(cross), ["ring-loop", "ring-loop,size=65"], None, LONG)
         report = run.run()
     (sent,), back = RESULT[-1]
     assert sent == SOME[:63], "what the ring took, in order"
@@ -176,7 +209,7 @@ def test_what_a_port_does_not_take_is_counted_and_freed() -> None:
 
 def _queues() -> None:
     with _on_rings(1024, 1024):
-        two = QUICK.with_overrides(workers=2)
+        two = LONG.with_overrides(workers=2)
         report = _Injecting(bl.Pipeline(cross), ["ring-loop", "ring-loop,size=65"], None, two).run()
     assert RESULT[0] == [2, 2]
     assert RESULT[-1][0] == [SOME[:100], SOME[:100]], "each queue's packets go out of the same queue"
@@ -188,7 +221,7 @@ def test_it_polls_every_queue_of_several_workers() -> None:
 
 
 def _stopping() -> None:
-    run = LiveInterpreter(bl.Pipeline(stop_it), ["net_null"], None, QUICK.with_overrides(duration=60))
+    run = LiveInterpreter(bl.Pipeline(stop_it), ["net_null"], None, QUICK.with_overrides(duration=600))
     RUNS.append(run)
     report = run.run()
     assert report.stopped
@@ -259,7 +292,7 @@ def test_a_signal_ends_it_with_everything_counted(tmp_path: Path, number: signal
     process = _burstline(tmp_path, "--json")
     assert process.stderr is not None and "batch" in process.stderr.readline(), "digests arrive while it runs"
     process.send_signal(number)
-    out, said = process.communicate(timeout=30)
+    out, said = process.communicate(timeout=120)
     assert process.returncode == 0, said
     report = json.loads(out)
     assert report["mode"] == "interpreted"
@@ -270,11 +303,11 @@ def test_a_signal_ends_it_with_everything_counted(tmp_path: Path, number: signal
 
 def test_a_full_disk_ends_it_and_says_what_was_lost(tmp_path: Path) -> None:
     started = time.monotonic()
-    process = _burstline(tmp_path, "--out", "/dev/full", "--duration", "50", "--json")
-    out, said = process.communicate(timeout=40)
+    process = _burstline(tmp_path, "--out", "/dev/full", "--duration", "600", "--json")
+    out, said = process.communicate(timeout=1200)
     assert process.returncode == 1
     assert "No space left on device" in said
-    assert time.monotonic() - started < 40, "it did not go on until --duration was over"
+    assert time.monotonic() - started < 300, "it did not go on until --duration was over"
     report = json.loads(out)
     assert report["packets_out"] == 0, "nothing is in the file"
     assert report["drops"]["sink failed"]["packets"] == report["packets_in"] > 0
@@ -285,7 +318,7 @@ def _limited(folder: str) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     run = LiveInterpreter(
-        bl.Pipeline(count), ["net_null,size=1500"], f"{folder}/out.pcap", QUICK.with_overrides(duration=50)
+        bl.Pipeline(count), ["net_null,size=1500"], f"{folder}/out.pcap", QUICK.with_overrides(duration=600)
     )
     with pytest.raises(BurstlineError, match="File too large"):
         run.run()

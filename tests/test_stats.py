@@ -233,13 +233,45 @@ def stats(capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, Any, 
 
 def wait_for(capsys: pytest.CaptureFixture[str], *options: str) -> Any:
     """What the command prints, once the run has begun."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         code, out, _ = stats(capsys, "--json", *options)
         if code == 0 and out["received"]["packets"]:
             return out
         time.sleep(0.05)
     raise AssertionError("it does not begin")
+
+
+@contextmanager
+def watching(interval: str) -> Iterator[subprocess.Popen[str]]:
+    """`burstline stats --watch` of the only run, beside it."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    with subprocess.Popen(
+        [sys.executable, "-m", "burstline", "stats", "--watch", interval, "--json"],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def watched(run: subprocess.Popen[str], interval: str, count: int) -> tuple[list[Any], str, Any]:
+    """What the watch printed until the run ended, which it was told to after so many lines; and the run's report."""
+    with watching(interval) as watch:
+        assert watch.stdout is not None
+        lines = [watch.stdout.readline() for _ in range(count)]
+        run.send_signal(signal.SIGTERM)
+        out, err = watch.communicate(timeout=300)
+        assert watch.returncode == 0, err
+        report = json.loads(run.communicate(timeout=300)[0])
+    return [json.loads(line) for line in [*lines, *out.splitlines()]], err, report
+
+
+def is_stopped(process: subprocess.Popen[str]) -> bool:
+    """All its threads, by proc_pid_stat(5)."""
+    states = [path.read_text().rpartition(") ")[2][0] for path in Path(f"/proc/{process.pid}/task").glob("*/stat")]
+    return set(states) == {"T"}
 
 
 def test_another_process_is_read_while_it_runs_is_stopped_and_is_killed(
@@ -261,7 +293,7 @@ def test_another_process_is_read_while_it_runs_is_stopped_and_is_killed(
         assert found["received"]["pps"] > 0 and found["counters"][0]["rate"] > 0
 
         os.kill(process.pid, signal.SIGSTOP)
-        time.sleep(0.05)
+        until(lambda: is_stopped(process))
         _, stopped, _ = stats(capsys, str(process.pid), "--json")
         assert stopped["received"]["pps"] == 0, "nothing moves, and it is read all the same"
         assert stopped["received"]["packets"] >= found["received"]["packets"]
@@ -282,14 +314,11 @@ def test_another_process_is_read_while_it_runs_is_stopped_and_is_killed(
 def test_watch_goes_on_until_the_run_ends_whose_counts_it_prints(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with started(tmp_path, "--duration", "2") as process:
+    with started(tmp_path) as process:
         wait_for(capsys)
-        code = main(["stats", "--watch", "0.2", "--json"])
-        out, err = capsys.readouterr()
-        assert code == 0 and "has ended" in err
-        report = json.loads(process.communicate()[0])
-    shown = [json.loads(line) for line in out.splitlines()]
-    assert len(shown) > 2
+        shown, err, report = watched(process, "0.2", 3)
+    assert "has ended" in err
+    assert len(shown) > 3
     assert [s["ended"] for s in shown] == [*[False] * (len(shown) - 1), True]
     assert shown[-1]["received"]["packets"] == report["packets_in"]
     assert shown[-1]["drops"]["odd"]["packets"] == report["drops"]["odd"]["packets"]
@@ -331,13 +360,10 @@ def test_no_run_is_watched_in_no_time(capsys: pytest.CaptureFixture[str]) -> Non
 @pytest.mark.skipif(not dpdk.available(), reason="burstline was built without DPDK")
 def test_live_ports_are_read_while_they_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     port = "dpdk:net_null0,size=64"
-    with started(tmp_path, "--no-huge", "--duration", "4", "--out", port, source=port) as process:
+    with started(tmp_path, "--no-huge", "--out", port, source=port) as process:
         wait_for(capsys)
-        code = main(["stats", "--watch", "0.3", "--json"])
-        out, _ = capsys.readouterr()
-        report = json.loads(process.communicate()[0])
-    shown = [json.loads(line) for line in out.splitlines()]
-    assert code == 0 and len(shown) > 2
+        shown, _, report = watched(process, "0.3", 3)
+    assert len(shown) > 3
     for each in shown:
         left = each["sent"]["packets"] + each["consumed"]["packets"] + sum(d["packets"] for d in each["drops"].values())
         assert each["received"]["packets"] == left == each["counters"][0]["value"]

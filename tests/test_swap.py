@@ -114,7 +114,7 @@ def running(run: Any, stream: Stream | None = None) -> Iterator[Callable[[], Rep
 
 
 def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.001)
@@ -220,7 +220,9 @@ def test_all_workers_go_over_at_the_same_packet_of_a_file(tmp_path: Path, worker
 
 def test_a_swap_needs_no_packet(tmp_path: Path) -> None:
     stream = Stream(tmp_path, only=10)
-    first, second = (bl.Pipeline(stage_of(f"def judge(pkt):\n    return bl.drop('{w}')")) for w in ("one", "two"))
+    seen = bl.Counter("seen")
+    sources = (f"def judge(pkt):\n    seen.add()\n    return bl.drop('{w}')" for w in ("one", "two"))
+    first, second = (bl.Pipeline(stage_of(source, seen=seen)) for source in sources)
     run = FileRun(first, stream.path, None)
     with running(run, stream) as finish:
         stream.some()
@@ -228,7 +230,7 @@ def test_a_swap_needs_no_packet(tmp_path: Path) -> None:
         run.swap(second)  # nothing comes meanwhile
         stream.some()
         run.swap(first)
-        time.sleep(0.2)
+        until(lambda: seen.value == 20)
         report = finish()
     assert {name: c.packets for name, c in report.drops.items()} in ({"one": 10, "two": 10}, {"one": 20})
     assert report.received.packets == 20
