@@ -119,6 +119,12 @@ class MbufPool(Pool):
         self._changed()
         return done
 
+    def tidy(self) -> int:
+        """As `SizeClass.tidy`."""
+        done = self._class.tidy()
+        self._changed()
+        return done
+
     def _recover(self) -> None:
         for lcore in range(self.magazines.cores):
             self.magazines.hand_in(lcore)

@@ -110,6 +110,7 @@ class Pools:
     receive: Literal["auto", "pools", "split", "scatter", "one pool"] = key("auto", one_of("auto", *MODES))
     ops: str = key("auto", text('"auto", "burstline", or the name of mempool ops of DPDK, such as "ring_mp_mc"'))
     buffers: int | None = key(None, integer(1, 2**31))  # None: as many as descriptors, bursts and caches can hold
+    most: int | None = key(None, integer(1, 2**31))  # that pools of ours grow to, ahead of a load; None: they do not
     buffer_size: int | None = key(None, integer(256, 65535))  # bytes, headroom included: of buffers to receive into
     cache: int | None = key(None, integer(0, 512))  # buffers kept by each core: up to RTE_MEMPOOL_CACHE_MAX_SIZE
 
@@ -126,6 +127,12 @@ class Pools:
         if len(self.size_classes.sizes) > MOST_CLASSES:
             message = f"has {len(self.size_classes.sizes)} sizes, buffer_size included"
             return Conflict("classes", message, f"give at most {MOST_CLASSES}")
+        if self.most is not None and self.ops not in ("auto", "burstline"):
+            return Conflict(
+                "most", f"has no effect on pools with ops of {self.ops!r}", 'leave it out, or ops = "burstline"'
+            )
+        if self.most is not None and self.buffers is not None and self.most < self.buffers:
+            return Conflict("most", f"is {self.most}, less than the {self.buffers} buffers of the start", "raise it")
         # rte_mempool_create() refuses a cache of which one and a half do not fit into the pool.
         if self.buffers is not None and self.cache is not None and self.cache * 3 > self.buffers * 2:
             least = -(-self.cache * 3 // 2)

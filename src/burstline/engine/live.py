@@ -146,10 +146,14 @@ class LiveRun:
         team = Team(self.workers, work, self.config.engine.cores)
         versions.link(contexts, symbols, team.cores)
         self._versions = versions
+        control = self.ports.control(BUFFERS_EVERY)
         watch = BufferWatch(
-            self.ports.usage, period=BUFFERS_EVERY, show=self.publisher.show_buffers if self.publisher else None,
+            self.ports.usage,
+            period=BUFFERS_EVERY,
+            act=control.act if control else None,
+            show=self.publisher.show_buffers if self.publisher else None,
             interval=self.publisher.interval if self.publisher else 0,
-        )  # fmt: skip
+        )
         started = time.perf_counter()
         try:
             with watch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -97,12 +97,14 @@ class LiveBuffers:
         with ExitStack() as stack:
             for node in sorted({port.node for port in self.ports}):
                 make = partial(self._pool_class(), cache=self.cache, software=software, numa_node=node)
+                if (most := self.config.pools.most) is not None:
+                    make = partial(make, most=most)
                 made[node] = Pools(self.counts(node, held), make)
                 stack.callback(made[node].close)
             stack.pop_all()
         return made
 
-    def _pool_class(self) -> type[Pool]:
+    def _pool_class(self) -> Callable[..., Pool]:
         """Free buffers lie in our magazines or, as the settings say, where DPDK puts them."""
         from burstline.dpdk.binding import native
         from burstline.dpdk.pool import Pool

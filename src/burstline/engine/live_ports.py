@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from burstline.dpdk.pools import Pools
     from burstline.dpdk.port import Port
     from burstline.dpdk.ring_port import RingPort
+    from burstline.engine.pool_control import PoolControl
 
 OWN_OPS = ("auto", "burstline")  # the others are DPDK's
 
@@ -111,6 +112,15 @@ class LivePorts:
         """How the ports would receive. EAL must run; the devices are opened, asked, and closed."""
         with ExitStack() as stack:
             return self._planned(self._attached(stack), reads)
+
+    def control(self, period: float) -> PoolControl | None:
+        """What fills the cores' reserves, and has pools grow and shrink; None of pools that DPDK's own ops keep."""
+        from burstline.buffers.mbuf_pool import MbufPool
+        from burstline.engine.pool_control import PoolControl
+
+        pools = [pool for pools in self.pools.values() for pool in pools.by_size.values()]
+        ours = [pool for pool in pools if isinstance(pool, MbufPool)]
+        return PoolControl(ours, period) if ours else None
 
     def usage(self) -> list[ClassUsage]:
         """What the buffers of each size class are doing."""
