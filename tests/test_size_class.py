@@ -103,6 +103,17 @@ class Model(RuleBasedStateMachine):
         assert all(word(a).value == word(a + SIZE - 8).value == self.written[a] for a in given)
         self.magazines.give(core, given)
 
+    @rule()
+    def tidy(self) -> None:
+        usable, there, parked = self.made.usable, resident(self.chunks) > 0, self.made.parked
+        got = self.made.tidy()
+        gone = there & (resident(self.chunks) == 0)
+        assert got == gone.sum() * PER_CHUNK
+        assert got or (usable, parked) == (self.made.usable, self.made.parked)
+        assert self.made.free >= (usable - len(self.taken)) * 3 // 4
+        for address in [a for a in self.written if gone[self.chunk(a)]]:
+            del self.written[address]
+
     @rule(core=st.integers(0, CORES - 1))
     def hand_in(self, core: int) -> None:
         self.magazines.hand_in(core)
@@ -173,6 +184,31 @@ def test_parked_buffers_are_not_handed_out_and_come_back_first() -> None:
     assert (one.parked, one.memory) == (0, memory)
     mine = magazines.take(0, PER_CHUNK - 1)
     assert set(chunks.place(mine)[0].tolist()) == set(chunks.place(kept)[0].tolist())
+
+
+def test_a_chunk_whose_last_buffer_comes_back_is_released_by_tidying() -> None:
+    chunks, magazines, one, kept = mixed(4096, 5)
+    assert len(set(chunks.place(kept)[0].tolist())) == 5
+    assert one.tidy() == 0, "nothing is parked"
+    one.shrink(one.free)
+    assert (one.usable, one.parked) == (5, 5 * (PER_CHUNK - 1))
+    assert one.tidy() == 0, "there is nothing to gain"
+    for left, gone, address in zip((4, 3, 2, 1, 1), (1, 1, 1, 1, 0), kept.tolist(), strict=True):
+        magazines.give(0, [address])
+        magazines.hand_in(0)
+        assert one.tidy() == gone * PER_CHUNK
+        assert one.memory == left * chunks.bytes
+        assert one.usable == 5, "no fewer can be taken"
+
+
+def test_tidying_takes_no_more_than_a_quarter_of_what_is_free() -> None:
+    _, magazines, one, kept = mixed(4 * PER_CHUNK, 1)
+    one.shrink(one.free - 20)
+    magazines.give(0, kept)
+    magazines.hand_in(0)
+    before = one.usable
+    one.tidy()
+    assert one.usable >= before * 3 // 4
 
 
 def test_no_more_than_there_may_be() -> None:

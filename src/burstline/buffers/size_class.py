@@ -90,9 +90,16 @@ class SizeClass:
         return back + len(chosen) * self.chunks.per_chunk
 
     def tidy(self) -> int:
-        """Look on for the last buffers of chunks of which most are parked, with few free ones at a time; returns of how
-        many buffers memory went back."""
-        return self.shrink(min(4 * ROUNDS, self.free // 4)) if self.parked else 0
+        """Where buffers are parked, give back the memory of as many chunks that came free as a whole since; returns of
+        how many buffers. Others come out of parking for them. Nothing is moved when there is nothing to gain."""
+        if not self.parked:
+            return 0
+        per_chunk = self.chunks.per_chunk
+        whole = int((self._free() == per_chunk).sum())
+        more = -self.parked % per_chunk
+        if whole > self.parked // per_chunk and more <= self.free // 4:
+            return self.shrink(more)
+        return self.shrink(0) if whole and self.parked >= per_chunk else 0
 
     def shrink(self, n: int) -> int:
         """Park up to `n` more free buffers, and as many as are parked already: those of the chunks of which most are
