@@ -140,3 +140,48 @@ def test_what_cannot_be_asked_of_a_copy_is_refused(line: str, problem: str, tmp_
     stage = stage_of(f"def wrong(pkt):\n    {line}", flows=bl.FlowTable(Flow, capacity=10))
     with pytest.raises(CompileError, match=problem):
         FileRun(bl.Pipeline(stage), str(source), None).run()
+
+
+VXLAN = corpus()[next(name for name in corpus() if "vxlan" in name)]
+
+
+def test_packets_of_a_template_are_emitted_behind_the_packet_that_asks_for_them() -> None:
+    from scapy.layers.l2 import Ether
+
+    frame = bytes(Ether(VXLAN))
+    seen = bl.Counter("seen")
+    stage = stage_of(
+        "def answer(pkt):\n"
+        "    if pkt.udp and pkt.ipv4:\n"
+        "        packet = probe.emit(pkt, 3)\n"
+        "        packet.ipv4.dst = pkt.ipv4.src\n"
+        "        if packet.inner.ipv4:\n"
+        "            packet.inner.ipv4.ttl = 3\n"
+        "        seen.add(packet.length + packet.captured + len(packet.payload) + packet.proto)\n"
+        "        return bl.DROP",
+        probe=bl.Template(frame), seen=seen,
+    )  # fmt: skip
+    outcome = run_both([stage], [f for f in FRAMES if len(f) >= 14]).equal()
+    emitted = [p for p in outcome.written if bytes(p.data)[:30] == frame[:30] and len(p.data) == len(frame)]
+    emitted = [p for p in emitted if bytes(p.data)[_ttl_of_inner(frame)[0]] == 3]
+    assert len(emitted) == outcome.counts["made"][0] > 3
+    assert outcome.counts["made"][1] == len(frame) * len(emitted)
+    for packet in emitted:
+        again, first = bytes(packet.data), bytes(frame)
+        differ = [k for k in range(len(first)) if again[k] != first[k]]
+        assert len(again) == len(first)
+        assert set(differ) <= {30, 31, 32, 33, *_ttl_of_inner(first)}  # the address outside, and the TTL inside
+
+
+def _ttl_of_inner(frame: bytes) -> list[int]:
+    inner = frame.index(b"\x45", 50)  # where IPv4 begins again
+    return [inner + 8]
+
+
+def test_a_template_is_a_frame_with_ethernet() -> None:
+    from burstline.errors import UsageError
+
+    for wrong in (b"", bytes(13), bytes(65536)):
+        with pytest.raises(UsageError, match="frame of"):
+            bl.Template(wrong)
+    assert repr(bl.Template(bytes(60))) == "Template(60 bytes)"

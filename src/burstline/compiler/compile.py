@@ -36,7 +36,7 @@ from burstline.packet.checksum import sum16
 from burstline.packet.checksum_kernel import sum16_in_vectors
 from burstline.packet.group_fields import LANES
 from burstline.packet.machine import Machine
-from burstline.packet.made import CLONE, MADE
+from burstline.packet.made import CLONE, EMIT, MADE
 from burstline.pipeline.burst_stage import BurstStage
 from burstline.pipeline.needs import Needs
 from burstline.pipeline.pipeline import Pipeline, targets
@@ -58,6 +58,7 @@ class Plan:
     dispatch: regions.Dispatch = "auto"
     edges: bool = False  # packets are counted on each way out of each stage
     clone: Callable[[int, int, int], int] | None = None  # what makes packets for stages, where they do
+    emit: Callable[[int, int, int, int], int] | None = None
 
 
 @dataclass
@@ -120,9 +121,10 @@ def lower_pipeline(pipeline: Pipeline, plan: Plan) -> Parts:
         + kernel_ir(build, pipeline.state, plan.burst, plan.needs)
     )
     glue += wrapper_ir(plan.entry, loop, inline=False)
-    if plan.clone is not None:
-        clone = build.compile(plan.clone, [types.int64] * 3)  # type: ignore[arg-type]
-        glue += f"@{MADE} = external global i64\n" + wrapper_ir(CLONE, clone, inline=False)
+    if plan.clone is not None and plan.emit is not None:
+        clone, emit = build.compile(plan.clone, [types.int64] * 3), build.compile(plan.emit, [types.int64] * 4)  # type: ignore[arg-type]
+        glue += f"@{MADE} = external global i64\n"
+        glue += wrapper_ir(CLONE, clone, inline=False) + wrapper_ir(EMIT, emit, inline=False)
     if groups:
         decide = build.compile(decider(burst_reference(plan.burst), plan.needs.shared), [types.int64] * 7)  # type: ignore[arg-type]
         glue += group_ir(groups, LANES) + wrapper_ir(DECIDE, decide)

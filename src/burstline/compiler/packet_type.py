@@ -179,10 +179,15 @@ def _checksums_ok(context: Any, builder: Any, sig: Any, args: Any) -> Any:
 def _clone(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     packet = cgutils.create_struct_proxy(sig.args[0])(context, builder, args[0])
     port = args[1] if len(args) > 1 else I64(ANYWHERE)
-    copy = context.make_helper(builder, sig.return_type)
-    copy.index = call(builder, CLONE, [packet.burst, packet.index, port])
-    copy.burst = load(builder, builder.add(_made(builder), I64(BURST)), I64, 8)
-    return copy._getvalue()
+    return made_packet(context, builder, sig.return_type, CLONE, [packet.burst, packet.index, port])
+
+
+def made_packet(context: Any, builder: Any, kind: PacketType, symbol: str, args: list[Any]) -> Any:
+    """What a function made, which returns its number in the worker's burst of made packets."""
+    made = context.make_helper(builder, kind)
+    made.index = call(builder, symbol, args)
+    made.burst = load(builder, builder.add(_made(builder), I64(BURST)), I64, 8)
+    return made._getvalue()
 
 
 def _made(builder: Any) -> Any:

@@ -45,6 +45,7 @@ USAGE = {
     "CountMin.add": "write `talkers.add(key)` or `talkers.add(key, n)`: a number, an address, or pkt",
     "CountMin.estimate": "write `talkers.estimate(key)`: a number, an address, or pkt",
     "HyperLogLog.add": "write `sources.add(key)`: a number, an address, or pkt; the estimate is for Python",
+    "Template.emit": "write `template.emit(pkt)` or `template.emit(pkt, port)`, port a number",
     "Toeplitz.hash": "write `rss.hash(pkt)`",
     "ByteHistogram.add": "write `seen.add(pkt.payload)`",
     "PatternSet.first_in": "write `patterns.first_in(pkt)`",
@@ -70,7 +71,7 @@ USAGE = {
 }
 STATE = (
     "ByteHistogram", "CountMin", "Counter", "Digest", "FlowTable", "Histogram", "HyperLogLog", "Map", "Match", "Meter",
-    "PatternSet", "PrefixMap", "RuleSet", "Set", "Toeplitz",
+    "PatternSet", "PrefixMap", "RuleSet", "Set", "Template", "Toeplitz",
 )  # fmt: skip
 RETURNS = 'return bl.PASS or None, bl.DROP, bl.drop("why"), bl.send(port), bl.CONSUME, or a chain'
 LANGUAGE = "see the stage language in the documentation; --debug shows all that Numba says"

@@ -219,7 +219,9 @@ class Interpreter:
         for made in made_of(packet):
             self.count_made(made)
             if output:
-                output.write(captured._replace(data=bytearray(data_of(made))), Verdict(NEXT), made=True)
+                output.write(
+                    captured._replace(data=bytearray(data_of(made)), length=made.length), Verdict(NEXT), made=True
+                )
             else:
                 self.count(Verdict(NEXT), made.length, has_sink=False, made=True)
         if self.report.first_packet_seconds is None:

@@ -8,64 +8,87 @@ from typing import Any
 from burstline.buffers.stock_kernel import give_buffer, take_buffer
 from burstline.engine.account_kernel import count_consumed, count_out
 from burstline.engine.worker import NO_BUFFER, TALLY, Worker
-from burstline.native.memory import address_of, copy, external, load16, load64, store16, store32, store64
+from burstline.native.memory import address_of, clear, copy, external, load16, load64, store16, store32, store64
 from burstline.native.struct_type import reference
 from burstline.packet.burst import BurstColumns
 from burstline.packet.made import ANYWHERE, MADE, Made
+from burstline.packet.parser import LINK_ETHERNET
 from burstline.pipeline.needs import Needs
+from burstline.state.template import TemplateBlock
 
 made_cell = address_of(MADE)
-made_at = reference(Made)
+made_at, template_at = reference(Made), reference(TemplateBlock)
 new_mbuf = external("bl_dpdk_new", 2)
 AS_PASSED = 1 << 16  # no port's number: the packet goes where those go that come through
 PROTOCOLS = 64  # bytes of an element of that column
 
 Clone = Callable[[int, int, int], int]
+Emit = Callable[[int, int, int, int], int]
+NewBuffer = Callable[[Made, BurstColumns, int], bool]
 
 
-def file_cloner(needs: Needs, burst_at: Any) -> Clone:
-    """`(burst, packet, port)` makes a copy of a packet in a buffer of the worker's stock; returns its number."""
-    copy_columns = columns_copier(needs)
+def file_makers(needs: Needs, burst_at: Any) -> tuple[Clone, Emit]:
+    """What `makers` makes, in buffers of the worker's stock."""
 
-    def clone(burst: int, i: int, port: int) -> int:
-        made, source = made_at(load64(made_cell())), burst_at(burst)
-        size = source.captured[i]
-        buffer = take_buffer(made.source, size) if made.count < made.room else 0
-        if buffer == 0:
-            return miss(made, source.length[i])
-        copy(buffer, source.data[i], size)
-        into, k = burst_at(made.burst), made.count
-        into.data[k] = buffer
-        copy_columns(source, i, into, k, port)
-        made.count = k + 1
-        return k
+    def new_buffer(made: Made, into: BurstColumns, size: int) -> bool:
+        buffer = take_buffer(made.source, size)
+        into.data[made.count] = buffer
+        return buffer != 0
 
-    return clone
+    return makers(needs, burst_at, new_buffer)
 
 
-def live_cloner(needs: Needs, burst_at: Any, mbuf_layout: Mapping[str, int]) -> Clone:
-    """The same in an mbuf of the pools that the worker receives by."""
-    copy_columns = columns_copier(needs)
+def live_makers(needs: Needs, burst_at: Any, mbuf_layout: Mapping[str, int]) -> tuple[Clone, Emit]:
+    """The same in mbufs of the pools that the worker receives by."""
     buf_addr, data_off, data_len = mbuf_layout["buf_addr"], mbuf_layout["data_off"], mbuf_layout["data_len"]
     pkt_len = mbuf_layout["pkt_len"]
 
-    def clone(burst: int, i: int, port: int) -> int:
-        made, source = made_at(load64(made_cell())), burst_at(burst)
-        size = source.captured[i]
-        mbuf = new_mbuf(made.source, size) if made.count < made.room else 0
+    def new_buffer(made: Made, into: BurstColumns, size: int) -> bool:
+        mbuf = new_mbuf(made.source, size)
         if mbuf == 0:
-            return miss(made, source.length[i])
-        into, k = burst_at(made.burst), made.count
-        into.data[k] = load64(mbuf + buf_addr) + load16(mbuf + data_off)
-        into.mbuf[k] = mbuf
-        copy(into.data[k], source.data[i], size)
+            return False
+        into.mbuf[made.count] = mbuf
+        into.data[made.count] = load64(mbuf + buf_addr) + load16(mbuf + data_off)
         store16(mbuf + data_len, size)
         store32(mbuf + pkt_len, size)
-        copy_columns(source, i, into, k, port)
+        return True
+
+    return makers(needs, burst_at, new_buffer)
+
+
+def makers(needs: Needs, burst_at: Any, new_buffer: NewBuffer) -> tuple[Clone, Emit]:
+    """`clone(burst, packet, port)` copies a packet, `emit(template, burst, packet, port)` makes one of a template, at
+    the time of a packet. Both return its number among the made ones."""
+    copy_columns, template_columns = columns_copier(needs), columns_of_template(needs)
+
+    def place(into: BurstColumns, k: int, source: BurstColumns, i: int, port: int) -> None:
+        into.time[k], into.port[k] = source.time[i], source.port[i]
+        into.verdict[k] = AS_PASSED if port == ANYWHERE else port & 0xFFFF  # as many bits as send() has
+        into.early[k] = i
+
+    def clone(burst: int, i: int, port: int) -> int:
+        made, source = made_at(load64(made_cell())), burst_at(burst)
+        into, k, size = burst_at(made.burst), made.count, source.captured[i]
+        if k == made.room or not new_buffer(made, into, size):
+            return miss(made, source.length[i])
+        copy(into.data[k], source.data[i], size)
+        copy_columns(source, i, into, k)
+        place(into, k, source, i, port)
         made.count = k + 1
         return k
 
-    return clone
+    def emit(template: int, burst: int, i: int, port: int) -> int:
+        made, source, block = made_at(load64(made_cell())), burst_at(burst), template_at(template)
+        into, k = burst_at(made.burst), made.count
+        if k == made.room or not new_buffer(made, into, block.size):
+            return miss(made, block.size)
+        copy(into.data[k], block.data, block.size)
+        template_columns(block, into, k)
+        place(into, k, source, i, port)
+        made.count = k + 1
+        return k
+
+    return clone, emit
 
 
 def miss(made: Made, length: int) -> int:
@@ -74,13 +97,12 @@ def miss(made: Made, length: int) -> int:
     return made.room
 
 
-def columns_copier(needs: Needs) -> Callable[[BurstColumns, int, BurstColumns, int, int], None]:
+def columns_copier(needs: Needs) -> Callable[[BurstColumns, int, BurstColumns, int], None]:
     """All that stages may ask a made packet for is what the one has that it was made of."""
     inner, protocols = needs.inner, "protocols" in needs.columns
 
-    def copy_columns(source: BurstColumns, i: int, into: BurstColumns, k: int, port: int) -> None:
-        into.captured[k], into.length[k] = source.captured[i], source.length[i]
-        into.time[k], into.port[k], into.link[k] = source.time[i], source.port[i], source.link[i]
+    def copy_columns(source: BurstColumns, i: int, into: BurstColumns, k: int) -> None:
+        into.captured[k], into.length[k], into.link[k] = source.captured[i], source.length[i], source.link[i]
         into.present[k], into.proto[k] = source.present[i], source.proto[i]
         into.l3[k], into.l4[k] = source.l3[i], source.l4[i]
         into.payload[k], into.end[k] = source.payload[i], source.end[i]
@@ -96,10 +118,31 @@ def columns_copier(needs: Needs) -> Callable[[BurstColumns, int, BurstColumns, i
             into.inner_mpls_depth[k] = source.inner_mpls_depth[i]
             if protocols:
                 copy(into.inner_protocols[k], source.inner_protocols[i], PROTOCOLS)
-        into.verdict[k] = AS_PASSED if port == ANYWHERE else port & 0xFFFF  # as many bits as send() has
-        into.early[k] = i
 
     return copy_columns
+
+
+def columns_of_template(needs: Needs) -> Callable[[TemplateBlock, BurstColumns, int], None]:
+    inner, protocols = needs.inner, "protocols" in needs.columns
+
+    def template_columns(block: TemplateBlock, into: BurstColumns, k: int) -> None:
+        into.captured[k], into.length[k], into.link[k] = block.size, block.size, LINK_ETHERNET
+        into.present[k], into.proto[k] = block.present, block.proto
+        into.l3[k], into.l4[k] = block.l3, block.l4
+        into.payload[k], into.end[k] = block.payload, block.end
+        into.vlan_depth[k], into.mpls_depth[k] = block.vlan_depth, block.mpls_depth
+        if protocols:
+            clear(into.protocols[k], PROTOCOLS)
+        if inner:
+            into.inner_present[k], into.inner_proto[k] = block.inner_present, block.inner_proto
+            into.inner_l2[k], into.inner_l3[k], into.inner_l4[k] = block.inner_l2, block.inner_l3, block.inner_l4
+            into.inner_payload[k], into.inner_end[k] = block.inner_payload, block.inner_end
+            into.inner_vlan_depth[k] = block.inner_vlan_depth
+            into.inner_mpls_depth[k] = block.inner_mpls_depth
+            if protocols:
+                clear(into.inner_protocols[k], PROTOCOLS)
+
+    return template_columns
 
 
 def begin_made(address: int) -> None:

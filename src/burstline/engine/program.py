@@ -161,7 +161,7 @@ def name_state(pipeline: Pipeline) -> None:
 def plan_of(plan: Mapping[str, Any]) -> Plan:
     """The compiler's plan, with the loop for this kind of source. Imports the compiler."""
     from burstline.compiler.compile import Plan
-    from burstline.engine.made_kernel import file_cloner, live_cloner
+    from burstline.engine.made_kernel import file_makers, live_makers
     from burstline.packet.burst_type import burst_reference
 
     burst = Burst(plan["capacity"])
@@ -169,7 +169,7 @@ def plan_of(plan: Mapping[str, Any]) -> Plan:
     machine = Machine(needs.tunnels, plan.get("tunnel_ports", USUAL_PORTS), plan.get("protocols", ()))
     burst_at = burst_reference(burst)
     loop: Any
-    buckets = clone = None
+    buckets = clone = emit = None
     if plan["dispatch"] == "bucketed":
         from burstline.engine.bucket_kernel import bucket_runner
 
@@ -178,7 +178,7 @@ def plan_of(plan: Mapping[str, Any]) -> Plan:
         from burstline.engine.file_kernel import file_loop
 
         loop, context = file_loop(needs, machine, burst_at, plan["source"], plan["sink"], buckets), FileWorker.layout
-        clone = file_cloner(needs, burst_at) if needs.makes else None
+        clone, emit = file_makers(needs, burst_at) if needs.makes else (None, None)
     else:
         from burstline.engine.port_kernel import port_loop
 
@@ -186,7 +186,7 @@ def plan_of(plan: Mapping[str, Any]) -> Plan:
             port_loop(needs, machine, burst_at, dict(plan["mbuf"]), plan["sink"], buckets),
             PortWorker.layout,
         )
-        clone = live_cloner(needs, burst_at, dict(plan["mbuf"])) if needs.makes else None
+        clone, emit = live_makers(needs, burst_at, dict(plan["mbuf"])) if needs.makes else (None, None)
     entry = f"burstline_work_{plan['mode']}"
     edges = plan.get("edges", False)
-    return Plan(burst, loop, context, entry, ENGINE_REASONS, needs, machine, plan["dispatch"], edges, clone)
+    return Plan(burst, loop, context, entry, ENGINE_REASONS, needs, machine, plan["dispatch"], edges, clone, emit)

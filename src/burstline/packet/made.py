@@ -7,6 +7,7 @@ from burstline.native.struct import Struct
 
 MADE = "burstline_made"  # symbol of a worker's cell that holds the address of the Made of its burst
 CLONE = "burstline_clone"  # function (burst, packet, port) -> number of the made packet
+EMIT = "burstline_emit"  # function (template, burst, packet, port) -> number of the made packet
 ANYWHERE = -1  # the port of a made packet that goes where packets go which come through
 
 

@@ -189,10 +189,7 @@ class Packet(Level):
         Its header fields can be read and written as those of any packet; state is not asked for it. Where there is no
         buffer for it, it is false and has no headers, and counts as dropped: "no buffer".
         """
-        made = MadePacket(bytearray(self._data), self._length, self._time, self._port, self._levels, self._link)
-        object.__setattr__(made, "_leaves_by", port if port == ANYWHERE else port & 0xFFFF)
-        self._made.append(made)
-        return made
+        return _make(self, bytearray(self._data), self._length, self._levels, self._link, port)
 
     def _names(self) -> tuple[str, ...]:
         return _NAMES
@@ -212,6 +209,18 @@ class MadePacket(Packet):
 
     def clone(self, port: int = ANYWHERE, /) -> MadePacket:
         raise TypeError("a packet that a stage made is not cloned: clone the one that the stage was given")
+
+
+def emitted(packet: Packet, frame: bytes, levels: Levels, port: int) -> MadePacket:
+    """An Ethernet frame that leaves behind a packet, as a clone of it would."""
+    return _make(packet, bytearray(frame), len(frame), levels, LINK_ETHERNET, port)
+
+
+def _make(packet: Packet, data: bytearray, length: int, levels: Levels, link: int, port: int) -> MadePacket:
+    made = MadePacket(data, length, packet._time, packet._port, levels, link)
+    object.__setattr__(made, "_leaves_by", port if port == ANYWHERE else port & 0xFFFF)
+    packet._made.append(made)
+    return made
 
 
 def made_of(packet: Packet) -> list[MadePacket]:

@@ -21,6 +21,7 @@ from burstline.state.meter import Meter
 from burstline.state.pattern_set import PatternSet
 from burstline.state.prefix_map import PrefixMap
 from burstline.state.rule_set import RuleSet
+from burstline.state.template import Template
 from burstline.state.toeplitz import Toeplitz
 
 # The parser's columns behind what is no header.
@@ -126,7 +127,9 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
 
 
 def makes_packets(pipeline: Pipeline) -> bool:
-    """Its stages clone packets."""
+    """Its stages clone packets, or emit some."""
+    if any(isinstance(s, Template) for s in pipeline.state):
+        return True
     stages = [stage for chain in pipeline.chains for stage in chain.stages]
     return any("clone" in f.__code__.co_names for stage in stages for f in reachable(stage.function))
 

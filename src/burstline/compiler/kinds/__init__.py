@@ -13,5 +13,6 @@ from burstline.compiler.kinds import (  # noqa: F401
     prefix_map,
     rule_set,
     sketch,
+    template,
     toeplitz,
 )
