@@ -152,10 +152,10 @@ def begin_made(address: int) -> None:
     store64(made_cell(), address)
 
 
-def count_missed(worker: Worker, made: Made) -> None:
-    """Those that found no buffer."""
-    worker.made += made.missed
-    worker.bytes_made += made.missed_bytes
+def count_made_ones(worker: Worker, made: Made, length: int) -> None:
+    """So many bytes are in those that were made; those that found no buffer count, too, and as dropped."""
+    worker.made += made.count + made.missed
+    worker.bytes_made += length + made.missed_bytes
     tally = worker.tallies + NO_BUFFER * TALLY
     store64(tally, load64(tally) + made.missed)
     store64(tally + 8, load64(tally + 8) + made.missed_bytes)
@@ -167,16 +167,16 @@ def file_counter(burst_at: Any) -> Callable[[Worker, int, int], None]:
     def count_made(worker: Worker, address: int, stock: int) -> None:
         made = made_at(address)
         burst = burst_at(made.burst)
+        total = 0
         for k in range(made.count):
             length = burst.length[k]
-            worker.made += 1
-            worker.bytes_made += length
+            total += length
             if worker.has_sink != 0:
                 count_out(worker, length)
             else:
                 count_consumed(worker, length)
                 give_buffer(stock, burst.data[k])
-        count_missed(worker, made)
+        count_made_ones(worker, made, total)
         if worker.has_sink == 0:
             made.count = 0
 

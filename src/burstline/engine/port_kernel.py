@@ -10,7 +10,7 @@ from burstline.engine.bucket_kernel import enter
 from burstline.engine.burst_stage_kernel import burst_stage_runner
 from burstline.engine.counters_kernel import begin_counts, store_counts
 from burstline.engine.flow_prefetch import begin_flows, end_flows, flow_looks
-from burstline.engine.made_kernel import AS_PASSED, begin_made, count_missed, made_at
+from burstline.engine.made_kernel import AS_PASSED, begin_made, count_made_ones, made_at
 from burstline.engine.stages_kernel import Buckets, burst_parser, no_buckets, work_ahead
 from burstline.engine.trampoline_kernel import CODE
 from burstline.engine.worker import (
@@ -237,11 +237,11 @@ def port_loop(
         """What the stages made leaves behind the burst, a port at a time; what cannot is counted, and given back."""
         made = made_at(worker.making)
         burst = burst_at(made.burst)
+        total = 0
         for k in range(made.count):
             length, mbuf = burst.length[k], burst.mbuf[k]
             target = worker.out if burst.verdict[k] == AS_PASSED else burst.verdict[k]
-            worker.made += 1
-            worker.bytes_made += length
+            total += length
             if to_file:
                 write_packet(sink_at(worker.sink), worker.interfaces, burst, k)
                 count_out(worker, length)
@@ -258,7 +258,7 @@ def port_loop(
                 store64(worker.counts + target * 8, waiting + 1)
                 if waiting + 1 == worker.batch:
                     send_waiting(worker, target)
-        count_missed(worker, made)
+        count_made_ones(worker, made, total)
         for number in range(worker.ports):
             send_waiting(worker, number)
 
