@@ -33,8 +33,9 @@ class Regression:
         scale = max(self.scale, abs(value))
         if len(self.waiting) == self.horizon:
             x, then = self.waiting[0]
+            x = x * (then / scale)  # or the first packets after none at all would count as any number of times more
             gain = inverse @ x / (FORGETTING + x @ inverse @ x)
-            weights = weights + gain * (value / then - x @ weights)
+            weights = weights + gain * (value / scale - x @ weights)
             inverse = (inverse - np.outer(gain, x @ inverse)) / FORGETTING
             inverse = (inverse + inverse.T) / 2
             if inverse.trace() > START * FEATURES:  # of directions that are never seen it would grow without end
