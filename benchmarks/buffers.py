@@ -119,7 +119,8 @@ def _forecasts(options: Options) -> Iterator[Row]:
 
     for found in errors(quick=options.quick):
         for peer, wape, weighted in found.peers:
-            yield Row("buffers", f"forecast, {found.load}: WAPE", peer, found.wape, wape, "%", 1)
+            if not peer.endswith("and margin"):  # which is no forecast of its own
+                yield Row("buffers", f"forecast, {found.load}: WAPE", peer, found.wape, wape, "%", 1)
             yield Row("buffers", f"forecast, {found.load}: 19 to 1", peer, found.weighted, weighted, "%", 1)
 
 
