@@ -93,7 +93,7 @@ def forwards(between: Line, process: subprocess.Popen[str], number: int) -> bool
             except TimeoutError:
                 return False
 
-        return bool(until(attempt, 60))
+        return bool(until(attempt, 120))
 
 
 @contextmanager
@@ -134,7 +134,7 @@ def test_ports_on_interfaces_start_again_after_a_kill(driver: str, huge: bool, a
                 assert len(runs.published()) == 1, "what the one before left is gone"
                 if turn == 2:
                     process.terminate()
-                    assert process.wait(20) == 0
+                    assert process.wait(60) == 0
                 else:
                     with traffic(between):
                         process.kill()
@@ -152,7 +152,7 @@ def test_a_tap_interface_of_a_killed_run_is_gone_and_made_again(app: Path, tmp_p
         runs = Runs(between.middle.command(*words), tmp_path / "stats")
         for _ in range(2):
             with runs.started() as process:
-                assert until(lambda: runs.published() and has(between, "tapped"), 60), process.poll()
+                assert until(lambda: runs.published() and has(between, "tapped"), 120), process.poll()
             assert until(lambda: not has(between, "tapped"))
 
 
@@ -168,8 +168,8 @@ def test_the_socket_that_a_killed_vhost_leaves_does_not_stop_the_next(app: Path,
     runs = Runs(words, tmp_path / "stats")
     for _ in range(2):
         with runs.started() as process:
-            assert until(lambda: listens(path), 60), process.poll()
-            assert until(runs.published, 60)
+            assert until(lambda: listens(path), 120), process.poll()
+            assert until(runs.published, 120)
         assert path.exists() and not listens(path)
 
 
@@ -179,9 +179,9 @@ def test_a_vhost_socket_has_one_listener_and_who_comes_second_leaves_it_alone(ap
     words = [sys.executable, "-m", "burstline", "run", str(app), device, "--no-huge", "--json"]
     runs = Runs(words, tmp_path / "stats")
     with runs.started() as first:
-        assert until(lambda: listens(path), 60)
+        assert until(lambda: listens(path), 120)
         with runs.started() as second:
-            assert second.wait(60) == 1
+            assert second.wait(120) == 1
             assert f"{path} is in use by another burstline process (pid {first.pid})" in second.communicate()[1]
         assert listens(path)
 

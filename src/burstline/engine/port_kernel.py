@@ -114,34 +114,50 @@ def port_loop(
     def take(worker: PortWorker, burst: BurstColumns, n: int, number: int) -> tuple[int, int]:
         """Fill the burst's columns from its mbufs, and parse; returns how many packets there are, and their bytes. One
         in several mbufs that cannot be gathered into one is dropped."""
-        total = kept = 0
+        total = lost = 0
         time = now(worker) if clock else 0
+        pools = queue_at(worker.queues + number * QUEUE_SIZE).pools if whole else 0
         for i in range(n):  # so small that the CPU asks for all of them at once
             prefetch(burst.mbuf[i])
         for i in range(n):
             mbuf = burst.mbuf[i]
             length = load32(mbuf + pkt_len)
             if whole and load16(mbuf + nb_segs) != 1:
-                mbuf = gather(mbuf, queue_at(worker.queues + number * QUEUE_SIZE).pools)
+                mbuf = gather(mbuf, pools)
+                burst.mbuf[i] = mbuf
                 if load16(mbuf + nb_segs) != 1:
-                    lose(worker, mbuf, length)
-                    continue
-            if whole:
-                burst.mbuf[kept] = mbuf
-            burst.data[kept] = load64(mbuf + buf_addr) + load16(mbuf + data_off)
+                    lost += length
+            burst.data[i] = load64(mbuf + buf_addr) + load16(mbuf + data_off)
             if cut:
-                burst.captured[kept] = load16(mbuf + data_len)
-            burst.length[kept] = length
+                burst.captured[i] = load16(mbuf + data_len)
+            burst.length[i] = length
             if numbered:
-                burst.port[kept] = number
+                burst.port[i] = number
             if clock:
-                burst.time[kept] = time
+                burst.time[i] = time
             if parsed:
-                prefetch(burst.data[kept])
+                prefetch(burst.data[i])
             total += length
+        if lost:
+            n = without_chains(worker, burst, n)
+        parse_burst(burst, 0, n, LINK_ETHERNET)
+        return n, total - lost
+
+    def without_chains(worker: PortWorker, burst: BurstColumns, n: int) -> int:
+        """Drop the packets that are still in several mbufs, and close the gaps; returns how many are left."""
+        kept = 0
+        for i in range(n):
+            mbuf, length = burst.mbuf[i], burst.length[i]
+            if load16(mbuf + nb_segs) != 1:
+                lose(worker, mbuf, length)
+                continue
+            burst.mbuf[kept] = mbuf
+            burst.data[kept] = burst.data[i]
+            burst.length[kept] = length
+            if cut:
+                burst.captured[kept] = burst.captured[i]
             kept += 1
-        parse_burst(burst, 0, kept, LINK_ETHERNET)
-        return kept, total
+        return kept
 
     def lose(worker: PortWorker, mbuf: int, length: int) -> None:
         """No buffer was there to hold the whole packet: it is counted, and dropped."""
