@@ -17,8 +17,10 @@ from burstline.buffers.season import Seasonal
 from burstline.buffers.switching_trend import SwitchingTrend
 
 KEPT = 0.995  # of a loss, a tick later
-SHARPNESS = 10.0  # a forecaster with twice the loss has a thousandth of the weight
+SHARPNESS = 20.0  # a forecaster with a tenth more loss has a seventh of the weight
 SURPRISES = 2048  # ticks whose errors are remembered, and peaks
+PROVEN = 2  # seasons, after which errors from before the season was known are forgotten
+PUNCTUAL = 50  # a part of a season by which what it brings may come early or late
 PEAK = 1.1  # of the highest of them is as much as a forecast's errors are made up for
 
 
@@ -37,13 +39,15 @@ class Mixture:
     losses: Any
     said: tuple[tuple[Any, float, float], ...] = ()  # by each expert, by all, and the upper side, at the last ticks
     shortfalls: Any = field(default_factory=lambda: np.zeros(0))
+    known: int = 0  # ticks for which there has been a season
 
     def observe(self, value: float) -> Mixture:
         losses, shortfalls = self.losses, self.shortfalls
         regression = self.regression.observe(value)
         season = regression.seen
-        if season.season and not self.season.season:
-            shortfalls = np.zeros(0)  # they are those of one who knew of no season
+        known = self.known + 1 if season.season else 0
+        if season.season and known == PROVEN * season.season:
+            shortfalls = shortfalls[-known:]  # those before are of one who knew of no season
         if len(self.said) == self.horizon:
             each, _, high = self.said[0]
             losses = KEPT * losses + np.abs(each - value)
@@ -51,9 +55,9 @@ class Mixture:
         experts = tuple(expert.observe(value) for expert in self.experts)
         each = np.array([expert.ahead(self.horizon) for expert in (*experts, regression, season)])
         mixed = float(each @ _weights(losses))
-        high = max(mixed, season.around(self.horizon, self.horizon // 2))
+        high = max(mixed, season.around(self.horizon, max(self.horizon, season.season // PUNCTUAL)))
         said = (*self.said, (each, mixed, high))[-self.horizon :]
-        return Mixture(self.horizon, experts, regression, losses, said, shortfalls)
+        return Mixture(self.horizon, experts, regression, losses, said, shortfalls, known)
 
     @property
     def season(self) -> Seasonal:
