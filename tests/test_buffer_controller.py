@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from benchmarks.harness.loads import diurnal, ramps, self_similar
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.harness.loads import diurnal, ramps, self_similar
 from burstline.buffers.controller import Controller, Seen, Settings, controller, reserves
 from burstline.buffers.magazine import ROUNDS
 
@@ -81,8 +81,8 @@ def test_under_a_load_that_stays_a_pool_stays(level: int, noise: float, seed: in
     load = np.round(level * np.random.default_rng(seed).normal(1, noise, 300)).clip(0)
     done = run(load, made(), 1000)
     late = done.changes[-150:]
-    assert not [change for change in late if change < 0] or not [change for change in late if change > 0]
-    assert np.ptp(done.usable[-100:]) <= 0.02 * level + ROUNDS
+    assert sum(change < 0 for change in late) <= 1, "memory that went back is not soon needed again"
+    assert sum(map(abs, late)) <= 0.04 * level + 2 * ROUNDS
     if noise == 0:
         assert set(late) == {0}
 
