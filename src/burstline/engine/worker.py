@@ -63,9 +63,11 @@ class Worker(Struct):
     rounds: i64  # so many more rounds of the loop, and it calls `look`; 0 or less: never
     look: i64  # address of stats_kernel.look
     snapshot: i64  # the entry's, while it runs
-    made: i64  # packets that stages made
+    # In the first half of the one after it: what it touches where stages make packets.
+    made: i64
     bytes_made: i64
-    stock: i64  # address of its stock of buffers, or 0
+    stock: i64  # over a file: address of its stock of buffers, or 0
+    making: i64  # on ports: address of its Made
 
 
 class FileWorker(Worker):
@@ -96,21 +98,21 @@ class PortQueue(Struct):
 class PortWorker(Worker):
     """A worker over DPDK ports. Pipelines number ports as the command line names them."""
 
+    # In its other half: what it touches for each burst.
+    queues: i64  # address of its PortQueues, one for each port
+    poll: i64  # 1: never sleep
+    idle: i64  # polls without a packet since the last one
+    budget: i64  # bursts to process before coming back
     # In one line: what it touches for each packet where not all go one way.
     ports: i64
     out: i64  # number of the port that packets go to by default, or -1
     batch: i64  # packets to ask for at once
     sink: i64  # a capture file to write, or 0
     interfaces: i64  # what that file says of each port
-    making: i64  # address of its Made
     outbound: i64  # address of room for mbufs, `batch` for each port, by port
     counts: i64  # address of how many there are, by port
     unwanted: i64  # address of room for mbufs to free
-    # Behind it: what it touches for each burst.
-    queues: i64  # address of its PortQueues, one for each port
-    poll: i64  # 1: never sleep
-    idle: i64  # polls without a packet since the last one
-    budget: i64  # bursts to process before coming back
+    # Behind it: what it touches for each burst, too, or now and then.
     clock_start: i64  # time-stamp counter and nanoseconds since the epoch at one moment
     clock_ns: i64
     clock_scale: i64  # nanoseconds in 2**32 counts
