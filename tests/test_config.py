@@ -53,8 +53,9 @@ checksum = "auto"
 [pools]
 classes = [128, 2048, 9216]
 receive = "scatter"
-ops = "stack"
+ops = "burstline"
 buffers = 8191
+most = 16383
 buffer_size = 2176
 cache = 128
 
@@ -102,7 +103,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert config.parser.tunnel_ports == TunnelPorts((4789, 8472), (), (2152,))
     assert config.offloads.checksum == "auto"
     assert (config.pools.buffers, config.pools.buffer_size, config.pools.cache) == (8191, 2176, 128)
-    assert (config.pools.classes, config.pools.receive, config.pools.ops) == ((128, 2048, 9216), "scatter", "stack")
+    assert (config.pools.classes, config.pools.receive, config.pools.ops) == ((128, 2048, 9216), "scatter", "burstline")
     assert (config.numa.enabled, config.numa.node) == (True, 1)
 
 

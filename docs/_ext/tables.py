@@ -57,6 +57,8 @@ SETTINGS = {
     "DPDK's mempool ops; `auto` takes burstline's where DPDK would take a ring.",
     "pools.buffers": "Packet buffers (mbufs) of each class that ports receive into; without it, as many as rings, "
     "bursts and caches can hold.",
+    "pools.most": "Buffers of each class that burstline's own pools may grow to, ahead of a load; without it, they "
+    "stay as they are.",
     "pools.buffer_size": "Bytes of the buffers that ports receive into, 128 bytes of headroom included; without it, "
     "those of the class that suits each port.",
     "pools.cache": "Buffers that each worker keeps at hand, by class; without it, up to 256, as its L2 has room.",
