@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -39,6 +40,23 @@ def keep_off(cores: Sequence[int]) -> Iterator[None]:
             os.sched_setaffinity(0, usable)
 
 
+@contextmanager
+def interrupts_held() -> Iterator[Callable[[], None]]:
+    """SIGINT and SIGTERM wait until the value is called, or the block is left."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield lambda: None
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+
+    def release() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    try:
+        yield release
+    finally:
+        release()
+
+
 def process_age() -> float | None:
     """Seconds since this process started; None where the system does not tell."""
     try:
@@ -59,8 +77,11 @@ class Team:
         chosen = list(cores) or usable_cores()
         self.cores = [chosen[k % len(chosen)] for k in range(count)]
 
+        self._release: Callable[[], None] = lambda: None
+
         def body(index: int) -> None:
             try:
+                self._release()  # threads inherit what is held
                 pin(self.cores[index])
                 work(index)
             except BaseException as error:
@@ -81,10 +102,11 @@ class Team:
 
         The calling thread keeps off the workers' cores where there are others.
         """
-        for thread in self._threads:
-            thread.start()
-        with keep_off(self.cores):
-            return self._watch(stop, tick, duration, period)
+        with interrupts_held() as self._release:  # else one could leave workers behind that nobody stops
+            for thread in self._threads:
+                thread.start()
+            with keep_off(self.cores):
+                return self._watch(stop, tick, duration, period)
 
     def _watch(
         self,
@@ -97,19 +119,21 @@ class Team:
         stopped, left = False, self._count
         while left:
             try:
-                wait = period()
-                if deadline is not None and not stopped:
-                    wait = min(wait, max(0.0, deadline - time.monotonic()))
-                if self._done.acquire(timeout=wait):
-                    left -= 1
-                    if self._failures and not stopped:
+                self._release()
+                while left:
+                    wait = period()
+                    if deadline is not None and not stopped:
+                        wait = min(wait, max(0.0, deadline - time.monotonic()))
+                    if self._done.acquire(timeout=wait):
+                        left -= 1
+                        if self._failures and not stopped:
+                            stopped = True
+                            stop()
+                        continue
+                    tick()
+                    if deadline is not None and not stopped and time.monotonic() >= deadline:
                         stopped = True
                         stop()
-                    continue
-                tick()
-                if deadline is not None and not stopped and time.monotonic() >= deadline:
-                    stopped = True
-                    stop()
             except KeyboardInterrupt:
                 stopped = True
                 stop()
