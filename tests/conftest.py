@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +14,12 @@ pytest.register_assert_rewrite("both_modes")
 CAPTURES = Path(os.environ.get("BURSTLINE_CAPTURES", Path(__file__).parents[1].parent / "shared" / "captures"))
 
 
-# What modules import whose tests start DPDK or network namespaces, and poll: of these, one at a time.
+# Of modules with names from these, or with tests that need root for ports that poll, one test runs at a time.
 LIVE = {"dpdk_live", "namespaces"}
+
+
+def is_live(names: dict[str, object]) -> bool:
+    return "needs_root" in names or any(getattr(value, "__module__", None) in LIVE for value in names.values())
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the marks
@@ -22,14 +27,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Under pytest-xdist, the tests of a module stay in one process, in order: what they share is made once."""
     if not config.pluginmanager.hasplugin("xdist"):
         return
-    groups = {item.path: item.path.stem for item in items}
-    for item in items:
-        if any(
-            getattr(value, "__module__", None) in LIVE for value in vars(item.getparent(pytest.Module).obj).values()
-        ):
-            groups[item.path] = "live"
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(groups[item.path]))
+    for module, tests in itertools.groupby(items, lambda item: item.getparent(pytest.Module)):
+        live = module is not None and is_live(vars(module.obj))
+        for item in tests:
+            item.add_marker(pytest.mark.xdist_group("live" if live else item.path.stem))
 
 
 @pytest.fixture(scope="session", autouse=True)
