@@ -2,6 +2,7 @@
 # make demo    see it work (as root: live ports, too)         make bench   measure it beside its peers
 # make test    run the tests (as root: live ports, too)       make docs    the documentation, in docs/_build
 # make fuzz    ten million mutated packets through the parser, some minutes on two cores
+# make soak    ten minutes of clones, emitted packets, drops and jumbo frames on virtual devices, as root
 # make large   24 million flows through tables for 10 million: some minutes, 3 GB of memory
 VENV ?= .venv
 python := $(VENV)/bin/python
@@ -13,7 +14,7 @@ built := $(VENV)/.built-$(shell pkg-config --modversion libdpdk 2>/dev/null || e
 # On all cores, but for `make test PYTEST_ARGS="-p no:xdist"`; `-n 0` there runs one test after the other, too.
 parallel := $(if $(findstring no:xdist,$(PYTEST_ARGS)),,-n logical --maxprocesses 4 --dist loadgroup)
 
-.PHONY: build demo test fuzz large check bench docs clean
+.PHONY: build demo test fuzz soak large check bench docs clean
 build: $(built)
 
 $(built): $(sources)
@@ -27,6 +28,9 @@ test: build
 
 fuzz: build
 	PYTHONPATH=. $(python) tests/fuzz_parser.py --packets $(or $(PACKETS),10000000)
+
+soak: build
+	$(python) tests/soak_buffers.py --seconds $(or $(SECONDS),600)
 
 large: build
 	$(python) tests/large_flow_table.py
