@@ -86,8 +86,8 @@ def soak(seconds: float, folder: Path) -> dict[str, Any]:
     capture.write_bytes(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1) + records)
     done = subprocess.run(
         [
-            sys.executable, "-m", "burstline", "run", str(app), f"dpdk:ring-loop,capture={capture}", NULL, "--out", NULL,
-            "--duration", str(seconds), "--config", str(config), "--json", "--no-huge",
+            sys.executable, "-m", "burstline", "run", str(app), f"dpdk:ring-loop,capture={capture}", NULL, "--out",
+            NULL, "--duration", str(seconds), "--config", str(config), "--json", "--no-huge",
         ],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
         capture_output=True, text=True, timeout=seconds + 120, check=False,
