@@ -127,6 +127,8 @@ def test_a_copy_for_which_there_is_no_buffer_is_false_and_a_drop_by_name(
     [
         ("pkt.clone().clone()", "clone"),
         ("pkt.clone('out')", "clone"),
+        ("pkt.clone(to=1)", r"pkt\.clone\(port\)"),
+        ("copy = pkt\n    if pkt.tcp:\n        copy = pkt.clone()\n    copy.eth.dst = 1", "a packet that a stage made"),
         ("flows[pkt.clone()].packets += 1", "FlowTable"),
         ("pkt.inner.clone()", "clone"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import struct
 import threading
@@ -19,7 +20,8 @@ import burstline as bl
 from both_modes import Interpreted, pcap_of, stage_of
 from burstline.compiler.errors import CompileError
 from burstline.engine.interpreter import Interpreter
-from burstline.engine.offline import FileRun
+from burstline.engine.offline import CAPACITY, FileRun
+from burstline.engine.program import prepare
 from burstline.engine.report import Report
 from burstline.errors import UsageError
 from burstline.native import build
@@ -216,6 +218,32 @@ def test_all_workers_go_over_at_the_same_packet_of_a_file(tmp_path: Path, worker
     assert seen - {(0, 0)} == {(k, k) for k in (1, 2, 3)}, "both headers are of one version"
     assert workers > 1 or (0, 0) in seen
     assert [q for *_, q in found] == [k // FLOWS % 256 for k in range(len(found))], "in the order of the source"
+
+
+def test_what_a_version_made_is_written_though_the_next_one_makes_nothing(tmp_path: Path) -> None:
+    """Chunks that the one has run wait to be written by the other; a buffer that is not back is an error of the run."""
+    workers = 3
+    plain = [bl.Pipeline(stage_of("def stamp(pkt):\n    pkt.eth.src = 1")) for _ in range(3)]
+    twice = [bl.Pipeline(stage_of("def twice(pkt):\n    pkt.clone()\n    pkt.eth.src = 2")) for _ in range(3)]
+    compiled_before(tmp_path, twice[0], out="before.pcap", workers=workers)
+    prepare(
+        plain[0], mode="file", capacity=CAPACITY, workers=workers, dispatch="auto",
+        source="pcap", sink="pcap", makes=True,
+    )  # fmt: skip
+    stream, out = Stream(tmp_path), tmp_path / "out.pcap"
+    run = FileRun(twice[1], stream.path, str(out), workers=workers)
+    with running(run, stream) as finish:
+        for pipeline in (plain[1], twice[2], plain[2]):
+            before = out.stat().st_size if out.exists() else 0
+            run.swap(pipeline)
+            until(lambda: out.stat().st_size > before + len(BLOCK))  # noqa: B023
+        report = finish()
+    with open(out, "rb") as file:
+        found = [p.data[11] for p in read_capture(file, "out.pcap")]
+    assert report.balanced
+    assert report.made.packets == found.count(0) == found.count(2) > 0
+    assert found.count(1) + found.count(2) == report.received.packets
+    assert all(after == 0 for mark, after in itertools.pairwise(found) if mark == 2), "behind its packet"
 
 
 def test_a_swap_needs_no_packet(tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ USAGE = {
     "Vector.bits": "a mask of up to 64 lanes has `.bits()`; a vector does not, compare it first",
     "Packet.fix_checksums": "write `pkt.fix_checksums()`",
     "Packet.checksums_ok": "write `pkt.checksums_ok()`",
+    "Packet.clone": "write `pkt.clone()` or `pkt.clone(port)`, port a number; what a stage made is not cloned",
     "Header.fix_checksum": "write e.g. `pkt.ipv4.fix_checksum()`",
 }
 STATE = (
@@ -96,6 +97,7 @@ def described(kind: str) -> str:
         return f"the module {found.group(1)}"
     for start, word in (
         ("Packet(", "a packet"), ("InnerPacket(", "an inner packet"), ("Branch(", "a branch"),
+        ("MadePacket(", "a packet that a stage made"), ("MadeInnerPacket(", "an inner packet"),
         ("Protocol(", "a protocol"), ("bytes(", "a bytes literal"), ("readonly bytes(", "a bytes literal"),
         ("UniTuple(", "a tuple"), ("Tuple(", "a tuple"), ("Function(", "a function"), ("type(", "a function"),
         ("BoundFunction(", "a method"), ("IntEnum", "a number"), ("complex", "a complex number"),

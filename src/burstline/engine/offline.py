@@ -125,8 +125,9 @@ class FileRun:
             self._versions.rehearse()
 
     def _prepared(self, pipeline: Pipeline, **plan: Any) -> Program:
-        """Compiled, and with room for the packets that its stages make."""
-        program = prepare(pipeline, **plan)
+        """Compiled, and with room for the packets that its stages make. Chunks may wait to be written that a version
+        before it made packets of."""
+        program = prepare(pipeline, makes=self._making.pool is not None, **plan)
         if program.plan["makes"] and self._chunks is not None:
             self._making.provide(self._chunks, self._contexts)
         return program

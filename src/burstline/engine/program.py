@@ -6,7 +6,7 @@ import ctypes
 import itertools
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import llvmlite.binding as llvm
@@ -103,14 +103,19 @@ def prepare(
     mbuf: Mapping[str, int] = {},
     tunnel_ports: TunnelPorts = USUAL_PORTS,
     edges: bool = False,
+    makes: bool = False,
 ) -> Program:
     """The program for a pipeline; compiles when the cache has none. Raises `CompileError`.
 
     `mode` is file or ports. `source` and `sink` are formats of capture files, `sink` empty when none is written.
     `mbuf` says where DPDK keeps what of a packet. With `edges`, packets are counted on each way out of each stage.
+    With `makes`, the loop is one that writes what stages made, also where its own make nothing: those of the version
+    before may have.
     """
     name_state(pipeline)
     lay_out_records(pipeline)
+    needs = needs_of(pipeline, workers)
+    needs = replace(needs, makes=True) if makes else needs
     plan = {
         "mode": mode,
         "capacity": capacity,
@@ -122,7 +127,7 @@ def prepare(
         "protocols": pipeline.protocols,
         "edges": edges,
         "chains": len(pipeline.chains),
-        **asdict(needs_of(pipeline, workers)),
+        **asdict(needs),
     }
     key = cache.key_of([*sorted(plan.items()), *fingerprint(pipeline)])
     found = cache.load(key)
