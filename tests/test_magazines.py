@@ -203,7 +203,7 @@ def test_buffers_taken_by_one_core_and_given_by_another_cost_a_transfer_for_each
 
 
 def test_what_is_not_picked_keeps_its_order_and_can_be_taken_meanwhile() -> None:
-    magazines = Magazines(8 * ROUNDS, 1)
+    magazines = Magazines(8 * ROUNDS, 1, ROUNDS)
     for k in range(8):
         magazines.add(addresses(k * ROUNDS, ROUNDS))
     had = []
@@ -225,8 +225,20 @@ def test_what_is_not_picked_keeps_its_order_and_can_be_taken_meanwhile() -> None
     assert {int(a - START) // LINE // ROUNDS for a in found} == {had[1]}
 
 
+@pytest.mark.parametrize("count", [128, 448, 2000, 4000, 10_000])
+def test_a_core_keeps_an_eighth_of_a_class_at_most(count: int) -> None:
+    magazines = Magazines(count, 2)
+    magazines.add(addresses(0, count))
+    for burst in (1, 32, 7):
+        for some in [magazines.take(0, burst) for _ in range(count // burst)]:
+            magazines.give(0, some)
+    kept = magazines.count(0).cached
+    assert 0 < kept <= min(count // 8, 2 * ROUNDS)
+    assert len(magazines.take(1, count - kept)) == count - kept
+
+
 def test_a_reserve_is_taken_from_when_the_depot_has_nothing() -> None:
-    magazines = Magazines(2 * ROUNDS, 2)
+    magazines = Magazines(2 * ROUNDS, 2, ROUNDS)
     magazines.add(addresses(0, 2 * ROUNDS))
     assert magazines.top_up(1, 5) == 2
     assert len(magazines.take(0, 1)) == 0

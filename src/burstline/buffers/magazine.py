@@ -54,7 +54,8 @@ class CoreCache(Struct):
     given: i64
     previous: i64
     # In the one after it, what calls touch that go to the depot.
-    kept: i64  # handles of the previous one: mostly 0 or ROUNDS, but some that the depot has are filled in part
+    kept: i64  # handles of the previous one: mostly 0 or `rounds`, but some that the depot has are filled in part
+    rounds: i64  # handles that it fills a magazine with: less than ROUNDS where there are few buffers
     depot: i64
     way: i64  # the last exchange with the depot: 1 to take, -1 to give
     core: i64  # its number, from 1

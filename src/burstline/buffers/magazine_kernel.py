@@ -203,22 +203,22 @@ def give_more(cache: CoreCache, source: int, n: int) -> int:
     """Where the loaded magazine has not the room for this call and the next."""
     done = 0
     while done < n:
-        if cache.count == ROUNDS:
+        if cache.count >= cache.rounds:
             if cache.kept:
                 unload(cache)
             swap(cache)
-        some = min(ROUNDS - cache.count, n - done)
+        some = min(cache.rounds - cache.count, n - done)
         store_handles(cache.loaded + 4 * cache.count, source + 8 * done, some, cache.base)
         cache.count += some
         done += some
     cache.given += n
-    if cache.kept and cache.way < 0 and cache.high == ROUNDS:
+    if cache.kept and cache.way < 0 and cache.high == cache.rounds:
         prefetch_to_write(cache.depot)
         cache.high = 0
     else:
         if cache.kept and cache.way < 0:
             unload(cache)
-        cache.high = ROUNDS
+        cache.high = cache.rounds
     return n
 
 

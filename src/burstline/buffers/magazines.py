@@ -14,6 +14,7 @@ from burstline.state.region import Block, Region
 
 APART = 256  # bytes from one core's cache to the next, of which no two share a pair of lines
 NUMBER = (1 << 32) - 1
+PARTS = 16  # of all buffers there may be in a magazine, at most: a core keeps two
 REACH = 1 << 37  # bytes that a handle of 32 bits tells, before and behind the first buffer
 
 _TAKEN, _GIVEN, _COUNT, _KEPT, _POPPED, _RESERVED, _PUSHED, _TRANSFERS, _FAILED = (
@@ -49,13 +50,15 @@ class Magazines:
     """For at most `most` buffers, whose addresses are multiples of 64 and at most 128 GiB from the first.
 
     Cores are numbered from 0 to `cores - 1`, and each number belongs to one thread at a time. `take` and `give` with
-    `control` as the core are for the control side: any thread of Python may call them.
+    `control` as the core are for the control side: any thread of Python may call them. A magazine is filled with
+    `rounds` buffers; where nothing is said, as many as it holds, and with less than 16 times as many a 16th.
     """
 
-    def __init__(self, most: int, cores: int) -> None:
+    def __init__(self, most: int, cores: int, rounds: int = 0) -> None:
         for kernel in (take_kernel, give_kernel, _hand_in, _top_up, _draw, _lay_aside, _put_back):
             kernel.address  # noqa: B018  # compiled now, not when one of them is needed
         self.most, self.cores, self.control = most, cores, cores
+        self.rounds = rounds or min(ROUNDS, max(8, most // PARTS & -8))  # whole vectors
         self.added = 0
         self._base: int | None = None  # what handles count from
         count = most + 2 * (cores + 1)
@@ -70,7 +73,13 @@ class Magazines:
         for core in range(cores + 1):
             first = self._magazines.address + 2 * core * MAGAZINE + LINK
             self._set(
-                core, loaded=first, previous=first + MAGAZINE, high=ROUNDS, depot=self._depot.address, core=core + 1
+                core,
+                loaded=first,
+                previous=first + MAGAZINE,
+                high=self.rounds,
+                depot=self._depot.address,
+                core=core + 1,
+                rounds=self.rounds,
             )
 
     def cache(self, core: int) -> int:
@@ -108,7 +117,7 @@ class Magazines:
 
         parts = []
         with self._lock:
-            some = ROUNDS
+            some = self.rounds
             while n > 0 and some > 0:
                 part = self.take(self.control, min(n, some))
                 if len(part) == 0:
@@ -136,9 +145,9 @@ class Magazines:
                 chosen = wanted(room[:n])
                 found.append(room[:n][chosen])
                 rest = np.concatenate((rest, room[:n][~chosen]))
-                if len(rest) >= ROUNDS:
-                    _lay_aside(cache, rest.ctypes.data, ROUNDS)
-                    rest = rest[ROUNDS:].copy()
+                while len(rest) >= self.rounds:
+                    _lay_aside(cache, rest.ctypes.data, self.rounds)
+                    rest = rest[self.rounds :].copy()
             if len(rest):
                 _lay_aside(cache, rest.ctypes.data, len(rest))
             _put_back(cache)
