@@ -20,8 +20,10 @@ import burstline as bl
 from both_modes import stage_of
 from burstline import dpdk
 from burstline.cli.main import main
+from burstline.cli.stats import Interval
 from burstline.engine.offline import FileRun
 from burstline.engine.publisher import Publisher
+from burstline.engine.report import Count
 from burstline.engine.stats_file import StatsFile
 from burstline.engine.stats_layout import LINE, area_size, lines, snapshot_size
 from burstline.engine.stats_reader import Reading, RunFile, WorkerCounts, is_meant
@@ -370,3 +372,17 @@ def test_live_ports_are_read_while_they_run(tmp_path: Path, capsys: pytest.Captu
     counts = [each["received"]["packets"] for each in shown]
     assert counts == sorted(counts) and counts[0] < counts[-1] == report["packets_in"]
     assert shown[-1]["sent"]["packets"] == report["packets_out"]
+
+
+def test_packets_that_stages_make_have_a_row_where_there_are_any() -> None:
+    about = {"pid": 1, "app": "app.py", "source": "gen", "started": 0.0, "buffers": []}
+
+    def reading(clock: float, made: int) -> Reading:
+        return Reading(about, True, [WorkerCounts(0, clock, received=Count(10 * made, 0), made=made)], {})
+
+    some, none = Interval(reading(1, 5), reading(3, 25)), Interval(reading(1, 0), reading(3, 0))
+    assert [(row.name, row.count, row.rate) for row in some.lines([0])][3] == ("made by stages", 25, 10.0)
+    assert some.as_json(False)["made"] == {"packets": 25, "pps": 10.0}
+    assert some.as_json(False)["drops"] == {}
+    assert len(none.lines([0])) == 3
+    assert none.as_json(False)["made"] == {"packets": 0, "pps": 0.0}

@@ -15,6 +15,7 @@ from burstline.engine.stats_reader import Reading, RunFile, WorkerCounts, open_r
 from burstline.errors import UsageError
 
 LONGEST_WAIT = 2.0  # seconds for a second snapshot, without which there is no rate
+MADE = "made by stages"
 NOTHING_NEW = 0.02  # seconds between looks for it
 
 
@@ -95,6 +96,9 @@ class Interval:
         pairs = [(self.before.workers[k], self.after.workers[k]) for k in chosen]
         reasons = sorted({reason for _, now in pairs for reason in now.drops})
         rows = [_packets(name, pairs, name) for name in ("received", "sent", "consumed")]
+        if any(now.made for _, now in pairs):
+            made = sum((b.made - a.made) * _per_second(a, b) for a, b in pairs)
+            rows.append(Line(MADE, sum(now.made for _, now in pairs), made))
         rows += [_packets(f"dropped: {reason}", pairs, reason) for reason in reasons]
         for identity, name in self.after.names.items():
             values = [(a.counters.get(identity, 0), b.counters.get(identity, 0)) for a, b in pairs]
@@ -156,9 +160,11 @@ def _as_json(rows: Sequence[Line], names: Iterable[str]) -> dict[str, Any]:
         return {"packets": row.count, "bytes": row.octets, "pps": row.rate, "bit_rate": 8 * row.octet_rate}
 
     counters = rows[len(rows) - len(list(names)) :] if names else []
+    drops = [row for row in rows[3 : len(rows) - len(counters)] if row.name != MADE]
     return {
         **{row.name: packets(row) for row in rows[:3]},
-        "drops": {row.name.removeprefix("dropped: "): packets(row) for row in rows[3 : len(rows) - len(counters)]},
+        "made": next(({"packets": r.count, "pps": r.rate} for r in rows if r.name == MADE), {"packets": 0, "pps": 0.0}),
+        "drops": {row.name.removeprefix("dropped: "): packets(row) for row in drops},
         "counters": [
             {"name": row.name.removeprefix("counter: "), "value": row.count, "rate": row.rate} for row in counters
         ],
