@@ -46,13 +46,13 @@ class Counting:
         name_state(pipeline)
         burst, needs, machine = Burst(BURST + 64), needs_of(pipeline), Machine(tunnels=False)
         burst_at: Any = burst_reference(burst)
-        run_stages: Any = stage_runner(needs, keep=False)
+        run_stages: Any = stage_runner(needs, False, burst_at)
 
         def loop(worker: FileWorker) -> int:
             columns = burst_at(worker.burst)
             for first in range(0, worker.slots, BURST):
                 copy(burst_address(columns.length), worker.chunks + 4 * first, 4 * BURST)
-                run_stages(worker, columns, BURST, 0, 0)
+                run_stages(worker, columns, BURST, 0, 0, 0)
             return 0
 
         plan = Plan(burst, loop, FileWorker.layout, "counter_loop", ("",), needs, machine)

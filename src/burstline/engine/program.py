@@ -63,7 +63,7 @@ class Instance:
             if not isinstance(state, Counter):
                 builder.import_symbol(state.symbol, state.address(worker))
         self.edges = Region(8 * len(program.edges)) if program.edges else None
-        self.made = Region(64) if program.plan["makes"] else None
+        self.made = Region(64) if program.plan.get("makes") else None
         if self.made:
             builder.import_symbol(MADE, self.made.address)
         if self.edges:
