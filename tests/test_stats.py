@@ -25,7 +25,7 @@ from burstline.engine.offline import FileRun
 from burstline.engine.publisher import Publisher
 from burstline.engine.report import Count
 from burstline.engine.stats_file import StatsFile
-from burstline.engine.stats_layout import LINE, area_size, lines, snapshot_size
+from burstline.engine.stats_layout import LAYOUT, LINE, area_size, lines, snapshot_size
 from burstline.engine.stats_reader import Reading, RunFile, WorkerCounts, is_meant
 from burstline.engine.worker import Snapshot, Worker
 from burstline.errors import BurstlineError
@@ -344,7 +344,7 @@ def test_a_file_of_another_layout_or_of_something_else_is_refused(place: Path) -
     file = StatsFile()
     try:
         file._head.set_i64(8, 99)
-        with pytest.raises(BurstlineError, match="has layout 99, not 1"):
+        with pytest.raises(BurstlineError, match=f"has layout 99, not {LAYOUT}"):
             RunFile(file.path)
     finally:
         file.close()
