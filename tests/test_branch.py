@@ -73,7 +73,7 @@ def test_a_branch_by_header_takes_the_first_that_is_there(inner: bool) -> None:
     assert outcome.counts["consumed"][0] == wanted.get("udp", 0)
 
 
-FEW = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 WAYS = st.sampled_from([A, B, C, None, bl.PASS, bl.DROP, bl.CONSUME, bl.drop("x"), bl.drop("y"), bl.send(1)])
 PORTS = st.integers(0, 8) | st.sampled_from([53, 80, 65535])
 
