@@ -168,16 +168,32 @@ def test_a_pool_grows_ahead_of_a_ramp_that_it_knows() -> None:
 @given(
     cores=st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 3)), min_size=1, max_size=8),
     free=st.integers(0, 10_000),
+    rounds=st.integers(8, ROUNDS),
 )
-def test_reserves_are_filled_by_what_cores_took_and_never_beyond_half_of_what_is_free(
-    cores: list[tuple[int, int]], free: int
+def test_reserves_are_filled_by_what_cores_are_expected_to_take_and_never_beyond_half_of_what_is_free(
+    cores: list[tuple[int, int]], free: int, rounds: int
 ) -> None:
-    taken, held = zip(*cores, strict=True)
-    given_out = reserves(taken, held, free)
+    expected, held = zip(*cores, strict=True)
+    given_out = reserves(expected, held, free, rounds)
     assert len(given_out) == len(cores)
-    assert 2 * ROUNDS * sum(given_out) <= free
-    for (took, has), more in zip(cores, given_out, strict=True):
+    assert 2 * rounds * sum(given_out) <= free
+    for (buffers, has), more in zip(cores, given_out, strict=True):
         assert 0 <= more <= 2
-        assert more == 0 or (has + more - 1) * ROUNDS < took
-    if free >= 4 * ROUNDS * len(cores):
-        assert all(has + more >= min(2, -(-took // ROUNDS)) for (took, has), more in zip(cores, given_out, strict=True))
+        assert more == 0 or (has + more - 1) * rounds < buffers
+        assert free < 4 * rounds * len(cores) or has + more >= min(2, -(-buffers // rounds))
+
+
+def test_what_a_pool_keeps_beside_its_load_is_one_magazine_as_its_magazines_are() -> None:
+    def target(rounds: int) -> int:
+        policy = controller(Settings(least=0, most=10**6, horizon=HORIZON, spare=0, rounds=rounds))
+        return policy.decide(Seen(1000, 1000, 0, 0, 0))[0]
+
+    assert target(264) - target(64) == 200
+
+
+def test_what_is_expected_of_a_tick_was_said_a_horizon_before_it() -> None:
+    policy, said = made(), []
+    for tick in range(40):
+        said.append(policy.forecaster.ahead())
+        assert policy.expected == (round(said[tick - HORIZON + 1]) if tick >= HORIZON else -1)
+        _, policy = policy.decide(Seen(1000 + 50 * tick, 1000 + 50 * tick, 0, 10_000, 0))

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from burstline.buffers.magazine import ROUNDS
 from burstline.buffers.mixture import Mixture, mixture
 
+MOST_RESERVED = 2  # magazines of a core, as many as it has beside
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -29,7 +31,8 @@ class Seen:
 @dataclass(frozen=True)
 class Settings:
     """`horizon` is in ticks: how long a change takes, from seeing that it is needed until the memory is there. `dwell`
-    is how many ticks a surplus must last before memory goes back, `band` how large a part of the pool it must be."""
+    is how many ticks a surplus must last before memory goes back, `band` how large a part of the pool it must be;
+    `rounds` are the buffers of a full magazine, which move together."""
 
     least: int
     most: int
@@ -37,6 +40,7 @@ class Settings:
     dwell: int = 25
     band: float = 0.02
     spare: float = 0.02  # of what is needed, beside it
+    rounds: int = ROUNDS
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class Controller:
         s = self.settings
         load = max(seen.in_use, seen.peak) + seen.failed - self.failed
         forecaster = self.forecaster.observe(load)
-        need = max(load, forecaster.upper()) * (1 + s.spare) + seen.stranded + ROUNDS  # which move together
+        need = max(load, forecaster.upper()) * (1 + s.spare) + seen.stranded + s.rounds
         target = min(s.most, max(s.least, round(need)))
         wanted = (*self.wanted, target)[-s.dwell :]
         after = replace(self, forecaster=forecaster, wanted=wanted, failed=seen.failed)
@@ -61,14 +65,14 @@ class Controller:
             return target - seen.usable, after
         lasting = max(wanted)
         surplus = seen.usable - lasting
-        if len(wanted) == s.dwell and surplus > max(s.band * seen.usable, ROUNDS):
+        if len(wanted) == s.dwell and surplus > max(s.band * seen.usable, s.rounds):
             return -surplus, after
         return 0, after
 
     @property
     def expected(self) -> int:
-        """The load that is forecast for `horizon` ticks from now."""
-        return round(self.forecaster.ahead())
+        """The load at the next tick, as it was forecast `horizon` ticks before it; -1 of those before that."""
+        return round(self.forecaster.due)
 
 
 def controller(settings: Settings) -> Controller:
@@ -76,12 +80,13 @@ def controller(settings: Settings) -> Controller:
     return Controller(settings, mixture(settings.horizon))
 
 
-def reserves(taken: Sequence[int], held: Sequence[int], free: int) -> list[int]:
-    """How many magazines of the depot to put into each core's reserve: as many as cover what it took in the last tick,
-    without those that it holds already, and all of them no more than half of what is `free` there."""
-    wanted = [min(2, -(-took // ROUNDS)) for took in taken]
+def reserves(expected: Sequence[int], held: Sequence[int], free: int, rounds: int = ROUNDS) -> list[int]:
+    """How many magazines of the depot, of `rounds` buffers, to put into each core's reserve: as many as cover what it
+    is expected to take until the next tick, without those that it holds already, and all of them no more than half of
+    what is `free` there."""
+    wanted = [min(MOST_RESERVED, -(-buffers // rounds)) for buffers in expected]
     missing = [max(0, want - have) for want, have in zip(wanted, held, strict=True)]
-    room = free // (2 * ROUNDS)
+    room = free // (2 * rounds)
     given = []
     for one in missing:
         given.append(min(one, room))

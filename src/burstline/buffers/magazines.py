@@ -46,6 +46,11 @@ class CoreCount:
     failed: int
 
 
+def rounds_for(most: int) -> int:
+    """With how many buffers to fill a magazine where there may be `most`: whole vectors."""
+    return min(ROUNDS, max(8, most // PARTS & -8))
+
+
 class Magazines:
     """For at most `most` buffers, whose addresses are multiples of 64 and at most 128 GiB from the first.
 
@@ -58,7 +63,7 @@ class Magazines:
         for kernel in (take_kernel, give_kernel, _hand_in, _top_up, _draw, _lay_aside, _put_back):
             kernel.address  # noqa: B018  # compiled now, not when one of them is needed
         self.most, self.cores, self.control = most, cores, cores
-        self.rounds = rounds or min(ROUNDS, max(8, most // PARTS & -8))  # whole vectors
+        self.rounds = rounds or rounds_for(most)
         self.added = 0
         self._base: int | None = None  # what handles count from
         count = most + 2 * (cores + 1)

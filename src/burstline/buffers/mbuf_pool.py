@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from burstline.buffers.magazine import CoreCache
-from burstline.buffers.magazines import APART, Magazines, give_kernel, take_kernel
+from burstline.buffers.magazines import APART, Magazines, give_kernel, rounds_for, take_kernel
 from burstline.buffers.size_class import SizeClass
 from burstline.buffers.usage import ClassUsage, usage_of
 from burstline.dpdk.binding import native
@@ -67,7 +67,7 @@ class MbufPool(Pool):
         _register()
         most = max(count, most)
         chunk_room = 2 * HUGE // (data_room + native.HEADROOM)  # chunks of more buffers than `most` says
-        self.magazines = Magazines(most + chunk_room, native.MAX_LCORE + 1)
+        self.magazines = Magazines(most + chunk_room, native.MAX_LCORE + 1, rounds_for(most))
         self._ops = Block(MempoolOps.layout)
         self._ops.set(
             caches=self.magazines.cache(0), apart=APART, lcores=native.MAX_LCORE, take=take_kernel.address,

@@ -67,6 +67,11 @@ class Mixture:
     def ahead(self, ticks: int = 0) -> float:
         return self.said[-1][1] if self.said else 0.0
 
+    @property
+    def due(self) -> float:
+        """What was forecast for the next tick, `horizon` ticks before it; -1 of those before that."""
+        return self.said[0][1] if len(self.said) == self.horizon else -1.0
+
     def upper(self, quantile: float = 1.0) -> float:
         """What the load will not be above, as often as `quantile` says of the last ticks."""
         if not self.said:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from burstline.buffers.usage import ClassUsage
+from burstline.buffers.usage import ClassUsage, Demand
 from burstline.errors import BurstlineError
 
 Show = Callable[[Sequence[ClassUsage]], None]
@@ -23,14 +23,14 @@ class BufferWatch:
         look: Callable[[], list[ClassUsage]],
         *,
         period: float,
-        act: Callable[[Sequence[ClassUsage], float], Sequence[int]] | None = None,
+        act: Callable[[Sequence[ClassUsage], float], Sequence[Demand]] | None = None,
         show: Show | None = None,
         interval: float = 0.0,
     ) -> None:
         self._look, self._act, self._show = look, act, show
         self._period, self._interval = period, interval
         self._peaks: list[int] = []
-        self._forecasts: Sequence[int] = ()
+        self._demands: Sequence[Demand] = ()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="buffers", daemon=True)
         self.warnings: list[str] = []
@@ -47,8 +47,8 @@ class BufferWatch:
         """As it is now, with the peaks that were seen and what was forecast for this moment."""
         now = self._look()
         self._peaks = [max(u.in_use, p) for u, p in zip(now, self._peaks or [0] * len(now), strict=True)]
-        expected = self._forecasts or [-1] * len(now)
-        return [replace(u, peak=p, forecast=f) for u, p, f in zip(now, self._peaks, expected, strict=True)]
+        demands = self._demands or [Demand()] * len(now)
+        return [replace(u.beside(d), peak=p) for u, p, d in zip(now, self._peaks, demands, strict=True)]
 
     def _run(self) -> None:
         shown = 0.0
@@ -58,7 +58,7 @@ class BufferWatch:
             now, usage = time.monotonic(), self.usage()
             if self._act is not None:
                 try:
-                    self._forecasts = self._act(usage, now)
+                    self._demands = self._act(usage, now)
                 except BurstlineError as error:
                     self.warnings.append(f"buffers stay as they are: {error.message}")
                     self._act = None

@@ -120,7 +120,8 @@ def buffer_lines(classes: Sequence[Mapping[str, Any]]) -> list[str]:
             seen = f" (at most {one['peak']:,}, {one['forecast']:,} expected)"
         lines.append(
             f"buffers of {one['size']:,} bytes{node}: {one['in_use']:,} of {one['populated']:,} in use{seen}, "
-            f"{one['cached']:,} in caches, {one['depot']:,} in the depot, {one['failed']:,} not to be had"
+            f"{one['cached']:,} in caches, {one['depot']:,} in the depot; {one['misses']:,} misses, "
+            f"{one['failed']:,} not to be had"
         )
     return lines
 
