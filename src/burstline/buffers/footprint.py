@@ -11,10 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from burstline.buffers.classes import OVERHEAD
+from burstline.buffers.magazine import ROUNDS
 
 MOST_DESCRIPTORS = 1024  # what DPDK's own applications take; more only makes the footprint larger
 LEAST_DESCRIPTORS = 256  # the largest burst: fewer could not take what came while one was worked on
 MOST_CACHE, LEAST_CACHE = 256, 32
+LEAST_ROUNDS = 128  # two cores between which buffers go move the depot's line twice a magazine: once for 64 buffers
+MAGAZINES = 2  # that each core keeps
 # What a core touches of a buffer that goes through its cache: both lines of rte_mbuf, and two lines of headers.
 TOUCHED = 4 * 64
 HELD = 3 / 2  # rte_mempool lets a cache grow to one and a half of its size before it flushes
@@ -32,12 +35,13 @@ class CacheShare:
 @dataclass(frozen=True)
 class Footprint:
     """What the receive rings of one worker take: `queues` that it polls, each of `descriptors`, each with buffers of
-    `buffer` bytes, all counted; and the `cache` of free buffers of its core."""
+    `buffer` bytes, all counted; and the free buffers of its core: a `cache`, and two magazines of `rounds`."""
 
     queues: int
     descriptors: int
     buffer: int
     cache: int
+    rounds: int
     share: CacheShare
 
     @property
@@ -46,9 +50,14 @@ class Footprint:
         return self.queues * self.descriptors * self.buffer
 
     @property
+    def held(self) -> int:
+        """Free buffers that the core keeps at most."""
+        return int(self.cache * HELD) + MAGAZINES * self.rounds
+
+    @property
     def freed(self) -> int:
-        """Bytes of free buffers that the core touches again and again."""
-        return int(self.cache * HELD) * TOUCHED
+        """Bytes of those that it touches again and again."""
+        return self.held * TOUCHED
 
     @property
     def exceeds(self) -> bool:
@@ -67,7 +76,8 @@ class Footprint:
         return [
             f"receive rings of a worker: {self.queues} x {self.descriptors:,} descriptors x {self.buffer:,} bytes = "
             f"{_size(self.rings)}, {'more than' if self.exceeds else 'of'} {of_l3}",
-            f"free buffers of a core: 1.5 x {self.cache} x {TOUCHED} bytes = {_size(self.freed)}, "
+            f"free buffers of a core: ({HELD} x {self.cache} + {MAGAZINES} x {self.rounds}) x {TOUCHED} bytes = "
+            f"{_size(self.freed)}, "
             f"{'more than' if self.cache_exceeds else 'of'} {of_l2}",
         ]
 
@@ -78,19 +88,33 @@ def buffer_bytes(sizes: Sequence[int]) -> int:
 
 
 def fitting(
-    share: CacheShare, queues: int, buffer: int, descriptors: int | None = None, cache: int | None = None
+    share: CacheShare,
+    queues: int,
+    buffer: int,
+    descriptors: int | None = None,
+    cache: int | None = None,
+    *,
+    magazines: bool = True,
 ) -> Footprint:
     """The footprint of the largest rings and pool cache, both powers of two, that fit the share of a core; or of those
-    that are given, whatever they take."""
+    that are given, whatever they take. Behind a cache lie `magazines` of about its size, unless DPDK's own ops do."""
+
+    def found(descriptors: int, cache: int) -> Footprint:
+        return Footprint(queues, descriptors, buffer, cache, _rounds(cache) if magazines else 0, share)
+
     if descriptors is None:
         descriptors = MOST_DESCRIPTORS
-        while share.l3 and descriptors > LEAST_DESCRIPTORS and queues * descriptors * buffer > share.l3:
+        while descriptors > LEAST_DESCRIPTORS and found(descriptors, LEAST_CACHE).exceeds:
             descriptors //= 2
     if cache is None:
         cache = MOST_CACHE
-        while share.l2 and cache > LEAST_CACHE and int(cache * HELD) * TOUCHED > share.l2 // L2_PART:
+        while cache > LEAST_CACHE and found(descriptors, cache).cache_exceeds:
             cache //= 2
-    return Footprint(queues, descriptors, buffer, cache, share)
+    return found(descriptors, cache)
+
+
+def _rounds(cache: int) -> int:
+    return ROUNDS if cache >= MOST_CACHE else max(LEAST_ROUNDS, cache & -8)  # whole vectors
 
 
 def _size(value: int) -> str:

@@ -10,7 +10,7 @@ import itertools
 from dataclasses import replace
 from typing import Any
 
-from burstline.buffers.magazine import CoreCache
+from burstline.buffers.magazine import ROUNDS, CoreCache
 from burstline.buffers.magazines import APART, Magazines, give_kernel, rounds_for, take_kernel
 from burstline.buffers.size_class import SizeClass
 from burstline.buffers.usage import ClassUsage, usage_of
@@ -50,8 +50,8 @@ def _register() -> None:
 class MbufPool(Pool):
     """A `Pool` of `count` mbufs that can `grow` to `most`, while other threads use it.
 
-    Each lcore has magazines of its own; threads that have no lcore share theirs. Before them lies DPDK's own cache of
-    `cache` mbufs, since drivers that free one mbuf at a time would call the ops for each.
+    Each lcore has magazines of its own, of at most `rounds`; threads that have no lcore share theirs. Before them lies
+    DPDK's own cache of `cache` mbufs, since drivers that free one mbuf at a time would call the ops for each.
     """
 
     def __init__(
@@ -63,11 +63,12 @@ class MbufPool(Pool):
         cache: int = 256,
         software: bool = True,
         numa_node: int = -1,
+        rounds: int = ROUNDS,
     ) -> None:
         _register()
         most = max(count, most)
         chunk_room = 2 * HUGE // (data_room + native.HEADROOM)  # chunks of more buffers than `most` says
-        self.magazines = Magazines(most + chunk_room, native.MAX_LCORE + 1, rounds_for(most))
+        self.magazines = Magazines(most + chunk_room, native.MAX_LCORE + 1, min(rounds, rounds_for(most)))
         self._ops = Block(MempoolOps.layout)
         self._ops.set(
             caches=self.magazines.cache(0), apart=APART, lcores=native.MAX_LCORE, take=take_kernel.address,

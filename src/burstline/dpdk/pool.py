@@ -13,10 +13,10 @@ from burstline.errors import BurstlineError
 _serial = itertools.count()
 
 
-def mbufs_needed(queues: int, rx_ring: int = 1024, tx_ring: int = 1024, threads: int = 1, cache: int = 256) -> int:
-    """How many mbufs `queues` queue pairs, over all ports, and the threads that serve them can hold at most, rounded
-    up to what a pool stores best (DPDK: 2**n - 1)."""
-    held = queues * (rx_ring + tx_ring) + threads * (cache * 3 // 2 + 4 * 256)
+def mbufs_needed(queues: int, rx_ring: int = 1024, tx_ring: int = 1024, threads: int = 1, kept: int = 384) -> int:
+    """How many mbufs `queues` queue pairs, over all ports, and the threads that serve them can hold at most, each with
+    `kept` free ones, rounded up to what a pool stores best (DPDK: 2**n - 1)."""
+    held = queues * (rx_ring + tx_ring) + threads * (kept + 4 * 256)
     return max(8191, (1 << (held + 1).bit_length()) - 1)
 
 

@@ -74,13 +74,15 @@ class LiveBuffers:
         ]  # fmt: skip
         settings = [config.port(f"dpdk:{device}") for device in devices]
         core = config.engine.cores[0] if config.engine.cores else min(os.sched_getaffinity(0))
+        magazines = config.pools.ops in ("auto", "burstline")
         # Each worker polls one queue of each port.
         share, queues = cache_share(core), len(devices)
         buffer = max(buffer_bytes(plan.buffers) for plan in plans)
         self.footprint: Footprint = fitting(
-            share, queues, buffer, max((s.rx_descriptors or 0 for s in settings), default=0) or None, config.pools.cache
-        )
-        fit = fitting(share, queues, buffer)
+            share, queues, buffer, max((s.rx_descriptors or 0 for s in settings), default=0) or None,
+            config.pools.cache, magazines=magazines,
+        )  # fmt: skip
+        fit = fitting(share, queues, buffer, magazines=magazines)
         self.cache = self.footprint.cache
         self.ports = [
             self._port(device, plan, can, s, fit)
@@ -113,7 +115,7 @@ class LiveBuffers:
         if ops == "burstline" or (ops == "auto" and native.best_mempool_ops() in RINGS):
             from burstline.buffers.mbuf_pool import MbufPool
 
-            return MbufPool
+            return partial(MbufPool, rounds=self.footprint.rounds)
         return Pool
 
     def counts(self, node: int, held: Sequence[Sequence[int]]) -> dict[int, int]:
@@ -123,7 +125,7 @@ class LiveBuffers:
         config, workers = self.config, self.config.engine.workers
         here = [k for k, port in enumerate(self.ports) if port.node == node]
         sent = workers * sum(port.tx_ring for port in self.ports)  # a buffer may leave by any port
-        working = workers * (self.cache * 3 // 2 + 4 * config.engine.burst)
+        working = workers * (self.footprint.held + 4 * config.engine.burst)
         counts = dict.fromkeys(config.pools.size_classes.sizes, max(255, working))
         into = {size for k in here for size in self.ports[k].plan.buffers}
         for size in into:
@@ -132,7 +134,7 @@ class LiveBuffers:
                 max(port.rx_ring for port in self.ports),
                 max(port.tx_ring for port in self.ports),
                 workers,
-                self.cache,
+                self.footprint.held,
             )
             mine = [k for k in here if size in self.ports[k].plan.buffers]
             counts[size] += sum(self._kept(self.devices[k], held[k], size) for k in mine)
