@@ -63,6 +63,15 @@ def mbuf_view(uintptr_t mbuf):
 def mbuf_segments(uintptr_t mbuf):
     return (<rte_mbuf*>mbuf).nb_segs
 
+def mbuf_marks(uintptr_t mbuf):
+    """What a driver is told of a packet, or tells: ol_flags, tx_offload, packet_type, vlan_tci."""
+    cdef rte_mbuf* m = <rte_mbuf*>mbuf
+    return {"ol_flags": m.ol_flags, "tx_offload": m.tx_offload, "packet_type": m.packet_type, "vlan_tci": m.vlan_tci}
+
+def mbuf_mark(uintptr_t mbuf, uint64_t ol_flags, uint64_t tx_offload, uint32_t packet_type=0, uint16_t vlan_tci=0):
+    cdef rte_mbuf* m = <rte_mbuf*>mbuf
+    m.ol_flags, m.tx_offload, m.packet_type, m.vlan_tci = ol_flags, tx_offload, packet_type, vlan_tci
+
 def mbuf_copy(uintptr_t pools, const uint8_t[::1] data):
     """An mbuf of `pools` that holds `data` in one segment; 0 where there is none."""
     cdef rte_mbuf* made = bl_dpdk_new(<const int64_t*>pools, data.shape[0])

@@ -18,6 +18,11 @@ cdef extern from "_shim.h" nogil:
     uint64_t RTE_ETH_RX_OFFLOAD_SCATTER, RTE_ETH_RX_OFFLOAD_BUFFER_SPLIT
     uint64_t RTE_ETH_RSS_IP, RTE_ETH_RSS_TCP, RTE_ETH_RSS_UDP, RTE_ETH_RSS_SCTP
     const char* RTE_EAL_PMD_PATH
+    struct bl_named:
+        const char* name
+        uint64_t value
+    const bl_named bl_mbuf_fields[]
+    const bl_named bl_mbuf_flags[]
     struct rte_mempool:
         void* pool_data
         void* pool_config
@@ -34,6 +39,10 @@ cdef extern from "_shim.h" nogil:
         uint32_t pkt_len
         uint16_t nb_segs
         uint16_t port
+        uint64_t ol_flags
+        uint64_t tx_offload
+        uint32_t packet_type
+        uint16_t vlan_tci
     struct rte_device:
         pass
     struct rte_driver:
@@ -104,6 +113,7 @@ cdef extern from "_shim.h" nogil:
     unsigned rte_mempool_avail_count(const rte_mempool*)
 
     rte_mbuf* rte_pktmbuf_alloc(rte_mempool*)
+    int rte_pktmbuf_alloc_bulk(rte_mempool*, rte_mbuf**, unsigned)
     int rte_pktmbuf_chain(rte_mbuf*, rte_mbuf*)
     char* rte_pktmbuf_append(rte_mbuf*, uint16_t)
     uint16_t rte_pktmbuf_tailroom(const rte_mbuf*)
@@ -141,6 +151,7 @@ cdef extern from "_shim.h" nogil:
     # static inline in the header: hence the functions that are exported below
     uint16_t rte_eth_rx_burst(uint16_t, uint16_t, rte_mbuf**, uint16_t)
     uint16_t rte_eth_tx_burst(uint16_t, uint16_t, rte_mbuf**, uint16_t)
+    uint16_t rte_eth_tx_prepare(uint16_t, uint16_t, rte_mbuf**, uint16_t)
 
     rte_ring* rte_ring_create(const char*, unsigned, int, unsigned)
     void rte_ring_free(rte_ring*)

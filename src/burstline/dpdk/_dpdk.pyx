@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""What needs DPDK's headers, and nothing else: four functions for compiled code, and DPDK's calls for the files beside
+"""What needs DPDK's headers, and nothing else: functions for compiled code, and DPDK's calls for the files beside
 this one, which give them names, types and clear errors. Here errors are OSError with DPDK's errno and the call's name."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
@@ -18,6 +18,14 @@ cdef int64_t bl_dpdk_rx(int64_t port, int64_t queue, rte_mbuf** mbufs, int64_t n
 
 cdef int64_t bl_dpdk_tx(int64_t port, int64_t queue, rte_mbuf** mbufs, int64_t n) noexcept nogil:
     return rte_eth_tx_burst(<uint16_t>port, <uint16_t>queue, mbufs, <uint16_t>n)
+
+cdef int64_t bl_dpdk_prepare(int64_t port, int64_t queue, rte_mbuf** mbufs, int64_t n) noexcept nogil:
+    """What a driver must do to packets with transmit flags before it takes them; how many it says yes to."""
+    return rte_eth_tx_prepare(<uint16_t>port, <uint16_t>queue, mbufs, <uint16_t>n)
+
+cdef int64_t bl_dpdk_alloc(rte_mempool* pool, rte_mbuf** mbufs, int64_t n) noexcept nogil:
+    """0, or less where the pool has not so many: then none is taken."""
+    return rte_pktmbuf_alloc_bulk(pool, mbufs, <unsigned>n)
 
 cdef int64_t bl_dpdk_free(rte_mbuf** mbufs, int64_t n) noexcept nogil:
     rte_pktmbuf_free_bulk(mbufs, <unsigned>n)
@@ -53,19 +61,21 @@ SYMBOLS = {
     "bl_dpdk_new": <uintptr_t>&bl_dpdk_new,
     "bl_dpdk_rx": <uintptr_t>&bl_dpdk_rx,
     "bl_dpdk_tx": <uintptr_t>&bl_dpdk_tx,
+    "bl_dpdk_prepare": <uintptr_t>&bl_dpdk_prepare,
+    "bl_dpdk_alloc": <uintptr_t>&bl_dpdk_alloc,
     "bl_dpdk_free": <uintptr_t>&bl_dpdk_free,
     "bl_dpdk_gather": <uintptr_t>&bl_dpdk_gather,
 }
 
-cdef rte_mbuf _mbuf  # never read: its fields' places are what is wanted
-MBUF = {
-    "buf_addr": <uintptr_t>&_mbuf.buf_addr - <uintptr_t>&_mbuf,
-    "data_off": <uintptr_t>&_mbuf.data_off - <uintptr_t>&_mbuf,
-    "data_len": <uintptr_t>&_mbuf.data_len - <uintptr_t>&_mbuf,
-    "pkt_len": <uintptr_t>&_mbuf.pkt_len - <uintptr_t>&_mbuf,
-    "nb_segs": <uintptr_t>&_mbuf.nb_segs - <uintptr_t>&_mbuf,
-    "port": <uintptr_t>&_mbuf.port - <uintptr_t>&_mbuf,
-}
+cdef _named(const bl_named* each):
+    found = {}
+    while each.name != NULL:
+        found[each.name.decode()] = each.value
+        each += 1
+    return found
+
+MBUF = _named(bl_mbuf_fields)
+MBUF_FLAGS = _named(bl_mbuf_flags)
 VERSION = rte_version().decode()
 PMD_PATH = RTE_EAL_PMD_PATH.decode()
 HEADROOM = RTE_PKTMBUF_HEADROOM

@@ -261,6 +261,28 @@ static int bl_splits_headers(uint16_t port) {
     return rte_eth_buffer_split_get_supported_hdr_ptypes(port, NULL, 0) > 0;
 }
 
+struct bl_named {
+    const char *name;
+    uint64_t value;
+};
+
+/* Where compiled code finds what of an mbuf (offload/mbuf.py has the same numbers). */
+#define BL_FIELD(name) {#name, offsetof(struct rte_mbuf, name)}
+static const struct bl_named bl_mbuf_fields[] = {
+    BL_FIELD(buf_addr), BL_FIELD(data_off), BL_FIELD(refcnt), BL_FIELD(nb_segs), BL_FIELD(port), BL_FIELD(ol_flags),
+    BL_FIELD(packet_type), BL_FIELD(pkt_len), BL_FIELD(data_len), BL_FIELD(vlan_tci), BL_FIELD(hash), BL_FIELD(buf_len),
+    BL_FIELD(pool), BL_FIELD(next), BL_FIELD(tx_offload), BL_FIELD(shinfo), BL_FIELD(priv_size), {NULL, 0}};
+
+#define BL_FLAG(name) {#name, RTE_MBUF_F_##name}
+static const struct bl_named bl_mbuf_flags[] = {
+    BL_FLAG(RX_VLAN), BL_FLAG(RX_RSS_HASH), BL_FLAG(RX_L4_CKSUM_BAD), BL_FLAG(RX_L4_CKSUM_GOOD), BL_FLAG(RX_L4_CKSUM_NONE),
+    BL_FLAG(RX_IP_CKSUM_BAD), BL_FLAG(RX_IP_CKSUM_GOOD), BL_FLAG(RX_IP_CKSUM_NONE), BL_FLAG(RX_VLAN_STRIPPED),
+    BL_FLAG(RX_LRO), BL_FLAG(RX_OUTER_IP_CKSUM_BAD), BL_FLAG(RX_OUTER_L4_CKSUM_BAD), BL_FLAG(RX_OUTER_L4_CKSUM_GOOD),
+    BL_FLAG(TX_VLAN), BL_FLAG(TX_IP_CKSUM), BL_FLAG(TX_IPV4), BL_FLAG(TX_IPV6), BL_FLAG(TX_TCP_CKSUM), BL_FLAG(TX_SCTP_CKSUM),
+    BL_FLAG(TX_UDP_CKSUM), BL_FLAG(TX_L4_MASK), BL_FLAG(TX_TCP_SEG), BL_FLAG(TX_UDP_SEG), BL_FLAG(TX_OUTER_IP_CKSUM),
+    BL_FLAG(TX_OUTER_IPV4), BL_FLAG(TX_OUTER_IPV6), BL_FLAG(TX_OUTER_UDP_CKSUM), BL_FLAG(TX_TUNNEL_VXLAN),
+    BL_FLAG(TX_TUNNEL_GRE), BL_FLAG(TX_TUNNEL_MASK), BL_FLAG(INDIRECT), BL_FLAG(EXTERNAL), {NULL, 0}};
+
 static void *bl_data(struct rte_mbuf *mbuf) {
     return rte_pktmbuf_mtod(mbuf, void *);
 }

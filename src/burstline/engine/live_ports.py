@@ -22,6 +22,7 @@ from burstline.engine.live_buffers import (
 from burstline.engine.report import Count, Report
 from burstline.engine.worker import ENGINE_REASONS, NO_BUFFER, PORTS
 from burstline.errors import BurstlineError, UsageError
+from burstline.offload import mbuf
 
 if TYPE_CHECKING:
     from burstline.dpdk.pool import Pool
@@ -74,7 +75,9 @@ class LivePorts:
     def start_eal(self) -> None:
         """Start DPDK for these devices. Raises BurstlineError."""
         from burstline.dpdk import eal
+        from burstline.dpdk.binding import native
 
+        mbuf.check(native.MBUF, native.MBUF_FLAGS)
         wanted = self.config.dpdk.hugepages
         real = [d for d in self.devices if not d.startswith(RING_LOOP)]
         args, ops = [*self.config.dpdk.eal_args], self.config.pools.ops
