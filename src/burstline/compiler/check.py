@@ -11,7 +11,16 @@ from typing import Any
 from burstline.compiler.errors import CompileError, Source
 from burstline.compiler.names import BUILTINS, function_refused, is_constant, value_refused
 from burstline.compiler.rules import INTEGERS, TOO_LARGE, parameters_refused, refusal
-from burstline.packet.fields import HEADER, HEADER_METHODS, LEVELS, OF_INNER, PACKET_FIELDS, PACKET_METHODS, Header
+from burstline.packet.fields import (
+    HEADER,
+    HEADER_METHODS,
+    LEVELS,
+    OF_INNER,
+    PACKET_FIELDS,
+    PACKET_METHODS,
+    WRITABLE,
+    Header,
+)
 from burstline.packet.group_fields import HEADERS_OF_GROUPS, OF_GROUPS, lane_bits
 from burstline.packet.protocol import Protocol
 from burstline.pipeline.branch import Branch
@@ -145,7 +154,7 @@ class _Checker:
             if node.attr not in names:
                 what = "a packet" if owner == "packet" else "an inner packet"
                 self.fail(node, f"{what} has no {node.attr!r}", suggest(node.attr, names))
-            elif stored:
+            elif stored and not (owner == "packet" and node.attr in WRITABLE):
                 self.fail(node, f"`pkt.{node.attr}` cannot be assigned to", "assign to the fields of a header")
         elif isinstance(owner, Header):
             field = owner.field(node.attr)

@@ -7,7 +7,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils, types
-from numba.core.imputils import lower_builtin, lower_getattr_generic
+from numba.core.imputils import lower_builtin, lower_getattr_generic, lower_setattr_generic
 from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr, infer_global, signature
 from numba.extending import models, register_model
 
@@ -16,14 +16,15 @@ from burstline.compiler.header_type import HeaderType, header_view
 from burstline.native.bytes_type import BYTES, make_bytes
 from burstline.native.memory import I64, load
 from burstline.packet.burst import INNER, Burst
+from burstline.packet.burst_type import write
 from burstline.packet.extension import EXTENSION_PROTO
-from burstline.packet.fields import FRAGMENT, HEADER, OF_INNER, PRESENT
+from burstline.packet.fields import FRAGMENT, HEADER, MOST_SEGMENT, OF_INNER, PRESENT
 from burstline.packet.found_kernel import HERE
 from burstline.packet.made import ANYWHERE, CLONE, MADE, Made
 
 i64 = types.int64
 ROOM, BURST = Made.layout.offset("room"), Made.layout.offset("burst")
-INTEGER_FIELDS = ("length", "captured", "time", "port", "vlan_depth", "mpls_depth")
+INTEGER_FIELDS = ("length", "captured", "time", "port", "vlan_depth", "mpls_depth", "segments", "segment_size")
 
 
 class PacketType(types.Type):
@@ -110,6 +111,14 @@ def _packet_get(context: Any, builder: Any, kind: PacketType, value: Any, name: 
     return header_view(context, builder, HeaderType(HEADER[name], kind.burst, kind.level), columns)
 
 
+@lower_setattr_generic(PacketType)
+def _packet_set(context: Any, builder: Any, sig: Any, args: Any, name: str) -> None:
+    """Of WRITABLE: what the stage language has checked."""
+    packet = cgutils.create_struct_proxy(sig.args[0])(context, builder, args[0])
+    value = builder.and_(context.cast(builder, args[1], sig.args[1], i64), I64(MOST_SEGMENT))
+    write(builder, sig.args[0].burst, packet.burst, name, packet.index, value)
+
+
 def _found(context: Any, columns: Columns, name: str) -> Any:
     """What both a packet and an inner one have; of an inner one that is not there, nothing."""
     builder = columns.builder
@@ -171,7 +180,10 @@ def _checksums_ok(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     packet = cgutils.create_struct_proxy(sig.args[0])(context, builder, args[0])
     columns = Columns(builder, sig.args[0], packet.burst, packet.index)
     given = [columns.read("data"), columns.read("captured"), *(columns.found(c) for c in ("present", "l3", "l4"))]
-    return builder.icmp_unsigned("==", call(builder, CHECKSUMS_WRONG, given), I64(0))
+    right = cgutils.alloca_once_value(builder, ir.IntType(1)(1))
+    with builder.if_then(builder.icmp_unsigned("==", columns.read("checks"), I64(0))):
+        builder.store(builder.icmp_unsigned("==", call(builder, CHECKSUMS_WRONG, given), I64(0)), right)
+    return builder.load(right)
 
 
 @lower_builtin("Packet.clone", PacketType)

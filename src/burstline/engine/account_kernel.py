@@ -17,8 +17,13 @@ def count_consumed(worker: Worker, length: int) -> None:
 
 
 def count_drop(worker: Worker, reason: int, length: int) -> None:
+    count_drops(worker, reason, 1, length)
+
+
+def count_drops(worker: Worker, reason: int, packets: int, length: int) -> None:
+    """So many packets, of so many bytes together."""
     tally = worker.tallies + reason * TALLY
-    store64(tally, load64(tally) + 1)
+    store64(tally, load64(tally) + packets)
     store64(tally + 8, load64(tally + 8) + length)
 
 

@@ -28,7 +28,7 @@ from burstline.ports.capture_writer import CaptureWriter, create_capture
 if TYPE_CHECKING:
     from burstline.dpdk.port import Port
 
-_, NO_SUCH_PORT, SEND_FAILED, NO_BUFFER = ENGINE_REASONS
+_, NO_SUCH_PORT, SEND_FAILED, NO_BUFFER, BAD_CHECKSUM = ENGINE_REASONS
 SEND_TRIES = 4  # as port_kernel: a port whose ring is full gets this many chances a burst
 PATIENCE = 64  # rounds without a packet before an adaptive loop sleeps
 NAP = 0.0001  # seconds

@@ -10,6 +10,7 @@ from burstline.engine.account_kernel import count_consumed, count_out
 from burstline.engine.worker import NO_BUFFER, TALLY, Worker
 from burstline.native.memory import address_of, clear, copy, external, load16, load64, store16, store32, store64
 from burstline.native.struct_type import reference
+from burstline.offload.segments_kernel import copy_marks
 from burstline.packet.burst import BurstColumns
 from burstline.packet.made import ANYWHERE, MADE, Made
 from burstline.packet.parser import LINK_ETHERNET
@@ -25,6 +26,7 @@ PROTOCOLS = 64  # bytes of an element of that column
 Clone = Callable[[int, int, int], int]
 Emit = Callable[[int, int, int, int], int]
 NewBuffer = Callable[[Made, BurstColumns, int], bool]
+Marks = Callable[[BurstColumns, int, BurstColumns, int], None]
 
 
 def file_makers(needs: Needs, burst_at: Any) -> tuple[Clone, Emit]:
@@ -35,7 +37,10 @@ def file_makers(needs: Needs, burst_at: Any) -> tuple[Clone, Emit]:
         into.data[made.count] = buffer
         return buffer != 0
 
-    return makers(needs, burst_at, new_buffer)
+    def no_marks(into: BurstColumns, k: int, source: BurstColumns, i: int) -> None:
+        return None
+
+    return makers(needs, burst_at, new_buffer, no_marks)
 
 
 def live_makers(needs: Needs, burst_at: Any, mbuf_layout: Mapping[str, int]) -> tuple[Clone, Emit]:
@@ -53,10 +58,13 @@ def live_makers(needs: Needs, burst_at: Any, mbuf_layout: Mapping[str, int]) -> 
         store32(mbuf + pkt_len, size)
         return True
 
-    return makers(needs, burst_at, new_buffer)
+    def marks(into: BurstColumns, k: int, source: BurstColumns, i: int) -> None:
+        copy_marks(into.mbuf[k], source.mbuf[i])
+
+    return makers(needs, burst_at, new_buffer, marks)
 
 
-def makers(needs: Needs, burst_at: Any, new_buffer: NewBuffer) -> tuple[Clone, Emit]:
+def makers(needs: Needs, burst_at: Any, new_buffer: NewBuffer, marks: Marks) -> tuple[Clone, Emit]:
     """`clone(burst, packet, port)` copies a packet, `emit(template, burst, packet, port)` makes one of a template, at
     the time of a packet. Both return its number among the made ones."""
     copy_columns, template_columns = columns_copier(needs), columns_of_template(needs)
@@ -73,6 +81,7 @@ def makers(needs: Needs, burst_at: Any, new_buffer: NewBuffer) -> tuple[Clone, E
             return miss(made, source.length[i])
         copy(into.data[k], source.data[i], size)
         copy_columns(source, i, into, k)
+        marks(into, k, source, i)
         place(into, k, source, i, port)
         made.count = k + 1
         return k
@@ -104,6 +113,11 @@ def columns_copier(needs: Needs) -> Callable[[BurstColumns, int, BurstColumns, i
     def copy_columns(source: BurstColumns, i: int, into: BurstColumns, k: int) -> None:
         into.captured[k], into.length[k], into.link[k] = source.captured[i], source.length[i], source.link[i]
         into.present[k], into.proto[k] = source.present[i], source.proto[i]
+        into.segments[k], into.segment_size[k], into.checks[k] = (
+            source.segments[i],
+            source.segment_size[i],
+            source.checks[i],
+        )
         into.l3[k], into.l4[k] = source.l3[i], source.l4[i]
         into.payload[k], into.end[k] = source.payload[i], source.end[i]
         into.vlan_depth[k], into.mpls_depth[k] = source.vlan_depth[i], source.mpls_depth[i]
@@ -128,6 +142,7 @@ def columns_of_template(needs: Needs) -> Callable[[TemplateBlock, BurstColumns, 
     def template_columns(block: TemplateBlock, into: BurstColumns, k: int) -> None:
         into.captured[k], into.length[k], into.link[k] = block.size, block.size, LINK_ETHERNET
         into.present[k], into.proto[k] = block.present, block.proto
+        into.segments[k], into.segment_size[k], into.checks[k] = 1, 0, 0
         into.l3[k], into.l4[k] = block.l3, block.l4
         into.payload[k], into.end[k] = block.payload, block.end
         into.vlan_depth[k], into.mpls_depth[k] = block.vlan_depth, block.mpls_depth

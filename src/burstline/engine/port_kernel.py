@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from burstline.engine.account_kernel import count_consumed, count_drop, count_out
+from burstline.engine.account_kernel import count_consumed, count_drop, count_drops, count_out
 from burstline.engine.bucket_kernel import enter
 from burstline.engine.burst_stage_kernel import burst_stage_runner
 from burstline.engine.counters_kernel import begin_counts, store_counts
@@ -14,6 +14,7 @@ from burstline.engine.made_kernel import AS_PASSED, begin_made, count_made_ones,
 from burstline.engine.stages_kernel import Buckets, burst_parser, no_buckets, work_ahead
 from burstline.engine.trampoline_kernel import CODE
 from burstline.engine.worker import (
+    BAD_CHECKSUM,
     FINISHED,
     NO_BUFFER,
     NO_SUCH_PORT,
@@ -25,6 +26,7 @@ from burstline.engine.worker import (
 )
 from burstline.native.memory import (
     call_address,
+    call_with_three,
     cycles,
     external,
     load16,
@@ -37,6 +39,9 @@ from burstline.native.memory import (
     store_release,
 )
 from burstline.native.struct_type import reference, struct_address
+from burstline.offload.mbuf import OL_FLAGS, RX_LRO
+from burstline.offload.segments_kernel import cut_into, found_right, partial, segment_size, segments
+from burstline.offload.twins import Twins
 from burstline.packet.burst import BurstColumns
 from burstline.packet.burst_type import burst_address
 from burstline.packet.machine import Machine
@@ -52,7 +57,7 @@ free = external("bl_dpdk_free", 2)
 gather = external("bl_dpdk_gather", 2)
 publish_digests = external("burstline_publish_digests", 0)
 usleep = external("usleep", 1)
-queue_at, sink_at = reference(PortQueue), reference(Sink)
+queue_at, sink_at, twins_at = reference(PortQueue), reference(Sink), reference(Twins)
 
 QUEUE_SIZE = 64  # bytes from one PortQueue to the next
 SEND_TRIES = 4  # a port whose ring is full gets this many chances a burst
@@ -61,6 +66,44 @@ POLLS = 64  # without a packet, between two looks for flows that are over their 
 PATIENCE = 512  # polls without a packet before an adaptive worker sleeps
 NAP, LONG_NAP = 20, 100  # microseconds
 LONG_PATIENCE = 5000
+
+
+def receive_burst(worker: PortWorker, number: int, mbufs: int) -> int:
+    """How many packets came. Where software checks what the port does not, the bad ones are counted, and gone."""
+    queue = queue_at(worker.queues + number * QUEUE_SIZE)
+    worker.polls += 1
+    if queue.receives == 0:
+        return 0
+    if queue.twins == 0:
+        return receive(queue.port, queue.queue, mbufs, worker.batch)
+    n = call_with_three(worker.receive, queue.twins, mbufs, worker.batch)
+    twins = twins_at(queue.twins)
+    if twins.bad:
+        worker.packets_in += twins.bad
+        worker.bytes_in += twins.bad_bytes
+        count_drops(worker, BAD_CHECKSUM, twins.bad, twins.bad_bytes)
+    return n
+
+
+def held_back(worker: PortWorker, number: int, mbufs: int) -> int:
+    """At the end of a run: what software still holds back for a port, to merge it with what may follow."""
+    queue = queue_at(worker.queues + number * QUEUE_SIZE)
+    if queue.receives == 0 or queue.twins == 0:
+        return 0
+    twins_at(queue.twins).ending = 1
+    return receive_burst(worker, number, mbufs)
+
+
+def send_burst(worker: PortWorker, number: int, mbufs: int, n: int, length: int) -> None:
+    """Send packets of so many bytes on a port, and count them; what it does not take is freed."""
+    queue = queue_at(worker.queues + number * QUEUE_SIZE)
+    failed = call_with_three(worker.transmit, queue.twins, mbufs, n)
+    failed_bytes = twins_at(queue.twins).failed_bytes
+    queue.sent += n - failed
+    worker.packets_out += n - failed
+    worker.bytes_out += length - failed_bytes
+    if failed:
+        count_drops(worker, SEND_FAILED, failed, failed_bytes)
 
 
 def send_all(worker: PortWorker, number: int, mbufs: int, n: int) -> int:
@@ -109,11 +152,14 @@ def port_loop(
     cut = parsed or needs.captured or to_file
     whole = cut or needs.bytes
     makes = needs.makes
+    # A merged packet stays a chain of mbufs, with all headers in the first, where nobody looks behind those.
+    payloads = bool({"payload", "protocols"} & {*needs.columns}) or needs.literals or makes or to_file
+    segmented, cuts, checked, written = needs.segments, needs.cuts, needs.checks, needs.writes
     write_packet = write_pcapng if sink == "pcapng" else write_pcap
 
     def take(worker: PortWorker, burst: BurstColumns, n: int, number: int) -> tuple[int, int]:
-        """Fill the burst's columns from its mbufs, and parse; returns how many packets there are, and their bytes. One
-        in several mbufs that cannot be gathered into one is dropped."""
+        """Count packets that came, fill the burst's columns from their mbufs, and parse; returns how many there are,
+        and their bytes. One in several mbufs that cannot be gathered into one is dropped."""
         total = lost = 0
         time = now(worker) if clock else 0
         pools = queue_at(worker.queues + number * QUEUE_SIZE).pools if whole else 0
@@ -122,10 +168,10 @@ def port_loop(
         for i in range(n):
             mbuf = burst.mbuf[i]
             length = load32(mbuf + pkt_len)
-            if whole and load16(mbuf + nb_segs) != 1:
+            if whole and scattered(mbuf):
                 mbuf = gather(mbuf, pools)
                 burst.mbuf[i] = mbuf
-                if load16(mbuf + nb_segs) != 1:
+                if scattered(mbuf):
                     lost += length
             burst.data[i] = load64(mbuf + buf_addr) + load16(mbuf + data_off)
             if cut:
@@ -138,17 +184,43 @@ def port_loop(
             if parsed:
                 prefetch(burst.data[i])
             total += length
+        worker.packets_in += n
+        worker.bytes_in += total
         if lost:
             n = without_chains(worker, burst, n)
         parse_burst(burst, 0, n, LINK_ETHERNET)
+        if segmented or checked:
+            read_marks(burst, n)
         return n, total - lost
+
+    def scattered(mbuf: int) -> bool:
+        """It is in several mbufs, and should not be."""
+        return load16(mbuf + nb_segs) != 1 and (payloads or load64(mbuf + OL_FLAGS) & RX_LRO == 0)
+
+    def read_marks(burst: BurstColumns, n: int) -> None:
+        """What the port, or software in its place, says of packets. What it found of checksums holds until a stage
+        writes to a packet; but what a partial one lacks is filled in when it is sent."""
+        for i in range(n):
+            mbuf = burst.mbuf[i]
+            size = segment_size(mbuf) if segmented else 0
+            if size > 0:
+                burst.segment_size[i] = size
+                burst.segments[i] = segments(mbuf, burst.data[i], load16(mbuf + data_len), size)
+            if checked:
+                burst.checks[i] = 1 if partial(mbuf) or (not written and found_right(mbuf)) else 0
+
+    def write_marks(burst: BurstColumns, n: int) -> None:
+        """How stages want packets to be cut."""
+        for i in range(n):
+            if burst.segment_size[i] != segment_size(burst.mbuf[i]):
+                cut_into(burst.mbuf[i], burst.segment_size[i])
 
     def without_chains(worker: PortWorker, burst: BurstColumns, n: int) -> int:
         """Drop the packets that are still in several mbufs, and close the gaps; returns how many are left."""
         kept = 0
         for i in range(n):
             mbuf, length = burst.mbuf[i], burst.length[i]
-            if load16(mbuf + nb_segs) != 1:
+            if scattered(mbuf):
                 lose(worker, mbuf, length)
                 continue
             burst.mbuf[kept] = mbuf
@@ -160,9 +232,7 @@ def port_loop(
         return kept
 
     def lose(worker: PortWorker, mbuf: int, length: int) -> None:
-        """No buffer was there to hold the whole packet: it is counted, and dropped."""
-        worker.packets_in += 1
-        worker.bytes_in += length
+        """No buffer was there to hold the whole packet."""
         count_drop(worker, NO_BUFFER, length)
         store64(worker.unwanted, mbuf)
         free(worker.unwanted, 1)
@@ -240,8 +310,14 @@ def port_loop(
     def send_counted(worker: PortWorker, number: int, mbufs: int, n: int) -> None:
         """The lengths are read before the mbufs are given away."""
         lengths = worker.unwanted
+        total = 0
         for i in range(n):
-            store64(lengths + i * 8, load32(load64(mbufs + i * 8) + pkt_len))
+            length = load32(load64(mbufs + i * 8) + pkt_len)
+            store64(lengths + i * 8, length)
+            total += length
+        if queue_at(worker.queues + number * QUEUE_SIZE).twins:
+            send_burst(worker, number, mbufs, n, total)
+            return
         sent = send_all(worker, number, mbufs, n)
         for i in range(n):
             if i < sent:
@@ -254,6 +330,8 @@ def port_loop(
         made = made_at(worker.making)
         burst = burst_at(made.burst)
         total = 0
+        if segmented:
+            write_marks(burst, made.count)
         for k in range(made.count):
             length, mbuf = burst.length[k], burst.mbuf[k]
             target = worker.out if burst.verdict[k] == AS_PASSED else burst.verdict[k]
@@ -292,12 +370,34 @@ def port_loop(
             worker.consumed += n
             worker.bytes_consumed += total
             return
+        if queue_at(worker.queues + target * QUEUE_SIZE).twins:
+            send_burst(worker, target, mbufs, n, total)
+            return
         sent = send_all(worker, target, mbufs, n)
         worker.packets_out += sent
         worker.bytes_out += total
         for i in range(sent, n):
             worker.bytes_out -= burst.length[i]
             count_drop(worker, SEND_FAILED, burst.length[i])
+
+    def handle(worker: PortWorker, burst: BurstColumns, n: int, number: int) -> None:
+        """Run the stages over what came from a port, and see to what becomes of it."""
+        n, total = take(worker, burst, n, number)
+        common = run_stages(burst, n, worker.making)
+        if cuts:
+            write_marks(burst, n)
+        publish_digests()
+        target = common >> KIND_BITS
+        if common == NEXT and not to_file:
+            pass_on(worker, burst, n, total, worker.out)
+        elif common & KIND_MASK == SENT and target < worker.ports and not to_file:
+            pass_on(worker, burst, n, total, target)
+        else:
+            if common != DIFFERENT:
+                fill_verdicts(burst, n, common)
+            sort_out(worker, burst, n)
+        if makes:
+            send_made(worker)
 
     def work_ports(worker: PortWorker) -> int:
         burst = burst_at(worker.burst)
@@ -312,28 +412,11 @@ def port_loop(
                 call_address(worker.look, struct_address(worker))
             found = 0
             for number in range(worker.ports):
-                queue = queue_at(worker.queues + number * QUEUE_SIZE)
-                n = receive(queue.port, queue.queue, burst_address(burst.mbuf), worker.batch) if queue.receives else 0
-                worker.polls += 1
+                n = receive_burst(worker, number, burst_address(burst.mbuf))
                 if n > 0:
                     found += n
                     worker.useful_polls += 1
-                    n, total = take(worker, burst, n, number)
-                    worker.packets_in += n
-                    worker.bytes_in += total
-                    common = run_stages(burst, n, worker.making)
-                    publish_digests()
-                    target = common >> KIND_BITS
-                    if common == NEXT and not to_file:
-                        pass_on(worker, burst, n, total, worker.out)
-                    elif common & KIND_MASK == SENT and target < worker.ports and not to_file:
-                        pass_on(worker, burst, n, total, target)
-                    else:
-                        if common != DIFFERENT:
-                            fill_verdicts(burst, n, common)
-                        sort_out(worker, burst, n)
-                    if makes:
-                        send_made(worker)
+                    handle(worker, burst, n, number)
             if found == 0:
                 if flows and timed and worker.idle % POLLS == POLLS - 1:
                     begin_flows(now(worker), 0)  # what is over its time leaves, though no packet comes
@@ -345,6 +428,12 @@ def port_loop(
                 worker.budget -= 1
                 if worker.budget == 0:
                     return PAUSED
+        for number in range(worker.ports):
+            while True:
+                n = held_back(worker, number, burst_address(burst.mbuf))
+                if n == 0:
+                    break
+                handle(worker, burst, n, number)
         return FINISHED
 
     return work_ports

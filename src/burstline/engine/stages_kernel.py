@@ -71,7 +71,14 @@ def burst_parser(
     def parse_nothing(burst: BurstColumns, first: int, count: int, link: int) -> None:
         return None
 
-    return parse_headers if needs.full_parse else look_for_ethernet if needs.eth else parse_nothing
+    parse_level = parse_headers if needs.full_parse else look_for_ethernet if needs.eth else parse_nothing
+
+    def parse_as_it_came(burst: BurstColumns, first: int, count: int, link: int) -> None:
+        for i in range(first, first + count):
+            burst.segments[i], burst.segment_size[i] = 1, 0
+        parse_level(burst, first, count, link)
+
+    return parse_as_it_came if needs.segments else parse_level
 
 
 def no_buckets(burst: BurstColumns, n: int) -> None:

@@ -10,8 +10,8 @@ FINISHED, PAUSED, DRAIN_DIGESTS, SWAPPED = range(4)
 ENDED = -1  # `running` of a worker that is through
 
 # Drop reasons of the engine's own come first; number 0 stands for "dropped by the stage that said so".
-ENGINE_REASONS = ("", "no such port", "send failed", "no buffer")
-NO_SUCH_PORT, SEND_FAILED, NO_BUFFER = 1, 2, 3
+ENGINE_REASONS = ("", "no such port", "send failed", "no buffer", "bad checksum")
+NO_SUCH_PORT, SEND_FAILED, NO_BUFFER, BAD_CHECKSUM = 1, 2, 3, 4
 SINK_FAILED = "sink failed"  # found out at the end of a run only
 TALLY = 16  # bytes a drop reason takes: packets, bytes
 PORTS = 64  # ports that a pipeline can send to
@@ -93,6 +93,7 @@ class PortQueue(Struct):
     sent: i64
     bytes_sent: i64
     pools: i64  # address of the pools that its packets in several buffers are gathered into: Pools.table
+    twins: i64  # address of its Twins (offload/twins.py) where software does work for the port, or 0
 
 
 class PortWorker(Worker):
@@ -118,3 +119,5 @@ class PortWorker(Worker):
     clock_scale: i64  # nanoseconds in 2**32 counts
     polls: i64
     useful_polls: i64
+    receive: i64  # addresses of the code for ports with Twins
+    transmit: i64

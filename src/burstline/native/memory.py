@@ -280,10 +280,16 @@ def _intrinsic(builder: ir.IRBuilder, name: str, args: list[ir.Value], returns: 
     return builder.call(function, args)
 
 
-@primitive("call_address", i64, i64, i64)
-def call_address(b: ir.IRBuilder, function: ir.Value, argument: ir.Value) -> ir.Value:
-    """Call the C function at an address, `i64 (i64)`."""
-    return b.call(b.inttoptr(function, ir.FunctionType(I64, [I64]).as_pointer()), [argument])
+def caller(parameters: int) -> Compiled:
+    """`(address, ...)` calls the C function at an address, with so many int64; it returns an int64."""
+
+    def emit(b: ir.IRBuilder, function: ir.Value, *args: ir.Value) -> ir.Value:
+        return b.call(b.inttoptr(function, ir.FunctionType(I64, [I64] * parameters).as_pointer()), args)
+
+    return primitive(f"call of {parameters}", i64, i64, *[i64] * parameters)(emit)
+
+
+call_address, call_with_two, call_with_three, call_with_four = (caller(n) for n in range(1, 5))
 
 
 def address_of(name: str) -> Compiled:

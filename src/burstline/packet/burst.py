@@ -41,6 +41,9 @@ COLUMNS = (
     Column("length", 4, "bytes on the wire"),
     Column("time", 8, "nanoseconds since the epoch", True),
     Column("port", 2, "where it came from"),
+    Column("segments", 4, "packets of the wire that it was merged of"),
+    Column("segment_size", 4, "bytes of payload of each; 0 where it is no merged packet"),
+    Column("checks", 1, "of its checksums: 1 a port, or software for it, found them right; 0 nobody looked"),
     Column("link", 1, "link layer, a LINK_ number of the parser"),
     Column("owner", 1, "the worker that runs the stages over it, where several share a source"),
     *LEVEL_COLUMNS,
@@ -90,6 +93,9 @@ class BurstColumns:
     length: MutableSequence[int]
     time: MutableSequence[int]
     port: MutableSequence[int]
+    segments: MutableSequence[int]
+    segment_size: MutableSequence[int]
+    checks: MutableSequence[int]
     link: MutableSequence[int]
     owner: MutableSequence[int]
     present: MutableSequence[int]

@@ -124,6 +124,16 @@ def _load(builder: Any, column: Column, base: Any, index: Any) -> Any:
     return value if column.width == 8 else builder.zext(value, I64)
 
 
+def write(builder: Any, burst: Burst, base: Any, name: str, index: Any, value: Any) -> None:
+    """Set an element of a column, given the burst's address."""
+    _store(builder, COLUMN[name], builder.add(base, I64(burst.offsets[name])), index, value)
+
+
+def _store(builder: Any, column: Column, base: Any, index: Any, value: Any) -> None:
+    value = value if column.width == 8 else builder.trunc(value, ir.IntType(8 * column.width))
+    builder.store(value, _place(builder, base, column, index), align=column.width)
+
+
 @lower_builtin(operator.getitem, ColumnType, types.Integer)
 def _getitem(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     return _load(builder, sig.args[0].column, args[0], args[1])
@@ -131,7 +141,5 @@ def _getitem(context: Any, builder: Any, sig: Any, args: Any) -> Any:
 
 @lower_builtin(operator.setitem, ColumnType, types.Integer, types.Integer)
 def _setitem(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    column = sig.args[0].column
-    value = args[2] if column.width == 8 else builder.trunc(args[2], ir.IntType(8 * column.width))
-    builder.store(value, _place(builder, args[0], column, args[1]), align=column.width)
+    _store(builder, sig.args[0].column, args[0], args[1], args[2])
     return context.get_dummy_value()

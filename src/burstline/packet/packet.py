@@ -7,7 +7,18 @@ from typing import Any
 
 from burstline.native.bytes_view import Bytes
 from burstline.packet.checksum import checksums_wrong
-from burstline.packet.fields import FRAGMENT, HEADERS, LEVELS, OF_INNER, PACKET_FIELDS, PACKET_METHODS, PRESENT, Header
+from burstline.packet.fields import (
+    FRAGMENT,
+    HEADERS,
+    LEVELS,
+    MOST_SEGMENT,
+    OF_INNER,
+    PACKET_FIELDS,
+    PACKET_METHODS,
+    PRESENT,
+    WRITABLE,
+    Header,
+)
 from burstline.packet.flow_key import flow_key
 from burstline.packet.machine import Levels, Parsed
 from burstline.packet.made import ANYWHERE
@@ -106,7 +117,21 @@ class Packet(Level):
     what the parser found in `data`, which starts with the link layer `link`.
     """
 
-    __slots__ = ("_inner", "_key", "_length", "_levels", "_link", "_made", "_port", "_time")
+    __slots__ = (
+        "_checked",
+        "_inner",
+        "_key",
+        "_length",
+        "_levels",
+        "_link",
+        "_made",
+        "_port",
+        "_segment_size",
+        "_segments",
+        "_time",
+    )
+
+    _checked: bool
 
     _inner: Inner
     _key: bytes
@@ -115,6 +140,8 @@ class Packet(Level):
     _link: int
     _made: list[MadePacket]
     _port: int
+    _segment_size: int
+    _segments: int
     _time: int
 
     def __init__(
@@ -137,6 +164,9 @@ class Packet(Level):
         put(self, "_key", flow_key(self._data, outer))
         put(self, "_levels", Levels(outer, inner))
         put(self, "_made", [])
+        put(self, "_segments", 1)
+        put(self, "_segment_size", 0)
+        put(self, "_checked", False)
 
     @property
     def outer(self) -> Packet:
@@ -168,6 +198,23 @@ class Packet(Level):
         """The number of the port or source that it came from."""
         return self._port
 
+    @property
+    def segments(self) -> int:
+        """How many packets of the wire it was merged of, by its port or in software: 1 where it is as it came."""
+        return self._segments
+
+    @property
+    def segment_size(self) -> int:
+        """Bytes of payload that each of its segments has. Set, the packet is cut into such segments when it is sent; 0
+        leaves it whole."""
+        return self._segment_size
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in WRITABLE:
+            object.__setattr__(self, f"_{name}", int(value) & MOST_SEGMENT)
+        else:
+            super().__setattr__(name, value)
+
     def fix_checksums(self) -> None:
         """Recompute the IPv4, TCP, UDP, ICMP and ICMPv6 checksums that are present.
 
@@ -180,7 +227,9 @@ class Packet(Level):
         """Whether none of the IPv4, TCP, UDP, ICMP and ICMPv6 checksums is wrong. Those that `fix_checksums` leaves
         alone are not; a UDP checksum of 0 over IPv6 is."""
         columns = self._columns
-        return not checksums_wrong(self._data, len(self._data), columns.present, columns.l3, columns.l4)
+        return self._checked or not checksums_wrong(
+            self._data, len(self._data), columns.present, columns.l3, columns.l4
+        )
 
     def clone(self, port: int = ANYWHERE, /) -> MadePacket:
         """A packet of its own with the same bytes, as they are now. It goes through no stage and leaves behind this
@@ -189,7 +238,9 @@ class Packet(Level):
         Its header fields can be read and written as those of any packet; state is not asked for it. Where there is no
         buffer for it, it is false and has no headers, and counts as dropped: "no buffer".
         """
-        return _make(self, bytearray(self._data), self._length, self._levels, self._link, port)
+        made = _make(self, bytearray(self._data), self._length, self._levels, self._link, port)
+        came_as(made, self._segments, self._segment_size, self._checked)
+        return made
 
     def _names(self) -> tuple[str, ...]:
         return _NAMES
@@ -209,6 +260,13 @@ class MadePacket(Packet):
 
     def clone(self, port: int = ANYWHERE, /) -> MadePacket:
         raise TypeError("a packet that a stage made is not cloned: clone the one that the stage was given")
+
+
+def came_as(packet: Packet, segments: int, segment_size: int, checked: bool) -> None:
+    """What a port said of a packet: of how many it was merged, and whether its checksums were found right."""
+    object.__setattr__(packet, "_segments", segments)
+    object.__setattr__(packet, "_segment_size", segment_size)
+    object.__setattr__(packet, "_checked", checked)
 
 
 def emitted(packet: Packet, frame: bytes, levels: Levels, port: int) -> MadePacket:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import CodeType
 
 from burstline.packet.extension import EXTENSION_PROTO
-from burstline.packet.fields import HEADER
+from burstline.packet.fields import HEADER, WRITABLE
 from burstline.packet.place import columns_for
 from burstline.pipeline.match import Match
 from burstline.pipeline.pipeline import Pipeline, reachable
@@ -58,6 +58,9 @@ class Needs:
     literals: bool  # and literals in payloads are
     flows: bool  # there are flow tables
     makes: bool  # stages make packets
+    segments: bool  # stages ask what packets were merged of, or say how they are to be cut
+    cuts: bool  # they say it
+    checks: bool  # they ask whether checksums are right
     addresses: frozenset[tuple[str, str]] = frozenset()  # where there are prefixes: headers and fields that stages read
 
     @property
@@ -122,6 +125,9 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
         literals=literals,
         flows=bool(tables),
         makes=makes,
+        segments=bool(names & {"segments", "segment_size"}),
+        cuts=any(_stored(code) & set(WRITABLE) for code in codes),
+        checks="checksums_ok" in names,
         addresses=frozenset(addresses),
     )
 
@@ -171,7 +177,12 @@ def _addresses(code: CodeType) -> Iterator[tuple[str, str]]:
             yield header, field
 
 
+def _stored(code: CodeType) -> set[str]:
+    return {str(i.argval) for i in dis.get_instructions(code) if i.opname == "STORE_ATTR"}
+
+
 def _writes(code: CodeType) -> bool:
     """It assigns to something called like a header field, fixes checksums, or stores vectors."""
-    stored = {str(i.argval) for i in dis.get_instructions(code) if i.opname == "STORE_ATTR"}
-    return bool(stored & _FIELDS) or any(name == "store" or name.startswith("fix_checksum") for name in code.co_names)
+    return bool(_stored(code) & _FIELDS) or any(
+        name == "store" or name.startswith("fix_checksum") for name in code.co_names
+    )
