@@ -191,7 +191,7 @@ def test_an_unknown_key_is_answered_by_the_nearest(text: str, hint: str, tmp_pat
         ("[engine]\nworkers = 0", 2, "[engine] workers is 0, but must be a whole number, at least 1"),
         ("[engine]\nworkers = true", 2, "[engine] workers is true, but must be a whole number, at least 1"),
         ('[engine]\nworkers = "2"', 2, '[engine] workers is "2", but must be a whole number, at least 1'),
-        ("[engine]\n\nburst = 257", 3, "[engine] burst is 257, but must be a whole number from 1 to 256"),
+        ("[engine]\n\nburst = 257", 3, '[engine] burst is 257, but must be "auto", or a whole number from 1 to 256'),
         ('[engine]\nidle = "busy"', 2, '[engine] idle is "busy", but must be "poll" or "adaptive"'),
         ("[engine]\nduration = inf", 2, "[engine] duration is inf, but must be a number of seconds above 0"),
         ("[engine]\ncores = [\n 1,\n 1]", 2, "[engine] cores is [1, 1], but must be a list of different core numbers"),

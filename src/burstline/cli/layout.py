@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         "profile": args.profile or (kept.name if profile is not None else None),
         **layout_report(accesses, needs_of(pipeline), args.source, bucketed=bucketed),
     }
-    about["burst"] |= cache_report(about["burst"]["bytes"], config.engine.burst, args.source)
+    about["burst"] |= cache_report(about["burst"]["bytes"], config.engine.most_burst, args.source)
     about["structures"] = structure_report(structures_of(accesses.state, args.source))
     print(json.dumps(about, indent=2) if args.json else "\n".join(lines(about, engine=args.engine)))
     return 0

@@ -41,7 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--interpret", action="store_true", help="run the stages as plain Python, for print and pdb")
     parser.add_argument("--duration", type=float, metavar="SECONDS", help="stop after this time")
     parser.add_argument("--idle", choices=("poll", "adaptive"), help="what a worker without packets does")
-    parser.add_argument("--burst", type=int, metavar="N", help="packets to receive at once from a port, 1 to 256")
+    parser.add_argument(
+        "--burst", type=_burst, metavar="N", help="packets to receive at once from a port: 1 to 256, or auto"
+    )
     parser.add_argument("--dispatch", choices=DISPATCH, help="how a stage hands a packet to the next")
     parser.add_argument("--cores", metavar="LIST", help="cores for the workers, e.g. 2,3")
     parser.add_argument("--no-huge", action="store_true", help="keep packet buffers out of huge pages")
@@ -114,6 +116,11 @@ def _watch(app: Application, runner: _Runner, progress: ProgressLine, debug: boo
         print("burstline: the pipeline runs on as it was", file=sys.stderr, flush=True)
 
     return Watch(app, runner, said, failed, getattr(runner, "rehearse", lambda: None))
+
+
+def _burst(text: str) -> int | str:
+    """A number, or a word; what it may be, the settings say."""
+    return int(text) if text.lstrip("-").isdecimal() else text
 
 
 def _cores(text: str | None) -> tuple[int, ...] | None:

@@ -16,9 +16,11 @@ from burstline.buffers.receive import MODES
 from burstline.engine.schema import (
     Conflict,
     Reader,
+    Rule,
     boolean,
     checked,
     conflict_in,
+    either,
     integer,
     key,
     keys,
@@ -42,13 +44,15 @@ SIMD = ("auto", "scalar", "sse", "avx2", "avx512", "neon")
 DISPATCH = ("auto", "fused", "tail", "called", "bucketed")
 Switch = Literal["auto"] | bool  # "auto" takes what the machine offers; true demands it, false does without
 
+_AUTO = Rule('"auto"', lambda v: v == "auto")
+
 
 @dataclass(frozen=True)
 class Engine:
     """`[engine]`: the workers and how they turn."""
 
     workers: int = key(1, integer(1))
-    burst: int = key(64, integer(1, MAX_BURST))
+    burst: int | Literal["auto"] = key("auto", either(_AUTO, integer(1, MAX_BURST)))  # "auto": by load
     idle: Literal["poll", "adaptive"] = key("adaptive", one_of("poll", "adaptive"))
     dispatch: Literal["auto", "fused", "tail", "called", "bucketed"] = key("auto", one_of(*DISPATCH))
     simd: Literal["auto", "scalar", "sse", "avx2", "avx512", "neon"] = key("auto", one_of(*SIMD))
@@ -63,6 +67,11 @@ class Engine:
             have, want = f"{len(self.cores)} core{'' if len(self.cores) == 1 else 's'}", f"{self.workers} workers"
             return Conflict("cores", f"has {have} for {want}", "give each worker a core, or leave 'cores' out")
         return None
+
+    @property
+    def most_burst(self) -> int:
+        """Packets of the largest burst."""
+        return MAX_BURST if self.burst == "auto" else self.burst
 
     def use_simd(self) -> None:
         """Make code of the vector instructions that `simd` names. Raises UsageError where this CPU has them not."""

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from burstline.engine.buffer_watch import BufferWatch
+from burstline.engine.burst_size import LEAST
 from burstline.engine.carry import Swap
 from burstline.engine.config import Config
 from burstline.engine.live_ports import LivePorts
@@ -74,7 +75,7 @@ class LiveRun:
         compile = partial(
             prepare,
             mode="ports",
-            capacity=self.config.engine.burst + SLACK,
+            capacity=self.config.engine.most_burst + SLACK,
             workers=1,
             dispatch=self.config.engine.dispatch,
             sink=format_for(out_file) if out_file else "",
@@ -174,7 +175,7 @@ class LiveRun:
     def _context(
         self, index: int, ports: Sequence[Port], sink: CaptureSink | None, interfaces: Region
     ) -> tuple[Block, list[Region | Block]]:
-        batch = self.config.engine.burst
+        batch, adapts = self.config.engine.most_burst, self.config.engine.burst == "auto"
         queues, counts = Region(len(ports) * QUEUE_STRIDE), Region(len(ports) * 8)
         outbound, unwanted = Region(len(ports) * batch * 8), Region(batch * 8)
         burst = Region(Burst(batch + SLACK).size)
@@ -190,7 +191,8 @@ class LiveRun:
         context = Block(PortWorker.layout, 128)
         context.set(
             index=index, workers=1, burst=burst.address, stop=self._stop.address,
-            queues=queues.address, ports=len(ports), batch=batch, poll=int(self.config.engine.idle == "poll"),
+            queues=queues.address, ports=len(ports), batch=LEAST if adapts else batch,
+            most=batch, adapts=int(adapts), poll=int(self.config.engine.idle == "poll"),
             out=self.ports.out, has_sink=int(sink is not None),
             sink=sink.block.address if sink else 0, interfaces=interfaces.address, outbound=outbound.address,
             counts=counts.address, unwanted=unwanted.address, budget=1, making=making.address,

@@ -125,7 +125,7 @@ class LiveBuffers:
         config, workers = self.config, self.config.engine.workers
         here = [k for k, port in enumerate(self.ports) if port.node == node]
         sent = workers * sum(port.tx_ring for port in self.ports)  # a buffer may leave by any port
-        working = workers * (self.footprint.held + 4 * config.engine.burst)
+        working = workers * (self.footprint.held + 4 * config.engine.most_burst)
         counts = dict.fromkeys(config.pools.size_classes.sizes, max(255, working))
         into = {size for k in here for size in self.ports[k].plan.buffers}
         for size in into:

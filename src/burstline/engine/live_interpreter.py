@@ -139,7 +139,7 @@ class LiveInterpreter:
             found = 0
             for number, port in enumerate(ports):
                 for queue in range(port.queues if self.ports.receives(number) else 0):
-                    burst = port.receive(queue, engine.burst)
+                    burst = port.receive(queue, engine.most_burst)
                     if burst:
                         found += len(burst)
                         with self._interpreter.turn():

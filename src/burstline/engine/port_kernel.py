@@ -7,6 +7,7 @@ from typing import Any
 
 from burstline.engine.account_kernel import count_consumed, count_drop, count_drops, count_out
 from burstline.engine.bucket_kernel import enter
+from burstline.engine.burst_size import adapt
 from burstline.engine.burst_stage_kernel import burst_stage_runner
 from burstline.engine.counters_kernel import begin_counts, store_counts
 from burstline.engine.flow_prefetch import begin_flows, end_flows, flow_looks
@@ -76,7 +77,7 @@ def receive_burst(worker: PortWorker, number: int, mbufs: int) -> int:
         return 0
     if queue.twins == 0:
         return receive(queue.port, queue.queue, mbufs, worker.batch)
-    n = call_with_three(worker.receive, queue.twins, mbufs, worker.batch)
+    n = call_with_three(worker.receive, queue.twins, mbufs, worker.most)
     twins = twins_at(queue.twins)
     if twins.bad:
         worker.packets_in += twins.bad
@@ -298,7 +299,7 @@ def port_loop(
                 dead += 1
             else:
                 waiting = load64(worker.counts + target * 8)
-                store64(worker.outbound + (target * worker.batch + waiting) * 8, mbuf)
+                store64(worker.outbound + (target * worker.most + waiting) * 8, mbuf)
                 store64(worker.counts + target * 8, waiting + 1)
         if to_file and sink_at(worker.sink).fault != 0:
             store_release(worker.stop, 1)
@@ -348,9 +349,9 @@ def port_loop(
                 free(worker.unwanted, 1)
             else:
                 waiting = load64(worker.counts + target * 8)
-                store64(worker.outbound + (target * worker.batch + waiting) * 8, mbuf)
+                store64(worker.outbound + (target * worker.most + waiting) * 8, mbuf)
                 store64(worker.counts + target * 8, waiting + 1)
-                if waiting + 1 == worker.batch:
+                if waiting + 1 == worker.most:
                     send_waiting(worker, target)
         count_made_ones(worker, made, total)
         for number in range(worker.ports):
@@ -360,7 +361,7 @@ def port_loop(
         waiting = load64(worker.counts + number * 8)
         if waiting:
             store64(worker.counts + number * 8, 0)
-            send_counted(worker, number, worker.outbound + number * worker.batch * 8, waiting)
+            send_counted(worker, number, worker.outbound + number * worker.most * 8, waiting)
 
     def pass_on(worker: PortWorker, burst: BurstColumns, n: int, total: int, target: int) -> None:
         """All packets go one way: the mbufs go out as they came in."""
@@ -416,6 +417,8 @@ def port_loop(
                 if n > 0:
                     found += n
                     worker.useful_polls += 1
+                    if worker.adapts:
+                        adapt(worker, n)
                     handle(worker, burst, n, number)
             if found == 0:
                 if flows and timed and worker.idle % POLLS == POLLS - 1:

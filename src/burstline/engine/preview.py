@@ -17,7 +17,7 @@ def preview(pipeline: Pipeline, source: str, config: Config) -> Program:
         from burstline.dpdk.binding import native
         from burstline.engine.live import SLACK
 
-        capacity = config.engine.burst + SLACK
+        capacity = config.engine.most_burst + SLACK
         return prepare(
             pipeline,
             mode="ports",

@@ -107,10 +107,10 @@ class PortWorker(Worker):
     # In one line: what it touches for each packet where not all go one way.
     ports: i64
     out: i64  # number of the port that packets go to by default, or -1
-    batch: i64  # packets to ask for at once
+    batch: i64  # packets to ask for at once; at most `most`
     sink: i64  # a capture file to write, or 0
     interfaces: i64  # what that file says of each port
-    outbound: i64  # address of room for mbufs, `batch` for each port, by port
+    outbound: i64  # address of room for mbufs, `most` for each port, by port
     counts: i64  # address of how many there are, by port
     unwanted: i64  # address of room for mbufs to free
     # Behind it: what it touches for each burst, too, or now and then.
@@ -119,5 +119,9 @@ class PortWorker(Worker):
     clock_scale: i64  # nanoseconds in 2**32 counts
     polls: i64
     useful_polls: i64
+    most: i64
+    adapts: i64  # 1: `batch` goes with the load
+    bursts: i64  # since that was last decided, and packets in them
+    filled: i64
     receive: i64  # addresses of the code for ports with Twins
     transmit: i64
