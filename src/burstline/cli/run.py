@@ -52,6 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--graph", type=Path, metavar="FILE", help="draw the graph with its packets: .svg .dot .txt .json"
     )
+    parser.add_argument(
+        "--costs", action="store_true", help="between ports: what stages cost, by the size of bursts (slows them down)"
+    )
     parser.add_argument("--json", action="store_true", help="print the report as JSON; the app prints to stderr")
 
 
@@ -76,6 +79,8 @@ def run(args: argparse.Namespace) -> int:
         progress = ProgressLine()
         runner = _runner(pipeline, args, config, progress)
         runner.count_edges = args.graph is not None
+        if args.costs:
+            _count_costs(runner)
         failure: BurstlineError | None = None
         try:
             with _watch(app, runner, progress, args.debug) if args.watch else contextlib.nullcontext():
@@ -116,6 +121,14 @@ def _watch(app: Application, runner: _Runner, progress: ProgressLine, debug: boo
         print("burstline: the pipeline runs on as it was", file=sys.stderr, flush=True)
 
     return Watch(app, runner, said, failed, getattr(runner, "rehearse", lambda: None))
+
+
+def _count_costs(runner: _Runner) -> None:
+    from burstline.engine.live import LiveRun
+
+    if not isinstance(runner, LiveRun):
+        raise UsageError("--costs is for compiled runs between ports", "name dpdk: sources, and no --interpret")
+    runner.count_costs = True
 
 
 def _burst(text: str) -> int | str:

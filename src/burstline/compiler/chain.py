@@ -17,6 +17,7 @@ from burstline.pipeline.verdict import CHAINED, CONSUMED, DROPPED, KIND_BITS, SE
 
 ENTER, ENTER_CHAIN = "burstline_enter", "burstline_enter_chain"
 EDGES = "burstline_edges"  # a worker's counters of edges, where they are counted
+BURST_CLASS = "burstline_burst_class"  # a worker's cell that says the class of its burst, where costs are counted
 PORTS = 64  # ports that are told apart when edges are counted
 
 
@@ -34,16 +35,24 @@ class Hop:
 
 @dataclass
 class EdgeCounters:
-    """The ways out of each hop, as counters of 64 bits behind each other: (chain, place, kind, what it leads to)."""
+    """The ways out of each hop, as counters of 64 bits behind each other: (chain, place, kind, what it leads to). And
+    what its stage costs, as cycles and packets "timed", by the class of the burst."""
 
     chains: int
     reasons: Sequence[str]
+    ways: bool
+    classes: int  # of bursts whose costs are told apart; 0: costs are not counted
     edges: list[tuple[int, int, str, str]] = field(default_factory=list)
 
     def add(self, node: Node) -> dict[str, int]:
         """Counters for all ways out of a hop: the number of the first one of each kind."""
-        ways = [("next", ""), ("error", ""), ("consume", "")]
         first = {}
+        for kind in ("cycles", "timed") if self.classes else ():
+            first[kind] = len(self.edges)
+            self.edges += [(*node, kind, str(k)) for k in range(self.classes)]
+        if not self.ways:
+            return first
+        ways = [("next", ""), ("error", ""), ("consume", "")]
         for kind, names in (
             ("chain", [str(k) for k in range(self.chains)]),
             ("drop", self.reasons),
@@ -68,6 +77,8 @@ def chain_ir(chains: Sequence[Sequence[Hop]], regions: Regions, counters: EdgeCo
     ]
     if counters:
         parts.append(f"@{EDGES} = external global i64")
+        if counters.classes:
+            parts.append(f"@{BURST_CLASS} = external global i64\ndeclare i64 @llvm.readcyclecounter()")
     made = _Graph(chains, regions, counters)
     parts += [made.region(group) for group in regions.groups]
     parts.append(
@@ -131,11 +142,12 @@ define internal {self.convention} i64 @{hop_name(*nodes[0])}(i64 %burst, i64 %i)
             onward = f"\n{n}.next:{self._count(n, 'next', first.get('next'))}\n  ret i64 0"
         cases = "".join(f"\n    i64 {CHAINED | k << KIND_BITS}, label %{n}.chain{k}" for k in hop.chains)
         jumps = "".join(
-            self._go(n, f"chain{k}", (k, 0), inside, first["chain"] + k if first else None) for k in hop.chains
+            self._go(n, f"chain{k}", (k, 0), inside, first["chain"] + k if "chain" in first else None)
+            for k in hop.chains
         )
-        drop = first["drop"] + hop.drop if first else None
-        return f"""{n}:
-  %{n}.status = call i32 @"{hop.body.symbol}"(ptr %result, ptr %exception, i64 %burst, i64 %i)
+        drop = first["drop"] + hop.drop if "drop" in first else None
+        return f"""{n}:{self._look(n, "before", first)}
+  %{n}.status = call i32 @"{hop.body.symbol}"(ptr %result, ptr %exception, i64 %burst, i64 %i){self._time(n, first)}
   %{n}.failed = icmp ne i32 %{n}.status, 0
   br i1 %{n}.failed, label %{n}.error, label %{n}.ended, !prof !{{!"branch_weights", i32 1, i32 1000}}
 {n}.ended:
@@ -161,7 +173,22 @@ define internal {self.convention} i64 @{hop_name(*nodes[0])}(i64 %burst, i64 %i)
   %{n}.{way}.verdict = {self.how} call {self.convention} i64 @{hop_name(*target)}(i64 %burst, i64 %i)
   ret i64 %{n}.{way}.verdict"""
 
-    def _count(self, n: str, way: str, counter: int | str | None) -> str:
+    def _look(self, n: str, name: str, first: dict[str, int]) -> str:
+        """A look at the clock, where costs are counted."""
+        return f"\n  %{n}.{name} = call i64 @llvm.readcyclecounter()" if "cycles" in first else ""
+
+    def _time(self, n: str, first: dict[str, int]) -> str:
+        """A packet has taken the cycles since `before`, in a burst of the class that the loop says."""
+        if "cycles" not in first:
+            return ""
+        parts = [self._look(n, "after", first)]
+        parts.append(f"\n  %{n}.took = sub i64 %{n}.after, %{n}.before\n  %{n}.class = load i64, ptr @{BURST_CLASS}")
+        for kind, more in (("cycles", f"%{n}.took"), ("timed", "1")):
+            parts.append(f"\n  %{n}.{kind}.at = add i64 %{n}.class, {first[kind]}")
+            parts.append(self._count(n, kind + ".sum", f"%{n}.{kind}.at", more))
+        return "".join(parts)
+
+    def _count(self, n: str, way: str, counter: int | str | None, more: str = "1") -> str:
         """One more packet took an edge, where that is counted."""
         if counter is None:
             return ""
@@ -169,12 +196,12 @@ define internal {self.convention} i64 @{hop_name(*nodes[0])}(i64 %burst, i64 %i)
         return f"""
   {v}.at = getelementptr i64, ptr @{EDGES}, i64 {counter}
   {v}.old = load i64, ptr {v}.at
-  {v}.new = add i64 {v}.old, 1
+  {v}.new = add i64 {v}.old, {more}
   store i64 {v}.new, ptr {v}.at"""
 
     def _count_verdict(self, n: str, first: dict[str, int]) -> str:
         """A verdict that the packet brought: consumed, sent to a port, dropped for a reason."""
-        if not first:
+        if "send" not in first:
             return ""
         v = f"%{n}.decided"
         return f"""

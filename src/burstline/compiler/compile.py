@@ -59,6 +59,7 @@ class Plan:
     edges: bool = False  # packets are counted on each way out of each stage
     clone: Callable[[int, int, int], int] | None = None  # what makes packets for stages, where they do
     emit: Callable[[int, int, int, int], int] | None = None
+    cost_classes: int = 0  # of bursts by which it is counted what stages cost; 0: it is not
 
 
 @dataclass
@@ -112,7 +113,8 @@ def lower_pipeline(pipeline: Pipeline, plan: Plan) -> Parts:
     for text in build.modules.values():
         with_numbers(text)  # from here on every drop reason has its number
     divided = _divide(hops, plan.dispatch)
-    edges = EdgeCounters(len(pipeline.chains), Numbers.reasons) if plan.edges else None
+    counted = plan.edges or plan.cost_classes > 0
+    edges = EdgeCounters(len(pipeline.chains), Numbers.reasons, plan.edges, plan.cost_classes) if counted else None
     loop = build.compile(plan.loop, [StructRefType(plan.context)])  # type: ignore[arg-type]
     parser = Parser(build, pipeline, plan.machine, plan.needs, plan.burst)
     glue = (

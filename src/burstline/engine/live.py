@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from burstline.engine.buffer_watch import BufferWatch
+from burstline.engine.burst_costs import PHASE_SIZE, PHASES
 from burstline.engine.burst_size import LEAST
 from burstline.engine.carry import Swap
 from burstline.engine.config import Config
@@ -15,7 +16,7 @@ from burstline.engine.live_ports import LivePorts
 from burstline.engine.program import prepare
 from burstline.engine.publisher import Publisher
 from burstline.engine.report import Report
-from burstline.engine.tally import add_up, close_sink
+from burstline.engine.tally import add_costs, add_up, close_sink
 from burstline.engine.threads import Team, process_age
 from burstline.engine.versions import Versions, swap
 from burstline.engine.worker import FINISHED, PortQueue, PortWorker
@@ -59,6 +60,8 @@ class LiveRun:
             raise UsageError("several workers cannot write one file live", "use --workers 1")
         self.report = Report(" ".join(f"dpdk:{d}" for d in sources), "compiled", self.workers)
         self.count_edges = False  # packets on each way out of each stage, for the report
+        self.count_costs = False  # and what they cost by the size of their burst
+        self._costs: list[Region] = []
         self._stop = Region(64)
         self._versions: Versions | None = None
 
@@ -82,6 +85,7 @@ class LiveRun:
             mbuf=native.MBUF,
             tunnel_ports=self.config.parser.tunnel_ports,
             edges=self.count_edges,
+            costs=self.count_costs,
         )
         versions = Versions(self.pipeline, compile, self.report, self.stop, publisher=self.publisher)
         self.report.dispatch = versions.program.dispatch
@@ -166,6 +170,8 @@ class LiveRun:
             self.report.warnings += watch.warnings
             add_up(self.report, contexts, versions.close())
             self.pipeline = versions.pipeline
+            if self.count_costs:
+                add_costs(self.report, self.pipeline, self._costs, native.tsc_hz())
             self.ports.close_report(self.report, ports)
             if sink:
                 close_sink(self.report, sink)
@@ -187,12 +193,15 @@ class LiveRun:
             queues.set_i64(base + layout.offset("receives"), int(self.ports.receives(number)))
             queues.set_i64(base + layout.offset("pools"), port.table)
         made_burst, making = Region(Burst(batch + SLACK).size), Block(Made.layout)
+        costs = Region(len(PHASES) * PHASE_SIZE) if self.count_costs else None
+        self._costs += [costs] if costs else []
         making.set(burst=made_burst.address, room=batch + SLACK - 1, source=ports[0].table)
         context = Block(PortWorker.layout, 128)
         context.set(
             index=index, workers=1, burst=burst.address, stop=self._stop.address,
             queues=queues.address, ports=len(ports), batch=LEAST if adapts else batch,
-            most=batch, adapts=int(adapts), poll=int(self.config.engine.idle == "poll"),
+            most=batch, adapts=int(adapts), costs=costs.address if costs else 0,
+            poll=int(self.config.engine.idle == "poll"),
             out=self.ports.out, has_sink=int(sink is not None),
             sink=sink.block.address if sink else 0, interfaces=interfaces.address, outbound=outbound.address,
             counts=counts.address, unwanted=unwanted.address, budget=1, making=making.address,

@@ -7,8 +7,10 @@ from typing import Any
 
 from burstline.engine.account_kernel import count_consumed, count_drop, count_drops, count_out
 from burstline.engine.bucket_kernel import enter
+from burstline.engine.burst_costs import PHASES
 from burstline.engine.burst_size import adapt
 from burstline.engine.burst_stage_kernel import burst_stage_runner
+from burstline.engine.costs_kernel import add_cost, begin_burst
 from burstline.engine.counters_kernel import begin_counts, store_counts
 from burstline.engine.flow_prefetch import begin_flows, end_flows, flow_looks
 from burstline.engine.made_kernel import AS_PASSED, begin_made, count_made_ones, made_at
@@ -60,6 +62,7 @@ publish_digests = external("burstline_publish_digests", 0)
 usleep = external("usleep", 1)
 queue_at, sink_at, twins_at = reference(PortQueue), reference(Sink), reference(Twins)
 
+RECEIVE, PARSE, STAGES, SEND = range(len(PHASES))
 QUEUE_SIZE = 64  # bytes from one PortQueue to the next
 SEND_TRIES = 4  # a port whose ring is full gets this many chances a burst
 DIFFERENT = KIND_MASK  # a kind that no verdict has
@@ -138,7 +141,13 @@ def wait(worker: PortWorker) -> None:
 
 
 def port_loop(
-    needs: Needs, machine: Machine, burst_at: Any, mbuf_layout: Mapping[str, int], sink: str, buckets: Buckets = None
+    needs: Needs,
+    machine: Machine,
+    burst_at: Any,
+    mbuf_layout: Mapping[str, int],
+    sink: str,
+    buckets: Buckets = None,
+    costs: bool = False,
 ) -> Callable[[PortWorker], int]:
     buf_addr, data_off, data_len = mbuf_layout["buf_addr"], mbuf_layout["data_off"], mbuf_layout["data_len"]
     pkt_len, nb_segs = mbuf_layout["pkt_len"], mbuf_layout["nb_segs"]
@@ -383,8 +392,15 @@ def port_loop(
 
     def handle(worker: PortWorker, burst: BurstColumns, n: int, number: int) -> None:
         """Run the stages over what came from a port, and see to what becomes of it."""
+        came, time = n, cycles() if costs else 0
+        if costs:
+            begin_burst(n)
         n, total = take(worker, burst, n, number)
+        if costs:
+            time = add_cost(worker.costs, PARSE, came, time)
         common = run_stages(burst, n, worker.making)
+        if costs:
+            time = add_cost(worker.costs, STAGES, came, time)
         if cuts:
             write_marks(burst, n)
         publish_digests()
@@ -399,6 +415,8 @@ def port_loop(
             sort_out(worker, burst, n)
         if makes:
             send_made(worker)
+        if costs:
+            add_cost(worker.costs, SEND, came, time)
 
     def work_ports(worker: PortWorker) -> int:
         burst = burst_at(worker.burst)
@@ -413,8 +431,11 @@ def port_loop(
                 call_address(worker.look, struct_address(worker))
             found = 0
             for number in range(worker.ports):
+                time = cycles() if costs else 0
                 n = receive_burst(worker, number, burst_address(burst.mbuf))
                 if n > 0:
+                    if costs:
+                        add_cost(worker.costs, RECEIVE, n, time)
                     found += n
                     worker.useful_polls += 1
                     if worker.adapts:

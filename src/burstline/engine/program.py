@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import llvmlite.binding as llvm
 
+from burstline.engine.burst_costs import BURST_CLASS, CLASSES
 from burstline.engine.worker import ENGINE_REASONS, TALLY, Entry, FileWorker, PortWorker
 from burstline.errors import UsageError
 from burstline.native import cache, host
@@ -68,6 +69,9 @@ class Instance:
             builder.import_symbol(MADE, self.made.address)
         if self.edges:
             builder.import_symbol(EDGES, self.edges.address)
+        self.burst_class = Region(64) if program.plan.get("costs") else None
+        if self.burst_class:
+            builder.import_symbol(BURST_CLASS, self.burst_class.address)
         for name, address in extra.items():
             builder.import_symbol(name, address)
         self._library = builder.add_current_process().link(jit, f"worker{next(_numbers)}")
@@ -103,12 +107,14 @@ def prepare(
     mbuf: Mapping[str, int] = {},
     tunnel_ports: TunnelPorts = USUAL_PORTS,
     edges: bool = False,
+    costs: bool = False,
     makes: bool = False,
 ) -> Program:
     """The program for a pipeline; compiles when the cache has none. Raises `CompileError`.
 
     `mode` is file or ports. `source` and `sink` are formats of capture files, `sink` empty when none is written.
-    `mbuf` says where DPDK keeps what of a packet. With `edges`, packets are counted on each way out of each stage.
+    `mbuf` says where DPDK keeps what of a packet. With `edges`, packets are counted on each way out of each stage;
+    with `costs`, on ports, also what they cost by the size of their burst.
     With `makes`, the loop is one that writes what stages made, also where its own make nothing: those of the version
     before may have.
     """
@@ -126,6 +132,7 @@ def prepare(
         "tunnel_ports": tunnel_ports,
         "protocols": pipeline.protocols,
         "edges": edges,
+        "costs": costs,
         "chains": len(pipeline.chains),
         **asdict(needs),
     }
@@ -188,10 +195,13 @@ def plan_of(plan: Mapping[str, Any]) -> Plan:
         from burstline.engine.port_kernel import port_loop
 
         loop, context = (
-            port_loop(needs, machine, burst_at, dict(plan["mbuf"]), plan["sink"], buckets),
+            port_loop(needs, machine, burst_at, dict(plan["mbuf"]), plan["sink"], buckets, plan.get("costs", False)),
             PortWorker.layout,
         )
         clone, emit = live_makers(needs, burst_at, dict(plan["mbuf"])) if needs.makes else (None, None)
     entry = f"burstline_work_{plan['mode']}"
     edges = plan.get("edges", False)
-    return Plan(burst, loop, context, entry, ENGINE_REASONS, needs, machine, plan["dispatch"], edges, clone, emit)
+    return Plan(
+        burst, loop, context, entry, ENGINE_REASONS, needs, machine, plan["dispatch"], edges, clone, emit,
+        cost_classes=CLASSES if plan.get("costs") else 0,
+    )  # fmt: skip

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from burstline.buffers.usage import ClassUsage
+from burstline.engine.burst_costs import lines as cost_lines
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Report:
     warnings: list[str] = field(default_factory=list)
     ports: list[dict[str, Any]] = field(default_factory=list)
     buffers: list[ClassUsage] = field(default_factory=list)  # of each size class, at the end
+    costs: list[dict[str, Any]] = field(default_factory=list)  # burst_costs.Cost, where they were asked for
 
     @property
     def dropped(self) -> Count:
@@ -81,6 +83,7 @@ class Report:
             "warnings": self.warnings,
             "ports": self.ports,
             "buffers": [each.as_json() for each in self.buffers],
+            "costs": self.costs,
         }
 
     def lines(self) -> list[str]:
@@ -105,7 +108,7 @@ class Report:
             for number, port in enumerate(self.ports)
             if "receive" in port
         ]
-        return lines
+        return lines + cost_lines(self.costs)
 
 
 def buffer_lines(classes: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -123,5 +123,6 @@ class PortWorker(Worker):
     adapts: i64  # 1: `batch` goes with the load
     bursts: i64  # since that was last decided, and packets in them
     filled: i64
+    costs: i64  # address of what its phases took (burst_costs), where that is counted
     receive: i64  # addresses of the code for ports with Twins
     transmit: i64
