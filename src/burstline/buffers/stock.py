@@ -13,7 +13,6 @@ class Stock(Struct):
     """The head; behind it lie the shelves."""
 
     shelves: i64  # how many
-    refused: i64  # buffers that were asked for and not to be had
 
 
 class Shelf(Struct):

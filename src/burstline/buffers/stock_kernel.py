@@ -19,7 +19,6 @@ def take_buffer(stock: int, size: int) -> int:
         shelf = shelf_at(stock + HEAD + number * SHELF)
         if shelf.size >= size and take(cache_at(shelf.cache), stock + ONE, 1) == 1:
             return load64(stock + ONE)
-    head.refused += 1
     return 0
 
 
