@@ -96,7 +96,7 @@ def test_without_a_sink_copies_are_consumed_and_their_buffers_come_back() -> Non
 def test_a_copy_for_which_there_is_no_buffer_is_false_and_a_drop_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(FileMaking, "_buffers", lambda self: dict.fromkeys(CLASSES, 0) | {256: 100})
+    monkeypatch.setattr(FileMaking, "_buffers", lambda self: dict.fromkeys(CLASSES, 0) | {128: 100})
     had, zeros = bl.Counter("had"), bl.Counter("zeros")
     stage = stage_of(
         "def every(pkt):\n"

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.harness.controlled import Controlled
 from benchmarks.harness.loads import LOADS, TICK
 from burstline.buffers.chunks import OwnChunks
-from burstline.buffers.controller import Seen, Settings, controller
 from burstline.buffers.magazines import Magazines
 from burstline.buffers.size_class import SizeClass
 from burstline.native.fieldtypes import i64
@@ -20,7 +20,6 @@ from burstline.native.struct import Struct
 from burstline.state.region import Block
 
 SIZE, START, MOST = 576, 8000, 200_000  # bytes, buffers
-HORIZON = round(0.02 / TICK)  # populating the memory of a ramp takes some milliseconds
 TICKS, QUICK_TICKS = 4000, 650
 FIRST = round(2 / TICK)  # ticks in which there was a ramp: what fails before counts not
 
@@ -108,23 +107,14 @@ def follow(magazines: Magazines, load: Any, failures: Any, tick: int) -> None:
 
 def _control(made: SizeClass, worker: threading.Thread, done: Done) -> None:
     """Looks every tick; for one that it missed the policy gets what it sees at the next."""
-    policy = controller(Settings(START, MOST, HORIZON))
+    controlled = Controlled(made, START, MOST)
     started, ticks = time.perf_counter(), 0
     while worker.is_alive():
         now = time.perf_counter() - started
         done.late = max(done.late, now - ticks * TICK)
         missed = int(now / TICK) - ticks
-        seen = Seen(
-            made.in_use, made.in_use, made.magazines.count(0).cached, made.usable, made.magazines.count(0).failed
-        )
-        for _ in range(1 + missed):
-            change, policy = policy.decide(seen)
-        if change > 0:
-            made.grow(change)
-        elif change < 0:
-            made.shrink(-change)
-        else:
-            made.tidy()
+        controlled.look(1 + missed)
+        policy = controlled.policy
         done.looks.append((now / TICK, made.populated, policy.expected, round(policy.forecaster.upper())))
         ticks += 1 + missed
         time.sleep(max(0.0, started + ticks * TICK - time.perf_counter()))

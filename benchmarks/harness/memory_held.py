@@ -9,15 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.harness.loads import LOADS, TICK
+from benchmarks.harness.controlled import Controlled
+from benchmarks.harness.loads import LOADS
 from burstline.buffers.classes import histogram, propose, rounded
-from burstline.buffers.controller import Seen, Settings, controller
 from burstline.buffers.magazine import ROUNDS
 from burstline.buffers.pool import PacketData, PacketDataPool
 from burstline.errors import BurstlineError
 
 FRAMES, CLASSES, LARGEST = 50_000, 16, 9216
-HORIZON = round(0.02 / TICK)
 TICKS, QUICK_TICKS = 1500, 60  # of the load, of which the first quarter does not count
 # By size: parts of the frames. The first is the simple IMIX of RFC 6985, with a jumbo frame in ten.
 JUMBO = "IMIX and jumbo frames"
@@ -67,7 +66,7 @@ def _followed(classes: Sequence[int], load: list[int], sizes: list[int]) -> tupl
     """Bytes that a pool takes on average, and the lines of the frames in it. The oldest frames leave first."""
     most = 2 * max(load)
     pool = PacketDataPool(classes, buffers=ROUNDS, most=most)
-    policies = [controller(Settings(ROUNDS, most, HORIZON)) for _ in classes]
+    controlled = [Controlled(each.made, ROUNDS, most) for each in pool.classes]
     frames, held = itertools.cycle(sizes), deque[tuple[int, PacketData]]()
     memory, lines, now = list[int](), list[int](), 0
     for wanted in load:
@@ -84,17 +83,8 @@ def _followed(classes: Sequence[int], load: list[int], sizes: list[int]) -> tupl
                 data = pool.take(size)
             held.append((size, data))
             now += rounded(size)
-        for k, each in enumerate(pool.classes):
-            made = each.made
-            failed = made.magazines.count(0).failed
-            seen = Seen(made.in_use, made.in_use, made.magazines.stranded, made.usable, failed)
-            change, policies[k] = policies[k].decide(seen)
-            if change > 0:
-                made.grow(change)
-            elif change < 0:
-                made.shrink(-change)
-            else:
-                made.tidy()
+        for each in controlled:
+            each.look()
         memory.append(pool.memory + pool.overhead)
         lines.append(now)
     for _, data in held:

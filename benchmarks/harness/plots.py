@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.harness.elastic import FIRST, HORIZON, Done
+from benchmarks.harness.controlled import HORIZON
+from benchmarks.harness.elastic import FIRST, Done
 from benchmarks.harness.loads import TICK
 from burstline.errors import BurstlineError
 

@@ -10,7 +10,6 @@ import os
 import sys
 from typing import Any, Protocol
 
-from burstline.buffers.magazine import LINE
 from burstline.buffers.placement import prefer
 from burstline.errors import BurstlineError
 from burstline.state.region import HUGE, Region
@@ -77,11 +76,6 @@ class OwnChunks:
         """The writable memory of one buffer."""
         at = address - self.start
         return self._memory._bytes[at : at + self.size]
-
-
-def whole_lines(size: int) -> int:
-    """Bytes of a buffer that shares no cache line with another."""
-    return -(-size // LINE) * LINE
 
 
 @functools.cache

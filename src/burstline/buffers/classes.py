@@ -15,7 +15,7 @@ from burstline.errors import UsageError
 STEP = 64  # classes are whole cache lines
 LARGEST = 65344  # of a class: with headroom it has to fit into rte_mbuf.buf_len, which has 16 bits
 # What a buffer takes beside its packet: the header that rte_mempool puts before each object, rte_mbuf itself, and
-# RTE_PKTMBUF_HEADROOM. The same offline, so that both take the same memory.
+# RTE_PKTMBUF_HEADROOM. Of mbufs only: a PacketDataPool's buffers are packet and nothing else.
 HEADROOM = 128
 OVERHEAD = 64 + 128 + HEADROOM
 Histogram = Mapping[int, int]  # how many frames there are of each size

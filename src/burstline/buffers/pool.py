@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import NamedTuple
 
-from burstline.buffers.chunks import OwnChunks, whole_lines
+from burstline.buffers.chunks import OwnChunks
+from burstline.buffers.classes import DEFAULT, rounded
 from burstline.buffers.magazines import Magazines
 from burstline.buffers.size_class import SizeClass
 from burstline.buffers.stock import stock_of
@@ -14,7 +15,6 @@ from burstline.buffers.usage import ClassUsage, usage_of
 from burstline.errors import BurstlineError, UsageError
 from burstline.native.kernel import Kernel
 
-CLASSES = (256, 640, 2048, 9216)  # bytes: headers alone, small packets, an Ethernet frame, a jumbo frame
 BUFFERS = 4096
 
 _take_buffer = Kernel("burstline.buffers.stock_kernel:take_buffer", int, int)
@@ -54,7 +54,7 @@ class PacketDataPool:
 
     def __init__(
         self,
-        classes: Sequence[int] = CLASSES,
+        classes: Sequence[int] = DEFAULT.sizes,
         *,
         buffers: int | Mapping[int, int] = BUFFERS,
         most: int | Mapping[int, int] | None = None,
@@ -62,9 +62,10 @@ class PacketDataPool:
         nodes: Sequence[int] = (),
     ) -> None:
         sizes = sorted(classes)
-        if not sizes or sizes[0] < 1 or len({whole_lines(size) for size in sizes}) != len(sizes):
+        if not sizes or sizes[0] < 1 or len({rounded(size) for size in sizes}) != len(sizes):
             raise UsageError(
-                f"{list(classes)} are no size classes", f"give sizes in different cache lines, such as {list(CLASSES)}"
+                f"{list(classes)} are no size classes",
+                f"give sizes in different cache lines, such as {list(DEFAULT.sizes)}",
             )
         for numbers in (buffers, most):
             if isinstance(numbers, Mapping) and (unknown := set(numbers) - set(sizes)):
@@ -80,7 +81,7 @@ class PacketDataPool:
         self._stocks = [stock_of(self._shelves(core)) for core in range(cores)]
 
     def _made(self, size: int, node: int, first: int, most: int) -> _Class:
-        size = whole_lines(size)
+        size = rounded(size)
         chunks = OwnChunks(size, max(first, most), node)
         made = SizeClass(chunks, Magazines(chunks.count * chunks.per_chunk, self.cores))
         made.grow(first)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from burstline.buffers.classes import DEFAULT
 from burstline.buffers.magazine import ROUNDS
 from burstline.buffers.pool import PacketDataPool
 from burstline.buffers.usage import ClassUsage
@@ -16,9 +17,8 @@ from burstline.ports.capture_file import CHUNK, CHUNK_STRIDE, Chunk
 from burstline.ports.capture_format import MAX_CAPTURED
 from burstline.state.region import Block, Region
 
-# Sizes of buffers: for headers, small packets, full frames, jumbo frames, and whatever a capture may hold.
-GIANT = {65536: 16, MAX_CAPTURED: 2}  # how many of these there are for a chunk
-CLASSES = (256, 640, 2048, 9216, *GIANT)
+GIANT = {65536: 16, MAX_CAPTURED: 2}  # sizes for whatever a capture may hold, and how many there are for a chunk
+CLASSES = (*DEFAULT.sizes, *GIANT)
 SHORTEST = 64  # bytes that a packet takes in a file: of shorter ones not all can be cloned
 
 
