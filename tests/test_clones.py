@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ from hypothesis import strategies as st
 
 import burstline as bl
 from both_modes import pcap_of, run_both, stage_of
+from burstline.cli.main import main
 from burstline.compiler.errors import CompileError
-from burstline.engine.file_making import CLASSES, FileMaking
 from burstline.engine.offline import FileRun
 from burstline.ports.capture_reader import read_capture
 from packet_corpus import corpus, truncations
@@ -93,10 +94,7 @@ def test_without_a_sink_copies_are_consumed_and_their_buffers_come_back() -> Non
     )
 
 
-def test_a_copy_for_which_there_is_no_buffer_is_false_and_a_drop_by_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(FileMaking, "_buffers", lambda self: dict.fromkeys(CLASSES, 0) | {128: 100})
+def test_a_copy_for_which_there_is_no_buffer_is_false_and_a_drop_by_name(tmp_path: Path) -> None:
     had, zeros = bl.Counter("had"), bl.Counter("zeros")
     stage = stage_of(
         "def every(pkt):\n"
@@ -109,17 +107,30 @@ def test_a_copy_for_which_there_is_no_buffer_is_false_and_a_drop_by_name(
         had=had, zeros=zeros,
     )  # fmt: skip
     source, sink = tmp_path / "in.pcap", tmp_path / "out.pcap"
-    frames = [corpus()["ipv4 udp"] if "ipv4 udp" in corpus() else FRAMES[0]] * 5000
-    source.write_bytes(pcap_of(frames))
-    run = FileRun(bl.Pipeline(stage), str(source), str(sink))
+    source.write_bytes(pcap_of([corpus()["ipv4 udp"] if "ipv4 udp" in corpus() else FRAMES[0]] * 5000))
+    run = FileRun(bl.Pipeline(stage), str(source), str(sink), buffers=100)
     report = run.run()
     assert report.balanced
     assert 100 <= had.value < 5000 == had.value + zeros.value == report.made.packets
     assert report.drops["no buffer"].packets == zeros.value
-    assert any("found no buffer" in warning for warning in report.warnings)
+    assert [w for w in report.warnings if "found no buffer: set [pools] buffers above 100," in w]
     with sink.open("rb") as stream:
         assert len(list(read_capture(stream, str(sink)))) == 5000 + had.value
     assert all(usage.in_use == 0 for usage in report.buffers)
+
+
+@pytest.mark.parametrize("buffers", [100, 5000])
+def test_the_settings_say_how_many_buffers_copies_of_a_file_have(
+    buffers: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app, source, config = tmp_path / "app.py", tmp_path / "in.pcap", tmp_path / "some.toml"
+    app.write_text("import burstline as bl\n@bl.stage\ndef copy(pkt):\n    pkt.clone()\npipeline = bl.Pipeline(copy)\n")
+    source.write_bytes(pcap_of([bytes(90)] * 5000))
+    config.write_text(f"[pools]\nbuffers = {buffers}\n")
+    assert main(["run", str(app), str(source), "--config", str(config), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["packets_made"] == 5000
+    assert ("no buffer" in report["drops"]) == (buffers < 5000)
 
 
 @pytest.mark.parametrize(

@@ -55,8 +55,8 @@ SETTINGS = {
     "pools.receive": "How ports receive: `auto` takes the first of the others that the driver can do; they demand it.",
     "pools.ops": "Where free buffers are: `burstline` keeps them in its own magazines, any other name is that of "
     "DPDK's mempool ops; `auto` takes burstline's where DPDK would take a ring.",
-    "pools.buffers": "Packet buffers (mbufs) of each class that ports receive into; without it, as many as rings, "
-    "bursts and caches can hold.",
+    "pools.buffers": "Packet buffers of each class: mbufs that ports receive into; without it, as many as rings, "
+    "bursts and caches can hold. Of a file, buffers for packets that stages make; without it, as many as clones take.",
     "pools.most": "Buffers of each class that burstline's own pools may grow to, ahead of a load; without it, they "
     "stay as they are.",
     "pools.buffer_size": "Bytes of the buffers that ports receive into, 128 bytes of headroom included; without it, "

@@ -15,6 +15,7 @@ from burstline.errors import BurstlineError
 from burstline.state.region import HUGE, Region
 
 SMALLEST, PARTS = 1 << 16, 256  # bytes of a chunk; chunks that a class has, if they can be so small and so large
+FEWER = "ask for fewer buffers, or free some memory"
 MADV_POPULATE_WRITE = 23  # not among mmap's constants; Linux 5.14
 
 
@@ -46,7 +47,10 @@ class OwnChunks:
         self.bytes = -(-max(min(part, HUGE), SMALLEST, size) // mmap.PAGESIZE) * mmap.PAGESIZE
         self.per_chunk = self.bytes // size
         self.count = -(-most // self.per_chunk)
-        self._memory = Region(self.count * self.bytes, huge=self.bytes == HUGE)
+        try:
+            self._memory = Region(self.count * self.bytes, huge=self.bytes == HUGE)
+        except (OSError, OverflowError) as error:
+            raise BurstlineError(f"no memory for {most:,} buffers of {size} bytes: {error}", FEWER) from None
         self.start = self._memory.address
         self.end = self.start + self.count * self.bytes
         prefer(self._memory, node)
@@ -58,7 +62,7 @@ class OwnChunks:
         error = _madvise(at, self.bytes, MADV_POPULATE_WRITE) if sys.platform == "linux" else errno.EINVAL
         if error not in (0, errno.EINVAL):
             raise BurstlineError(f"no memory for {self.per_chunk} buffers of {self.size} bytes: {os.strerror(error)}",
-                                 "ask for fewer buffers, or free some memory")  # fmt: skip
+                                 FEWER)  # fmt: skip
         if error:  # an older kernel, or another one
             for page in range(at, at + self.bytes, mmap.PAGESIZE):
                 ctypes.c_char.from_address(page).value = b"\0"

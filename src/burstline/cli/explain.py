@@ -88,8 +88,9 @@ def _graph(pipeline: Pipeline, args: argparse.Namespace, config: Config) -> int:
         if args.run.startswith("dpdk:"):
             raise UsageError("explain runs over captures and generated traffic", "use `burstline run ... --graph FILE`")
         run = FileRun(
-            pipeline, args.run, None, dispatch=config.engine.dispatch, tunnel_ports=config.parser.tunnel_ports
-        )
+            pipeline, args.run, None, dispatch=config.engine.dispatch, tunnel_ports=config.parser.tunnel_ports,
+            buffers=config.pools.buffers,
+        )  # fmt: skip
         run.count_edges = True
         report = run.run()
     graph = graph_of(pipeline, report)

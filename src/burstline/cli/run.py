@@ -183,7 +183,7 @@ def _runner(pipeline: Pipeline, args: argparse.Namespace, config: Config, progre
     return FileRun(
         pipeline, args.source[0], args.out, workers=engine.workers, cores=engine.cores,
         dispatch=engine.dispatch, tunnel_ports=config.parser.tunnel_ports, duration=engine.duration, progress=show,
-        publisher=publisher,
+        publisher=publisher, buffers=config.pools.buffers,
     )  # fmt: skip
 
 

@@ -113,12 +113,14 @@ _CLASSES = f"a list of sizes in rising order, multiples of {STEP} up to {LARGEST
 
 @dataclass(frozen=True)
 class Pools:
-    """`[pools]`: the buffers that packets of live ports lie in."""
+    """`[pools]`: the buffers that packets of live ports lie in, and packets that stages make of a file's."""
 
     classes: tuple[int, ...] = key(DEFAULT.sizes, many(multiple(STEP, STEP, LARGEST), _CLASSES, rising=True))
     receive: Literal["auto", "pools", "split", "scatter", "one pool"] = key("auto", one_of("auto", *MODES))
     ops: str = key("auto", text('"auto", "burstline", or the name of mempool ops of DPDK, such as "ring_mp_mc"'))
-    buffers: int | None = key(None, integer(1, 2**31))  # None: as many as descriptors, bursts and caches can hold
+    buffers: int | None = key(
+        None, integer(1, 2**31)
+    )  # None: as many as rings and bursts, or a file's chunks, can fill
     most: int | None = key(None, integer(1, 2**31))  # that pools of ours grow to, ahead of a load; None: they do not
     buffer_size: int | None = key(None, integer(256, 65535))  # bytes, headroom included: of buffers to receive into
     cache: int | None = key(None, integer(0, 512))  # buffers kept by each core: up to RTE_MEMPOOL_CACHE_MAX_SIZE

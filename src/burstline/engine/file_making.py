@@ -23,10 +23,11 @@ SHORTEST = 64  # bytes that a packet takes in a file: of shorter ones not all ca
 
 
 class FileMaking:
-    """Buffers and bursts for what the stages make; `provide` gives them to a run's chunks and workers."""
+    """Buffers and bursts for what the stages make; `provide` gives them to a run's chunks and workers. `buffers` of
+    each class: without it, as many as clones of all packets can take."""
 
-    def __init__(self, workers: int, chunks: int, capacity: int) -> None:
-        self.workers, self.chunks, self.capacity = workers, chunks, capacity
+    def __init__(self, workers: int, chunks: int, capacity: int, buffers: int | None = None) -> None:
+        self.workers, self.chunks, self.capacity, self.buffers = workers, chunks, capacity, buffers
         self._memory: list[Region] = []
         self.pool: PacketDataPool | None = None
 
@@ -56,7 +57,11 @@ class FileMaking:
         """After a run: say what was missing. Raises BurstlineError where a buffer is not back."""
         if (reason := ENGINE_REASONS[NO_BUFFER]) in report.drops:
             many = report.drops[reason].packets
-            report.warnings.append(f"{many:,} packets that stages made found no buffer: make fewer of each chunk")
+            report.warnings.append(
+                f"{many:,} packets that stages made found no buffer: set [pools] buffers above "
+                f"{max(self._buffers().values()):,}, or make fewer than {self.capacity:,} packets of {CHUNK >> 10} KiB "
+                "of the capture"
+            )
         if self.pool is not None and self.pool.in_use:
             raise BurstlineError(
                 f"{self.pool.in_use} buffers of packets that stages made were not given back",
@@ -64,10 +69,17 @@ class FileMaking:
             )
 
     def _buffers(self) -> Mapping[int, int]:
-        """As many as clones of all packets of all chunks can take, and what workers' caches keep back; but few of those
-        sizes that hardly come."""
+        """By size: as many as clones of all packets of all chunks can take, and what workers' caches keep back, or as
+        many as were asked for; but few of those sizes that hardly come."""
+        if self.buffers is not None:
+            asked = dict.fromkeys(DEFAULT.sizes, self.buffers)
+            giant = {size: self.buffers * DEFAULT.largest // size for size in GIANT}  # in the memory of jumbo frames
+            return asked | {size: max(count, giant[size]) for size, count in self._giant().items()}
         least, found = SHORTEST, {}
-        for size in CLASSES[: -len(GIANT)]:
+        for size in DEFAULT.sizes:
             found[size] = self.chunks * (CHUNK // least + 1) + 2 * ROUNDS * self.workers
             least = size
-        return found | {size: self.chunks * count for size, count in GIANT.items()}
+        return found | self._giant()
+
+    def _giant(self) -> dict[int, int]:
+        return {size: self.chunks * count for size, count in GIANT.items()}

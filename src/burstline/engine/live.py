@@ -19,7 +19,7 @@ from burstline.engine.report import Report
 from burstline.engine.tally import add_costs, add_up, close_sink
 from burstline.engine.threads import Team, process_age
 from burstline.engine.versions import Versions, swap
-from burstline.engine.worker import FINISHED, PortQueue, PortWorker
+from burstline.engine.worker import FINISHED, SLACK, PortQueue, PortWorker, most_made
 from burstline.errors import UsageError
 from burstline.packet.burst import Burst
 from burstline.packet.made import Made
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from burstline.dpdk.port import Port
 
 QUEUE_STRIDE = 64  # as port_kernel.QUEUE_SIZE
-SLACK = 64  # the prefetch looks a little past the last packet
 BUFFERS_EVERY = 0.02  # seconds between two looks at the pools
 Progress = Callable[[int, "int | None", int], None]
 
@@ -195,7 +194,7 @@ class LiveRun:
         made_burst, making = Region(Burst(batch + SLACK).size), Block(Made.layout)
         costs = Region(len(PHASES) * PHASE_SIZE) if self.count_costs else None
         self._costs += [costs] if costs else []
-        making.set(burst=made_burst.address, room=batch + SLACK - 1, source=ports[0].table)
+        making.set(burst=made_burst.address, room=most_made(batch), source=ports[0].table)
         context = Block(PortWorker.layout, 128)
         context.set(
             index=index, workers=1, burst=burst.address, stop=self._stop.address,

@@ -20,7 +20,7 @@ from burstline.engine.live_buffers import (
     usage_of_pool,
 )
 from burstline.engine.report import Count, Report
-from burstline.engine.worker import ENGINE_REASONS, NO_BUFFER, PORTS
+from burstline.engine.worker import ENGINE_REASONS, NO_BUFFER, PORTS, most_made
 from burstline.errors import BurstlineError, UsageError
 from burstline.offload import mbuf
 
@@ -135,9 +135,10 @@ class LivePorts:
         dropped = report.drops.get(ENGINE_REASONS[NO_BUFFER], Count()).packets
         missing = dropped + sum(port["no_buffer"] for port in report.ports)
         if missing:
+            fewer = f", or make at most {most_made(self.config.engine.burst)} packets of a burst"
             report.warnings.append(
                 f"{missing:,} packets found no packet buffer: raise [pools] buffers, or give [pools] classes a size "
-                "that holds the largest frames"
+                f"that holds the largest frames{fewer if report.made.packets else ''}"
             )
 
     def counts(self, ports: Sequence[Port]) -> list[dict[str, Any]]:

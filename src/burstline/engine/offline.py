@@ -56,6 +56,7 @@ class FileRun:
         duration: float | None = None,
         progress: Progress | None = None,
         publisher: Publisher | None = None,
+        buffers: int | None = None,
     ) -> None:
         self.pipeline, self.path, self.out = pipeline, path, out
         self.workers, self.cores, self.duration, self.progress = workers, cores, duration, progress
@@ -66,7 +67,7 @@ class FileRun:
         self._versions: Versions | None = None
         self._chunks: Region | None = None
         self._contexts: list[Block] = []
-        self._making = FileMaking(workers, workers * (1 if workers == 1 else 2), CAPACITY)
+        self._making = FileMaking(workers, workers * (1 if workers == 1 else 2), CAPACITY, buffers)
 
     def run(self) -> Report:
         """Process the capture to its end, or until it is stopped. A fault of the file or the sink is raised when all

@@ -15,7 +15,7 @@ def preview(pipeline: Pipeline, source: str, config: Config) -> Program:
 
         dpdk.require()
         from burstline.dpdk.binding import native
-        from burstline.engine.live import SLACK
+        from burstline.engine.worker import SLACK
 
         capacity = config.engine.most_burst + SLACK
         return prepare(

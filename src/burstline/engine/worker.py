@@ -15,6 +15,12 @@ NO_SUCH_PORT, SEND_FAILED, NO_BUFFER, BAD_CHECKSUM = 1, 2, 3, 4
 SINK_FAILED = "sink failed"  # found out at the end of a run only
 TALLY = 16  # bytes a drop reason takes: packets, bytes
 PORTS = 64  # ports that a pipeline can send to
+SLACK = 64  # room in a port's burst: the prefetch looks a little past the last packet
+
+
+def most_made(burst: int) -> int:
+    """Packets that stages can make of a burst of so many from a port."""
+    return burst + SLACK - 1
 
 
 class Entry(Struct):
