@@ -7,6 +7,7 @@ with some other value. The first two are refused; shifts become calls that behav
 from __future__ import annotations
 
 import operator
+from abc import abstractmethod
 from typing import Any
 
 from numba.core import ir, types
@@ -43,9 +44,9 @@ class UserPass(FunctionPass):  # type: ignore[misc]
         is_own = (state.func_id.func.__module__ or "").startswith(OWN)
         return False if is_own else self.run_users(state)
 
+    @abstractmethod
     def run_users(self, state: Any) -> bool:
         """Returns whether it changed something."""
-        raise NotImplementedError
 
 
 @register_pass(mutates_CFG=False, analysis_only=True)
