@@ -91,9 +91,13 @@ def test_what_depends_on_the_order_between_chains_is_not_bucketed_and_it_is_said
     f = bl.Chain(stage_of("def f(pkt):\n    if pkt.length > 50:\n        return e", e=e), name="f")
     assert "chain e from several chains" in (against_bucketing(leading(choose, a=f, b=e), 1) or "")
     assert "one chain only" in (against_bucketing(leading("def g(pkt):\n    return None"), 1) or "")
+    g = bl.Chain(stage_of("def h(pkt):\n    pkt.clone()"), name="g")
+    assert "packets that stages make" in (against_bucketing(leading(choose, a=g, b=e), 1) or "")
     assert "several workers" in (against_bucketing(tree(2, 1), 2) or "")
     with pytest.raises(bl.UsageError, match="share a FlowTable"):
         dispatch_of(leading(choose, a=a, b=b), "bucketed")
+    with pytest.raises(bl.UsageError, match="packets that stages make"):
+        dispatch_of(leading(choose, a=g, b=e), "bucketed")
 
 
 @pytest.mark.parametrize("name", ["Set", "Map", "Meter", "CountMin", "Histogram", "HyperLogLog"])

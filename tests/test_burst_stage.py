@@ -144,13 +144,15 @@ def test_a_burst_stage_after_stages_of_single_packets_is_refused() -> None:
         ("return bl.where(pkts.ipv6.src == 1, bl.DROP)", "ipv6 of a group has no 'src'"),
         ("return bl.where(pkts.payload, bl.DROP)", "a group of packets has no 'payload'"),
         ("pkts.ipv4.ttl = 3", "does not write to packets"),
+        ("pkts.clone()", "burst stages make no packets"),
+        ("probe.emit(pkts)", "Template.emit is not called with a group of packets"),
         ("return bl.where(pkts.length, bl.DROP)", "where"),
         ("return pkts.length", "vector u32x16"),
         ("if pkts.tcp.here: return bl.DROP", "neither true nor false"),
     ],
 )
 def test_what_a_burst_stage_cannot_do_is_said_with_its_line(line: str, problem: str) -> None:
-    stage = burst_stage_of(f"def wrong(pkts):\n    {line}\n")
+    stage = burst_stage_of(f"def wrong(pkts):\n    {line}\n", probe=bl.Template(bytes(60)))
     with pytest.raises(CompileError) as caught:
         run_both([stage], [b"\0" * 60])
     assert problem in str(caught.value) and line in str(caught.value)

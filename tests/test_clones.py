@@ -191,6 +191,61 @@ def _ttl_of_inner(frame: bytes) -> list[int]:
     return [inner + 8]
 
 
+class Seen(bl.Record):
+    ttl: bl.u64
+    ports: bl.u64
+    inner: bl.u64
+    tags: bl.u64
+    bytes: bl.u64
+
+
+SAME = """
+def note(r, packet):
+    r.ttl = packet.ipv4.ttl + 1000 * packet.ipv6.hop_limit + 1000000 * packet.proto
+    r.ports = packet.tcp.sport + packet.udp.sport + 100000 * (packet.tcp.dport + packet.udp.dport) + packet.icmp.type
+    r.inner = packet.inner.ipv4.ttl + 1000 * packet.inner.ipv6.hop_limit + 1000000 * packet.inner.udp.dport
+    r.tags = packet.vlan.id + 10000 * packet.vlan_depth + 100000 * packet.mpls_depth + 1000000 * packet.mpls.label
+    r.bytes = len(packet.payload) + 100000 * packet.length
+
+def rewrite(packet):
+    packet.eth.src = 7
+    packet.ipv4.ttl = 8
+    packet.tcp.dport = 9
+    packet.inner.ipv4.ttl = 10
+    packet.fix_checksums()
+
+def twice(pkt):
+    copy = pkt.clone()
+    note(seen.new(), copy)
+    rewrite(copy)
+    made = probe.emit(pkt)
+    note(seen.new(), made)
+    rewrite(made)
+"""
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    st.sampled_from([frame for frame in FRAMES if len(frame) >= 40]),
+    st.integers(14, 300),
+    st.lists(st.tuples(st.integers(12, 120), st.integers(0, 255)), max_size=3),
+)
+def test_what_a_template_emits_is_read_and_written_as_a_copy_of_a_packet_with_the_same_bytes(
+    frame: bytes, size: int, changes: list[tuple[int, int]]
+) -> None:
+    damaged = bytearray(frame[:size])
+    for place, value in changes:
+        damaged[place % len(damaged)] = value
+    seen: bl.Digest[Any] = bl.Digest(Seen)
+    stage = stage_of(SAME, seen=seen, probe=bl.Template(bytes(damaged)))
+    outcome = run_both([stage], [bytes(damaged)]).equal()
+    of_copy, of_template = outcome.state["Digest 0"]
+    assert of_copy == of_template
+    own, copy, made = outcome.written
+    assert own.data == damaged
+    assert (made.data, made.length, made.time) == (copy.data, copy.length, copy.time)
+
+
 def test_a_template_is_a_frame_with_ethernet() -> None:
     from burstline.errors import UsageError
 

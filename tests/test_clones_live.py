@@ -77,7 +77,7 @@ def test_copies_go_out_of_the_port_that_they_are_told_and_the_rest_as_without_th
 
 
 def test_copies_that_find_no_buffer_are_dropped_by_name_and_their_packets_go_on(tmp_path: Path) -> None:
-    """Jumbo frames, of whose buffers there are few: more copies of a burst are asked for than there can be."""
+    """More copies of a burst are asked for than it has room for: 63 more than a burst of the settings."""
     app, config = tmp_path / "app.py", tmp_path / "few.toml"
     app.write_text(
         "import burstline as bl\n"
@@ -95,3 +95,22 @@ def test_copies_that_find_no_buffer_are_dropped_by_name_and_their_packets_go_on(
     assert report["packets_made"] == 40 * report["packets_in"]
     lost = sum(drop["packets"] for drop in report["drops"].values())
     assert report["packets_in"] + report["packets_made"] == report["packets_out"] + lost
+    assert [w for w in report["warnings"] if w.endswith(", or make at most 127 packets of a burst")]
+
+
+@pytest.mark.parametrize("ops", ["stack", "ring_mp_mc"])
+def test_buffers_of_copies_come_from_dpdks_own_pools_too_and_go_back_there(tmp_path: Path, ops: str) -> None:
+    """A run ends with an error where one is not back."""
+    app, source, config, out = (tmp_path / name for name in ("app.py", "in.pcap", "ops.toml", "out.pcap"))
+    app.write_text(APP)
+    config.write_text(f'[pools]\nops = "{ops}"\n')
+    frames = [packet(k, 60 + k % 13) for k in range(300)]
+    source.write_bytes(pcap_of(frames))
+    report = run(
+        str(app), f"dpdk:net_pcap0,rx_pcap={source}", "--out", f"dpdk:net_pcap1,tx_pcap={out}",
+        "--duration", "1", "--config", str(config),
+    )  # fmt: skip
+    assert written(out) == [f[:6] + (7).to_bytes(6, "big") + f[12:] for f in frames if len(f) % 4]
+    assert report["packets_in"] == len(frames)
+    assert report["packets_made"] > 0
+    assert [(pool["in_use"], pool["cores"]) for pool in report["buffers"]] == [(0, [])] * 4, "ours know their cores"

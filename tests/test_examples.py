@@ -42,7 +42,8 @@ def run(
         said = capsys.readouterr()
         report = json.loads(said.out)
         dropped = sum(d["packets"] for d in report["drops"].values())
-        assert len(frames) == report["packets_in"] == report["packets_out"] + report["packets_consumed"] + dropped
+        assert len(frames) == report["packets_in"]
+        assert len(frames) + report["packets_made"] == report["packets_out"] + report["packets_consumed"] + dropped
         with PcapReader("out.pcap") as reader:
             return report, [bytes(p) for p in reader], said.err
 
@@ -103,6 +104,17 @@ def test_reflector_swaps_the_mac_addresses_and_nothing_else(run: Run) -> None:
     frames = [ETHER / ARP(), ETHER / Dot1Q(vlan=5) / IP() / TCP() / b"x", Ether(src="02:00:00:00:00:01") / Raw(b"any")]
     _, out, _ = run("reflector", frames)
     assert out == [b[6:12] + b[0:6] + b[12:] for b in map(bytes, frames)]
+
+
+def test_mirror_copies_dns_and_syns_to_the_monitor_and_passes_everything(run: Run) -> None:
+    names, opened = ETHER / IP() / UDP(dport=53), ETHER / IPv6() / TCP(flags="S")
+    frames = [ETHER / ARP(), names, ETHER / IP() / TCP(flags="A"), opened, ETHER / IP() / UDP(sport=54, dport=54)]
+    report, out, said = run("mirror", frames)
+    mark = bytes.fromhex("0200000000aa")
+    passed = [bytes(frame) for frame in frames]
+    copies = {passed[1]: mark + passed[1][6:], passed[3]: mark + passed[3][6:]}
+    assert out == [each for frame in passed for each in (frame, *([copies[frame]] if frame in copies else []))]
+    assert (report["packets_made"], said.strip()) == (2, "2 packets were copied")
 
 
 def test_handle_packet_hands_each_protocol_to_its_handler(run: Run) -> None:

@@ -172,7 +172,9 @@ class _Checker:
         if owner != "group":
             header = owner[1]
             names, what = (*(f.name for f in header.fields if lane_bits(f)), "here"), f"{header.name} of a group"
-        if node.attr not in names:
+        if owner == "group" and node.attr == "clone":
+            self.fail(node, "burst stages make no packets", "clone in a stage that takes one packet")
+        elif node.attr not in names:
             self.fail(node, f"{what} has no {node.attr!r}", suggest(node.attr, names))
         elif isinstance(node.ctx, ast.Store):
             self.fail(node, "a burst stage does not write to packets", "do it in a stage that takes one packet")

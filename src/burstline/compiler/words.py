@@ -96,6 +96,7 @@ def described(kind: str) -> str:
     if found := re.match(r"Module\(<module '([\w.]+)'", kind):
         return f"the module {found.group(1)}"
     for start, word in (
+        ("Packets(", "a group of packets"), ("InnerPackets(", "a group of inner packets"),
         ("Packet(", "a packet"), ("InnerPacket(", "an inner packet"), ("Branch(", "a branch"),
         ("MadePacket(", "a packet that a stage made"), ("MadeInnerPacket(", "an inner packet"),
         ("Protocol(", "a protocol"), ("bytes(", "a bytes literal"), ("readonly bytes(", "a bytes literal"),
