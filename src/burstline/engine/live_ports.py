@@ -135,7 +135,7 @@ class LivePorts:
         dropped = report.drops.get(ENGINE_REASONS[NO_BUFFER], Count()).packets
         missing = dropped + sum(port["no_buffer"] for port in report.ports)
         if missing:
-            fewer = f", or make at most {most_made(self.config.engine.burst)} packets of a burst"
+            fewer = f", or make at most {most_made(self.config.engine.most_burst)} packets of a burst"
             report.warnings.append(
                 f"{missing:,} packets found no packet buffer: raise [pools] buffers, or give [pools] classes a size "
                 f"that holds the largest frames{fewer if report.made.packets else ''}"
