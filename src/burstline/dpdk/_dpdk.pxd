@@ -113,6 +113,7 @@ cdef extern from "_shim.h" nogil:
     unsigned rte_mempool_avail_count(const rte_mempool*)
 
     rte_mbuf* rte_pktmbuf_alloc(rte_mempool*)
+    int rte_mempool_get_bulk(rte_mempool*, void**, unsigned)
     int rte_pktmbuf_alloc_bulk(rte_mempool*, rte_mbuf**, unsigned)
     int rte_pktmbuf_chain(rte_mbuf*, rte_mbuf*)
     char* rte_pktmbuf_append(rte_mbuf*, uint16_t)

@@ -62,6 +62,7 @@ def _own_source() -> str:
         "engine",
         "filter",
         "native",
+        "offload",
         "packet",
         "packet/states",
         "pipeline",

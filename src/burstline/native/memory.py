@@ -246,6 +246,13 @@ def fetch_add(b: ir.IRBuilder, address: ir.Value, value: ir.Value) -> ir.Value:
     return b.atomic_rmw("add", b.inttoptr(address, I64.as_pointer()), value, "acq_rel")
 
 
+@primitive("fetch_add16", i64, i64, i64)
+def fetch_add16(b: ir.IRBuilder, address: ir.Value, value: ir.Value) -> ir.Value:
+    """As `fetch_add`, of 16 bits without a sign."""
+    place = b.inttoptr(address, I16.as_pointer())
+    return b.zext(b.atomic_rmw("add", place, b.trunc(value, I16), "acq_rel"), I64)
+
+
 @primitive("compare_swap", i64, i64, i64, i64)
 def compare_swap(b: ir.IRBuilder, address: ir.Value, expected: ir.Value, value: ir.Value) -> ir.Value:
     """Store a value where the expected one is; 1 if it was, else 0 and nothing is stored."""
