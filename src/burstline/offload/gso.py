@@ -1,7 +1,7 @@
-"""Generic segmentation offload (GSO): large TCP or UDP packets become segments in software, where a port cannot do it.
+"""Generic segmentation offload (GSO): large TCP or UDP packets become segments in software, where no port does it.
 
-A packet says how it is to be cut as it would to a port: TX_TCP_SEG or TX_UDP_SEG, its headers' lengths, and the bytes of
-payload for a segment (tso_segsz). Linux's rules: net/ipv4/tcp_offload.c, udp_offload.c, af_inet.c and their IPv6 twins;
+A packet says how it is to be cut as it would to a port: TX_TCP_SEG or TX_UDP_SEG, its headers' lengths, and the bytes
+of payload for a segment (tso_segsz). Linux's rules: net/ipv4/tcp_offload.c, udp_offload.c, af_inet.c, their IPv6 twins;
 https://www.kernel.org/doc/html/latest/networking/segmentation-offloads.html
 """
 
@@ -48,7 +48,7 @@ class Gso(Struct):
 
 
 class Cut(Struct):
-    """The packet that is being cut: where its headers are, what changes from segment to segment, and sums of the rest."""
+    """The packet that is being cut: where its headers are, what changes from segment to segment, sums of the rest."""
 
     size: i64  # bytes of all headers
     payload: i64
@@ -108,9 +108,9 @@ class GsoCounts:
 class Segmenter:
     """A worker's `Gso`, at `address`.
 
-    With pools for `headers` and for `indirect` mbufs the payload is shared; with `copies`, segments are written whole to
-    the smallest of these that hold them, for ports that take one mbuf a frame. `checksums` names those that the port
-    fills in, `largest` is its MTU.
+    With pools for `headers` and for `indirect` mbufs the payload is shared; with `copies`, segments are written whole
+    to the smallest of these that hold them, for ports that take one mbuf a frame. `checksums` names those that the
+    port fills in, `largest` is its MTU.
     """
 
     def __init__(

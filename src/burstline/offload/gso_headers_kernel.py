@@ -14,7 +14,7 @@ def read_headers(state: Any, cut: Any, mbuf: int) -> bool:
     flags, lengths = load64(mbuf + m.OL_FLAGS), load64(mbuf + m.TX_OFFLOAD)
     place(cut, flags, lengths)
     cut.payload = load32(mbuf + m.PKT_LEN) - cut.size
-    headers = state.work + TEMPLATE
+    headers: Any = state.work + TEMPLATE
     if cut.payload < 0 or gather(headers, mbuf, cut.size) < cut.size:
         return False
     tcp, udp = flags & m.TX_TCP_SEG, flags & m.TX_UDP_SEG
@@ -26,7 +26,7 @@ def read_headers(state: Any, cut: Any, mbuf: int) -> bool:
         return False
     cut.v4, cut.tcp = int(be8(headers, cut.l3) >> 4 == 4), int(tcp != 0)
     cut.outer_v4 = cut.udp_tunnel = cut.outer_check = 0
-    if cut.outer_l4 and not read_tunnel(cut, headers, flags):
+    if flags & m.TX_TUNNEL_MASK and not read_tunnel(cut, headers, flags):
         return False
     return choose_size(state, cut, lengths >> m.SEGSZ_SHIFT & m.SEGSZ_MASK)
 
@@ -54,7 +54,7 @@ def gather(to: int, mbuf: int, size: int) -> int:
     return done
 
 
-def protocol(headers: int, l3: int, l4: int) -> int:
+def protocol(headers: Any, l3: int, l4: int) -> int:
     """What the IP header between these offsets says that follows; -1 where it is not one, or nothing that can be cut
     follows: fragments, and what has headers of which each segment would need another."""
     size, version = l4 - l3, be8(headers, l3) >> 4
@@ -74,7 +74,7 @@ def protocol(headers: int, l3: int, l4: int) -> int:
     return proto if at == l4 else -1
 
 
-def read_tunnel(cut: Any, headers: int, flags: int) -> bool:
+def read_tunnel(cut: Any, headers: Any, flags: int) -> bool:
     """Whether it is VXLAN (RFC 7348) or GRE (RFC 2784, RFC 2890), and where its checksum is."""
     proto, between = protocol(headers, cut.outer_l3, cut.outer_l4), cut.l3 - cut.outer_l4
     cut.outer_v4 = int(be8(headers, cut.outer_l3) >> 4 == 4)
@@ -102,7 +102,7 @@ def choose_size(state: Any, cut: Any, segsz: int) -> bool:
     segsz = min(segsz, max(cut.payload, 1))
     fits = state.largest - (cut.size - (cut.outer_l3 if cut.outer_l4 else cut.l3))
     cut.lowered = int(cut.payload > 0 and segsz > fits)
-    if cut.lowered and not cut.tcp or fits < min(cut.payload, 1):
+    if (cut.lowered and not cut.tcp) or fits < min(cut.payload, 1):
         return False
     cut.segsz = min(segsz, max(fits, 1))
     cut.segments = max(1, unsigned_divide(cut.payload + cut.segsz - 1, cut.segsz))

@@ -15,8 +15,8 @@ cut_at = reference(Cut)
 
 
 def segment(state: Any, mbuf: int, out: int, room: int) -> int:
-    """Cut the packet, write the addresses of its segments to `out`, which has room for so many, and return their number.
-    The packet is theirs or was given back then. Or return 0 and leave it as it is, and count why."""
+    """Cut the packet, write the addresses of its segments to `out`, which has room for so many, and return their
+    number. The packet is theirs or was given back then. Or return 0 and leave it as it is, and count why."""
     cut = cut_at(state.work)
     if not read_headers(state, cut, mbuf):
         state.refused += 1

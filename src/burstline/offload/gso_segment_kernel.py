@@ -25,7 +25,7 @@ def start_mbuf(work: int, mbuf: int) -> None:
     store_vector(mbuf + m.NEXT, line)
 
 
-def start_headers(headers: int, template: int, size: int, room: int) -> None:
+def start_headers(headers: Any, template: int, size: int, room: int) -> None:
     """In whole cache lines, as far as there is room behind them."""
     if (size + 63) & ~63 > room:
         copy(headers, template, size)
@@ -35,7 +35,7 @@ def start_headers(headers: int, template: int, size: int, room: int) -> None:
         store_vector(headers + at, line)
 
 
-def finish_headers(cut: Any, headers: int, number: int, size: int, total: int) -> None:
+def finish_headers(cut: Any, headers: Any, number: int, size: int, total: int) -> None:
     """What differs from segment to segment. `size` bytes of payload lie behind them, whose sum is `total` where the
     transport's checksum is computed here."""
     word, last = cut.middle, number == cut.segments - 1
@@ -58,13 +58,13 @@ def finish_headers(cut: Any, headers: int, number: int, size: int, total: int) -
         finish_tunnel(cut, headers, number, size)
 
 
-def finish_ip(ip: int, identification: int, length: int, total: int, here: int) -> None:
+def finish_ip(ip: Any, identification: int, length: int, total: int, here: int) -> None:
     put16(ip, 4, identification)
     if here:
         put16(ip, 10, folded(total + length + (identification & 0xFFFF)))
 
 
-def finish_tunnel(cut: Any, headers: int, number: int, size: int) -> None:
+def finish_tunnel(cut: Any, headers: Any, number: int, size: int) -> None:
     if cut.outer_v4:
         length = cut.outer_length_base + size
         identification = cut.outer_id + number * cut.outer_id_step

@@ -1,8 +1,7 @@
 """Segments that share the payload of the packet they are cut from: a header of their own, then indirect mbufs, of which
 each is a piece of one of the packet's buffers; to be compiled.
 
-References are counted as rte_pktmbuf_attach does, but once for all pieces of a buffer: an atomic addition is dearer than
-the rest of a segment. https://doc.dpdk.org/guides-22.11/prog_guide/mbuf_lib.html#direct-and-indirect-buffers
+References are counted as rte_pktmbuf_attach does, but once for all pieces of a buffer: an atomic addition is dear. https://doc.dpdk.org/guides-22.11/prog_guide/mbuf_lib.html#direct-and-indirect-buffers
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ def share(state: Any, cut: Any, mbuf: int, out: int) -> bool:
 
 
 def count_pieces(cut: Any, mbuf: int) -> int:
-    """How many indirect mbufs are needed; -1 where a buffer would have too many references, or the packet ends early."""
+    """How many indirect mbufs are needed; -1 if a buffer had too many references then, or the packet ends early."""
     segsz, left = cut.segsz, cut.payload
     skipped, into, pieces = cut.size, 0, 0
     while mbuf and left:

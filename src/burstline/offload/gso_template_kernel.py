@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from burstline.native.memory import be8, be16, be32, load64, put16, store16, store32, store64
+from burstline.native.memory import be16, be32, load64, put16, store16, store32, store64
 from burstline.offload import gso
 from burstline.offload import mbuf as m
 from burstline.offload.gso import HEAD, TEMPLATE
@@ -35,7 +35,7 @@ def make_template(state: Any, cut: Any, mbuf: int) -> None:
     store16(head + m.DATA_LEN, cut.size)
     store64(head + m.SHINFO, 0)
     store64(head + m.TX_OFFLOAD, load64(mbuf + m.TX_OFFLOAD) & ~(m.SEGSZ_MASK << m.SEGSZ_SHIFT))
-    headers = state.work + TEMPLATE
+    headers: Any = state.work + TEMPLATE
     cut.ip_here, cut.l4_here = int(not left & m.TX_IP_CKSUM), int(not left & m.TX_L4_MASK)
     cut.id_step = start_id(state, headers, cut.l3)
     cut.id = be16(headers, cut.l3 + 4)
@@ -82,14 +82,13 @@ def store_image(to: int, mbuf: int, flags: int) -> None:
     store64(to + m.NEXT, 0)
 
 
-def start_id(state: Any, headers: int, l3: int) -> int:
+def start_id(state: Any, headers: Any, l3: int) -> int:
     """By how much IP-IDs grow: RFC 6864 section 4.1 lets them be anything where nobody may fragment."""
     return 0 if state.fixed_id and be16(headers, l3 + 6) & 0x4000 else 1
 
 
-def start_ip(headers: int, l3: int, v4: int) -> int:
-    """Leaves out what differs, and returns how much less than all from here on the header's length counts, as a negative
-    number."""
+def start_ip(headers: Any, l3: int, v4: int) -> int:
+    """Leaves out what differs, and returns how many bytes more the header's length counts than those from here on."""
     if v4:
         store32(headers + l3 + 2, 0)  # total length and identification
         store16(headers + l3 + 10, 0)
@@ -98,12 +97,12 @@ def start_ip(headers: int, l3: int, v4: int) -> int:
     return -40
 
 
-def addresses(headers: int, l3: int, v4: int) -> int:
+def addresses(headers: Any, l3: int, v4: int) -> int:
     return sum16(headers, l3 + 12, l3 + 20) if v4 else sum16(headers, l3 + 8, l3 + 40)
 
 
-def start_transport(cut: Any, headers: int) -> None:
-    l4 = headers + cut.l4
+def start_transport(cut: Any, headers: Any) -> None:
+    l4: Any = headers + cut.l4
     if cut.tcp:
         cut.seq, cut.word = be32(l4, 4), be16(l4, 12)
         cut.middle = cut.word & ~(FIN_PSH | CWR)
@@ -114,7 +113,7 @@ def start_transport(cut: Any, headers: int) -> None:
         store32(l4 + 4, 0)  # length and checksum
 
 
-def start_tunnel(state: Any, cut: Any, headers: int, left: int) -> None:
+def start_tunnel(state: Any, cut: Any, headers: Any, left: int) -> None:
     cut.outer_ip_here = int(not left & m.TX_OUTER_IP_CKSUM)
     cut.outer_check_here = int(cut.outer_check > 0 and not left & m.TX_OUTER_UDP_CKSUM)
     cut.outer_id_step = start_id(state, headers, cut.outer_l3)
@@ -133,7 +132,7 @@ def start_tunnel(state: Any, cut: Any, headers: int, left: int) -> None:
             cut.outer_sum += sum16(headers, cut.l3, cut.l4)
 
 
-def put_lengths(cut: Any, headers: int, size: int) -> None:
+def put_lengths(cut: Any, headers: Any, size: int) -> None:
     """And what is the same in all segments with so much payload."""
     put16(headers, cut.l3 + (2 if cut.v4 else 4), cut.length_base + size)
     length = cut.size - cut.l4 + size
