@@ -3,9 +3,10 @@ the headers, and says in test_gso.py whether the checksums found here are right.
 
 from __future__ import annotations
 
+import functools
 import random
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from hypothesis import strategies as st
 from scapy.layers.inet import IP, TCP, UDP
@@ -22,7 +23,8 @@ MACS = {"src": "02:00:00:00:00:01", "dst": "02:00:00:00:00:02"}
 @dataclass(frozen=True)
 class Large:
     headers: bytes
-    payload: bytes = field(repr=False)
+    size: int  # of the payload
+    seed: int
     l3: int
     l4: int
     v4: bool
@@ -31,6 +33,10 @@ class Large:
     outer_l3: int = 0
     outer_l4: int = 0
     outer_v4: bool = False
+
+    @functools.cached_property
+    def payload(self) -> bytes:
+        return random.Random(self.seed).randbytes(self.size)
 
     @property
     def frame(self) -> bytes:
@@ -162,15 +168,15 @@ def _put(frame: bytearray, at: int, value: int) -> None:
 @st.composite
 def larges(draw: st.DrawFn, size: st.SearchStrategy[int], plain: bool = False) -> Large:
     """`plain` without tunnels, options of IP, and extension headers. Lengths and checksums in them mean nothing."""
-    noise = random.Random(draw(st.integers(0, 2**32)))
-    payload = noise.randbytes(draw(size))
+    seed, length = draw(st.integers(0, 2**32)), draw(size)
+    noise = random.Random(seed)
     v4, tcp, tunnel = draw(st.booleans()), draw(st.booleans()), draw(st.sampled_from(["", "", "vxlan", "gre", "teb"]))
     inner = _ip(draw, noise, v4, 6 if tcp else 17, plain)
     l4 = _tcp(draw, noise) if tcp else bytes(UDP(sport=noise.randrange(65536), dport=9, chksum=7, len=8))
     kind = 0x0800 if v4 else 0x86DD
     if plain or not tunnel:
         front = _ether(draw, kind, 1 if plain else 2)
-        return Large(front + inner + l4, payload, len(front), len(front + inner), v4, tcp)
+        return Large(front + inner + l4, length, seed, len(front), len(front + inner), v4, tcp)
     outer_v4 = draw(st.booleans())
     if tunnel == "vxlan":
         between = bytes(UDP(sport=noise.randrange(65536), dport=4789, len=8, chksum=draw(st.sampled_from([0, 0x1234]))))
@@ -185,7 +191,7 @@ def larges(draw: st.DrawFn, size: st.SearchStrategy[int], plain: bool = False) -
     outer = _ip(draw, noise, outer_v4, 17 if tunnel == "vxlan" else 47, plain)
     l3 = len(front + outer + between)
     return Large(
-        front + outer + between + inner + l4, payload, l3, l3 + len(inner), v4, tcp,
+        front + outer + between + inner + l4, length, seed, l3, l3 + len(inner), v4, tcp,
         "vxlan" if tunnel == "vxlan" else "gre", len(front), len(front + outer), outer_v4,
     )  # fmt: skip
 
