@@ -30,16 +30,15 @@ class Machine:
         self.source, self.small = Pool(63, data_room=LARGEST_ROOM), Pool(255, data_room=0)
         self.headers, self.indirect = Pool(headers, data_room=256), Pool(indirect, data_room=0)
         self.copies = Pools(dict.fromkeys((256, 2048, LARGEST_ROOM), copies), Pool)
-        self.kernel = gso.segment_kernel(native.SYMBOLS)
         self.out = (ctypes.c_int64 * ROOM)()
 
     def segmenter(self, copied: bool = False, **options: Any) -> gso.Segmenter:
         if copied:
-            return gso.Segmenter(copies=self.copies, **options)
-        return gso.Segmenter(headers=self.headers, indirect=self.indirect, **options)
+            return gso.Segmenter(self.native.SYMBOLS, copies=self.copies, **options)
+        return gso.Segmenter(self.native.SYMBOLS, headers=self.headers, indirect=self.indirect, **options)
 
     def run(self, segmenter: gso.Segmenter, mbuf: int, room: int = ROOM) -> list[int]:
-        return self.out[: self.kernel(segmenter.address, mbuf, ctypes.addressof(self.out), room)]
+        return self.out[: gso.segment(segmenter.address, mbuf, ctypes.addressof(self.out), room)]
 
     def packet(self, large: Large, segsz: int, layout: list[int], kinds: list[str]) -> tuple[int, list[Any]]:
         """The mbuf, and what must live as long as it does."""
@@ -58,7 +57,8 @@ class Machine:
                     made[-1] = memory.indirect(self.small, made[-1])
         mbuf = memory.chain(made)
         kept_flags = memory.get(mbuf, m.OL_FLAGS, 8) | m.TX_VLAN  # what has nothing to do with this stays
-        self.native.mbuf_mark(mbuf, kept_flags | large.flags, large.lengths(segsz), 0x1234, 77)
+        gone = m.RX_LRO | m.RX_L4_CKSUM_NONE | m.RX_IP_CKSUM_GOOD
+        self.native.mbuf_mark(mbuf, kept_flags | gone | large.flags, large.lengths(segsz), 0x1234, 77)
         return mbuf, kept
 
     @property

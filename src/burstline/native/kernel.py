@@ -12,9 +12,8 @@ import hashlib
 import importlib
 import importlib.util
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from burstline.native.struct import Struct
@@ -26,14 +25,12 @@ _numbers = itertools.count()
 class Kernel:
     """`Kernel("package.module:function", Context, int)` is called with the address of a `Context` and a number.
 
-    The first call, or `load`, takes the machine code from the cache or compiles it. Calls release the GIL. `symbols`
-    are the addresses of C functions that it calls by name (`external`), besides those of the process.
+    The first call, or `load`, takes the machine code from the cache or compiles it. Calls release the GIL.
     """
 
-    def __init__(self, name: str, *arguments: Argument, symbols: Mapping[str, int] = MappingProxyType({})) -> None:
+    def __init__(self, name: str, *arguments: Argument) -> None:
         self.name = name
         self.arguments = arguments
-        self._symbols = symbols
         self._library: Any = None
         self._function: Callable[..., int] | None = None
 
@@ -52,8 +49,6 @@ class Kernel:
             found = self._compile(), {"kernel": self.name}
             cache.save(key, *found)
         builder = llvm.JITLibraryBuilder().add_object_img(found[0]).export_symbol(self._symbol)
-        for name, address in self._symbols.items():
-            builder.import_symbol(name, address)
         self._library = builder.add_current_process().link(_jit(), f"kernel{next(_numbers)}")
         kind = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * len(self.arguments))
         self._function = kind(self._library[self._symbol])

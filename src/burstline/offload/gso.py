@@ -28,6 +28,8 @@ IP, TCP, UDP, OUTER_IP, OUTER_UDP = 1, 2, 4, 8, 16
 class Gso(Struct):
     """What one worker segments with, and what it did."""
 
+    take: i64  # addresses of bl_dpdk_take and bl_dpdk_free
+    free: i64
     headers: i64  # mempool of the mbufs that headers are written to
     headers_room: i64  # bytes of a frame that each holds
     indirect: i64  # mempool of the mbufs that share the payload
@@ -89,9 +91,7 @@ GIVEN, HEAD, PIECE, TEMPLATE, PIECES = 504, 512, 640, 768, 2560
 WORK = PIECES + 8 * (MOST_SEGMENT + 1)
 
 
-def segment_kernel(symbols: Mapping[str, int]) -> Kernel:
-    """`segment(state, mbuf, out, room)`; the symbols are those of DPDK."""
-    return Kernel("burstline.offload.gso_kernel:segment", Gso, int, int, int, symbols=symbols)
+segment = Kernel("burstline.offload.gso_kernel:segment", Gso, int, int, int)
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class GsoCounts:
 
 
 class Segmenter:
-    """A worker's `Gso`, at `address`.
+    """A worker's `Gso`, at `address`; `symbols` are DPDK's functions for compiled code.
 
     With pools for `headers` and for `indirect` mbufs the payload is shared; with `copies`, segments are written whole
     to the smallest of these that hold them, for ports that take one mbuf a frame. `checksums` names those that the
@@ -115,6 +115,7 @@ class Segmenter:
 
     def __init__(
         self,
+        symbols: Mapping[str, int],
         *,
         headers: Pool | None = None,
         indirect: Pool | None = None,
@@ -130,6 +131,7 @@ class Segmenter:
         self._work = Region(WORK, huge=False)
         self._state = Block(Gso.layout)
         self._state.set(
+            take=symbols["bl_dpdk_take"], free=symbols["bl_dpdk_free"],
             headers=headers.address if headers else 0, headers_room=headers.data_room if headers else 0,
             indirect=indirect.address if indirect else 0, copies=copies.table if copies else 0, headroom=headroom,
             multi_segment=int(copies is None), checksums=checksums, largest=min(largest, MOST_SEGMENT),

@@ -5,14 +5,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from burstline.native.memory import copy, external, load16, load64, store16, store64
+from burstline.native.memory import call_with_three, call_with_two, copy, load16, load64, store16, store64
 from burstline.offload import mbuf as m
 from burstline.offload.gso import GIVEN, HEAD, TEMPLATE
 from burstline.offload.gso_segment_kernel import finish_headers, set_size, start_headers, start_mbuf
 from burstline.packet.checksum_kernel import sum16_in_vectors
-
-take = external("bl_dpdk_take", 3)
-free = external("bl_dpdk_free", 2)
 
 
 def copy_all(state: Any, cut: Any, mbuf: int, out: int) -> bool:
@@ -24,7 +21,7 @@ def copy_all(state: Any, cut: Any, mbuf: int, out: int) -> bool:
     while room == 0 and load64(pools):
         if load64(pools) >= cut.size + min(cut.segsz, cut.payload):
             fits = 1
-            if take(load64(pools + 8), out, cut.segments) == 0:
+            if call_with_three(state.take, load64(pools + 8), out, cut.segments) == 0:
                 room = load64(pools)
         pools += 16
     if room == 0:
@@ -34,7 +31,7 @@ def copy_all(state: Any, cut: Any, mbuf: int, out: int) -> bool:
     store16(state.work + HEAD + m.PRIV_SIZE, load16(load64(out) + m.PRIV_SIZE))
     make_copies(state, cut, mbuf, out, room)
     store64(state.work + GIVEN, mbuf)
-    free(state.work + GIVEN, 1)
+    call_with_two(state.free, state.work + GIVEN, 1)
     return True
 
 

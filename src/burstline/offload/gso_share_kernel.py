@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from burstline.native.memory import (
-    external,
+    call_with_three,
+    call_with_two,
     fetch_add16,
     load16,
     load64,
@@ -27,8 +28,6 @@ from burstline.packet.checksum_kernel import sum16_in_vectors
 from burstline.simd import u64x8
 from burstline.simd.memory import load_vector, store_vector
 
-take = external("bl_dpdk_take", 3)
-free = external("bl_dpdk_free", 2)
 MOST_REFERENCES = 65535
 SHARED_REFCNT = 16  # of rte_mbuf_ext_shared_info
 
@@ -40,18 +39,18 @@ def share(state: Any, cut: Any, mbuf: int, out: int) -> bool:
         state.refused += 1
         return False
     piece = work + PIECES
-    if pieces and take(state.indirect, piece, pieces) != 0:
+    if pieces and call_with_three(state.take, state.indirect, piece, pieces) != 0:
         state.no_buffers += 1
         return False
-    if take(state.headers, out, cut.segments) != 0:
-        free(piece, pieces)
+    if call_with_three(state.take, state.headers, out, cut.segments) != 0:
+        call_with_two(state.free, piece, pieces)
         state.no_buffers += 1
         return False
     end = piece + 8 * pieces
     store16(work + HEAD + m.PRIV_SIZE, load16(load64(out) + m.PRIV_SIZE))
     piece = make_segments(state, cut, mbuf, out, piece)
     if piece < end:  # others gave up their references meanwhile
-        free(piece, (end - piece) >> 3)
+        call_with_two(state.free, piece, (end - piece) >> 3)
     return True
 
 
@@ -115,7 +114,7 @@ def make_segments(state: Any, cut: Any, mbuf: int, out: int, piece: int) -> int:
             if have == 0:
                 while load16(part + m.DATA_LEN) <= skipped:
                     skipped -= load16(part + m.DATA_LEN)
-                    part = release(work, part)
+                    part = release(state, part)
                 buffer, at = load64(part + m.BUF_ADDR), load16(part + m.DATA_OFF) + skipped
                 have = min(load16(part + m.DATA_LEN) - skipped, left)
                 following, skipped = load64(part + m.NEXT), 0
@@ -143,7 +142,7 @@ def make_segments(state: Any, cut: Any, mbuf: int, out: int, piece: int) -> int:
         set_size(head, size + payload, mbufs)
         finish_headers(cut, headers, number, payload, total)
     while part:
-        part = release(work, part)
+        part = release(state, part)
     return piece
 
 
@@ -162,7 +161,7 @@ def share_buffer(state: Any, mbuf: int, pieces: int) -> int:
         add_references(counter, pieces - 1)
     else:
         add_references(counter, pieces)
-        release(state.work, mbuf)
+        release(state, mbuf)
     return 0
 
 
@@ -182,7 +181,7 @@ def add_references(counter: int, n: int) -> None:
         fetch_add16(counter, n)
 
 
-def release(work: int, mbuf: int) -> int:
+def release(state: Any, mbuf: int) -> int:
     """Give up the reference to this mbuf (rte_pktmbuf_free_seg), and return the one behind it."""
     following = load64(mbuf + m.NEXT)
     if load16(mbuf + m.REFCNT) != 1:
@@ -191,6 +190,6 @@ def release(work: int, mbuf: int) -> int:
         store16(mbuf + m.REFCNT, 1)
     store64(mbuf + m.NEXT, 0)
     store16(mbuf + m.NB_SEGS, 1)
-    store64(work + GIVEN, mbuf)
-    free(work + GIVEN, 1)
+    store64(state.work + GIVEN, mbuf)
+    call_with_two(state.free, state.work + GIVEN, 1)
     return following

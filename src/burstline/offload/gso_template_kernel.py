@@ -19,7 +19,8 @@ from burstline.simd import u64x8
 from burstline.simd.memory import load_vector, store_vector
 
 FIN_PSH, CWR = 9, 128
-ASKED = (
+OLD = (  # what the large packet asked for, and what was found of it when it came
+    m.RX_LRO | m.RX_L4_CKSUM_NONE | m.RX_IP_CKSUM_NONE |
     m.TX_TCP_SEG | m.TX_UDP_SEG | m.TX_IP_CKSUM | m.TX_L4_MASK | m.TX_IPV4 | m.TX_IPV6
     | m.TX_OUTER_IP_CKSUM | m.TX_OUTER_UDP_CKSUM | m.TX_OUTER_IPV4 | m.TX_OUTER_IPV6 | m.TX_TUNNEL_MASK
 )  # fmt: skip
@@ -29,7 +30,7 @@ def make_template(state: Any, cut: Any, mbuf: int) -> None:
     """`cut` has been filled in by read_headers."""
     flags = load64(mbuf + m.OL_FLAGS)
     left = left_to_port(state, cut, flags)
-    store_image(state.work + HEAD, mbuf, flags & ~(ASKED | m.INDIRECT | m.EXTERNAL) | left)
+    store_image(state.work + HEAD, mbuf, flags & ~(OLD | m.INDIRECT | m.EXTERNAL) | left)
     head = state.work + HEAD
     store16(head + m.DATA_OFF, state.headroom)
     store16(head + m.DATA_LEN, cut.size)
