@@ -60,10 +60,11 @@ def yardstick(name: str, cache: Path) -> Path | None:
     return binary
 
 
-def shared_library(name: str, cache: Path, needs: str | None = None) -> Path | None:
+def shared_library(name: str, cache: Path, needs: str | None = None, best: str | None = None) -> Path | None:
     """`c/NAME.c` as a shared library, compiled for this machine when older than its source; None without a
-    compiler, or without the library `needs` that pkg-config is asked for."""
-    compiler = c_compiler()
+    compiler, or without the library `needs` that pkg-config is asked for. `best` is the compiler that makes the most of
+    the peer's code in headers, where it is not the one that all others are compiled by."""
+    compiler = (program(best) if best else None) or c_compiler()
     flags = package_flags(needs) if needs else []
     if compiler is None or flags is None:
         return None
