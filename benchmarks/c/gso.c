@@ -71,17 +71,19 @@ static uint64_t next(uint64_t *seed) {
     return *seed * 0x2545F4914F6CDD1D;
 }
 
-// Bytes by chance in all buffers of a pool: nobody writes the payload of packets later.
+// Bytes by chance, the same in all buffers of a pool: nobody writes the payload of packets later.
 void fill(struct rte_mempool *pool, uint64_t seed) {
     struct rte_mbuf *all[4096];
     unsigned n = 0;
     while (n < 4096 && (all[n] = rte_pktmbuf_alloc(pool)) != NULL)
         n++;
-    for (unsigned k = 0; k < n; k++)
+    for (unsigned k = 0; k < n; k++) {
+        uint64_t chance = seed;
         for (unsigned at = 0; at + 8 <= all[k]->buf_len; at += 8) {
-            uint64_t word = next(&seed);
+            uint64_t word = next(&chance);
             memcpy((char *)all[k]->buf_addr + at, &word, 8);
         }
+    }
     rte_pktmbuf_free_bulk(all, n);
 }
 
@@ -121,6 +123,7 @@ static struct rte_mbuf *make(struct rte_mempool *pool, uint64_t *seed, int64_t p
             rte_pktmbuf_free(head);
             return NULL;
         }
+        part->data_off += HEADERS; // what other packets had there is no part of this one
         part->data_len = (uint16_t)RTE_MIN(chunk, payload - done);
         head->pkt_len += part->data_len;
         head->nb_segs++;
@@ -149,13 +152,17 @@ double segments(operation segment, int64_t state, struct rte_mempool *pool, int6
         for (int k = 0; k < BATCH; k++)
             made[k] = segment(state, (int64_t)packets[k], (int64_t)out[k], ROOM);
         seconds += now() - start;
+        int64_t wrong = 0;
         for (int k = 0; k < BATCH; k++) {
-            if (made[k] != (payload + segsz - 1) / segsz)
-                return -2;
+            wrong += made[k] != (payload + segsz - 1) / segsz;
             for (int64_t i = 0; i < made[k]; i++)
                 rte_pktmbuf_free(out[k][i]);
+            if (made[k] == 0)
+                rte_pktmbuf_free(packets[k]);
             done += made[k];
         }
+        if (wrong)
+            return -2;
     }
     return seconds * 1e9 / (double)done;
 }
