@@ -1,99 +1,97 @@
-"""mbufs of every kind, made by writing their fields: what tests need and nothing offers."""
+"""mbufs in plain memory, for kernels that know nothing else of DPDK: chains with any layout, and what became of them."""
 
 from __future__ import annotations
 
-import ctypes
-import itertools
-from typing import Any
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from burstline.dpdk.binding import native
-from burstline.dpdk.pool import Pool
 from burstline.offload import mbuf as m
+from burstline.state.region import Region
 
-FREE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
-WIDTHS: dict[int, Any] = {1: ctypes.c_uint8, 2: ctypes.c_uint16, 4: ctypes.c_uint32, 8: ctypes.c_uint64}
-
-
-def get(mbuf: int, field: int, width: int) -> int:
-    return int(WIDTHS[width].from_address(mbuf + field).value)
+HEADROOM, ROOM = 128, 2048
 
 
-def put(mbuf: int, field: int, width: int, value: int) -> None:
-    WIDTHS[width].from_address(mbuf + field).value = value
+@dataclass
+class Chain:
+    """What an mbuf says, and the bytes of its chain."""
+
+    data: bytes
+    flags: int
+    segsz: int
+    mbufs: list[int]
+    lengths: list[int] = field(default_factory=list)  # of each mbuf of the chain
 
 
-class SharedInfo(ctypes.Structure):
-    """rte_mbuf_ext_shared_info."""
+class MbufMemory:
+    """`count` mbufs with `room` bytes each behind the headroom."""
 
-    _fields_ = [("free", FREE), ("argument", ctypes.c_void_p), ("refcnt", ctypes.c_uint16)]
+    def __init__(self, count: int, room: int = ROOM) -> None:
+        self.room, self.stride = room, m.SIZE + HEADROOM + room
+        self._region = Region(count * self.stride)
+        self.free = [self._region.address + k * self.stride for k in reversed(range(count))]
+        self.pointers = Region(8 * 4096)
 
+    def _at(self, mbuf: int) -> int:
+        return mbuf - self._region.address
 
-class External:
-    """Memory that is no mbuf's, as a driver or an application brings it."""
+    def get(self, mbuf: int, offset: int, size: int) -> int:
+        return int.from_bytes(self._region.read(self._at(mbuf) + offset, size), "little")
 
-    def __init__(self, data: bytes) -> None:
-        self.freed = 0
-        self.memory = ctypes.create_string_buffer(bytes(64) + data, 64 + max(len(data), 1))
-        self.callback = FREE(self._free)
-        self.info = SharedInfo(self.callback, None, 1)
+    def set(self, mbuf: int, offset: int, size: int, value: int) -> None:
+        self._region.write(self._at(mbuf) + offset, value.to_bytes(size, "little"))
 
-    def _free(self, address: int, argument: int) -> None:
-        self.freed += 1
+    def new(self, frame: bytes, flags: int, cuts: Sequence[int] = (), **fields: int) -> int:
+        """An mbuf with the frame, cut behind these bytes into a chain. `fields` of the first: refcnt, vlan_tci."""
+        ends = [*sorted(c for c in cuts if 0 < c < len(frame)), len(frame)]
+        mbufs = [self.free.pop() for _ in ends]
+        for mbuf, start, end, following in zip(mbufs, [0, *ends], ends, [*mbufs[1:], 0], strict=False):
+            part = frame[start:end]
+            assert len(part) <= self.room
+            self._region.write(self._at(mbuf), bytes(m.SIZE))
+            self.set(mbuf, m.BUF_ADDR, 8, mbuf + m.SIZE)
+            self.set(mbuf, m.DATA_OFF, 2, HEADROOM)
+            self.set(mbuf, m.REFCNT, 2, 1)
+            self.set(mbuf, m.NB_SEGS, 2, 1)
+            self.set(mbuf, m.BUF_LEN, 2, HEADROOM + self.room)
+            self.set(mbuf, m.DATA_LEN, 2, len(part))
+            self.set(mbuf, m.NEXT, 8, following)
+            self.set(mbuf, m.TX_OFFLOAD, 8, 0x1234567)  # of an earlier packet
+            self._region.write(self._at(mbuf) + m.SIZE + HEADROOM, part)
+        first = mbufs[0]
+        self.set(first, m.PKT_LEN, 4, len(frame))
+        self.set(first, m.NB_SEGS, 2, len(mbufs))
+        self.set(first, m.OL_FLAGS, 8, flags)
+        self.set(first, m.REFCNT, 2, fields.get("refcnt", 1))
+        self.set(first, m.VLAN_TCI, 2, fields.get("vlan_tci", 0))
+        return first
 
-    def mbuf(self, pool: Pool, size: int) -> int:
-        """As rte_pktmbuf_attach_extbuf makes it."""
-        made = pool.new(b"")
-        put(made, m.BUF_ADDR, 8, ctypes.addressof(self.memory))
-        put(made, m.BUF_ADDR + 8, 8, 0x1000)  # buf_iova, which nobody looks at
-        put(made, m.BUF_LEN, 2, min(65535, 64 + size))
-        put(made, m.SHINFO, 8, ctypes.addressof(self.info))
-        put(made, m.DATA_OFF, 2, 64)
-        put(made, m.OL_FLAGS, 8, m.EXTERNAL)
-        set_size(made, size)
-        return made
+    def read(self, mbuf: int) -> Chain:
+        """The chain, whose lengths and links must agree."""
+        parts, mbufs, at = [], [], mbuf
+        while at:
+            mbufs.append(at)
+            start = self._at(at) + m.SIZE + self.get(at, m.DATA_OFF, 2)
+            parts.append(self._region.read(start, self.get(at, m.DATA_LEN, 2)))
+            at = self.get(at, m.NEXT, 8)
+        data = b"".join(parts)
+        assert len(data) == self.get(mbuf, m.PKT_LEN, 4)
+        assert len(mbufs) == self.get(mbuf, m.NB_SEGS, 2)
+        offload = self.get(mbuf, m.TX_OFFLOAD, 8)
+        flags = self.get(mbuf, m.OL_FLAGS, 8)
+        segsz = offload >> m.SEGSZ_SHIFT & m.SEGSZ_MASK
+        return Chain(data, flags, segsz, mbufs, [len(p) for p in parts])
 
+    def image(self, mbuf: int) -> bytes:
+        """All that is in memory of one mbuf."""
+        return self._region.read(self._at(mbuf), self.stride)
 
-def indirect(pool: Pool, owner: int) -> int:
-    """An mbuf that shares the data of another, whose only reference it has from now on."""
-    made = pool.new(b"")
-    for field, width in ((m.BUF_ADDR, 8), (m.BUF_ADDR + 8, 8), (m.BUF_LEN, 2), (m.DATA_OFF, 2), (m.PRIV_SIZE, 2)):
-        put(made, field, width, get(owner, field, width))
-    put(made, m.OL_FLAGS, 8, m.INDIRECT)
-    set_size(made, get(owner, m.DATA_LEN, 2))
-    return made
+    def addresses(self, mbufs: Sequence[int]) -> int:
+        """Where the addresses of these are, in an array."""
+        self.pointers.write(0, struct.pack(f"<{len(mbufs)}q", *mbufs))
+        return self.pointers.address
 
-
-def set_size(mbuf: int, size: int) -> None:
-    put(mbuf, m.DATA_LEN, 2, size)
-    put(mbuf, m.PKT_LEN, 4, size)
-
-
-def chain(mbufs: list[int]) -> int:
-    """The first of them, with the others behind it."""
-    for one, following in itertools.pairwise(mbufs):
-        put(one, m.NEXT, 8, following)
-    put(mbufs[0], m.NB_SEGS, 2, len(mbufs))
-    put(mbufs[0], m.PKT_LEN, 4, sum(get(one, m.DATA_LEN, 2) for one in mbufs))
-    return mbufs[0]
-
-
-def parts(mbuf: int) -> list[int]:
-    found = []
-    while mbuf:
-        found.append(mbuf)
-        mbuf = get(mbuf, m.NEXT, 8)
-    return found
-
-
-def all_fields(mbuf: int) -> list[bytes]:
-    return [ctypes.string_at(part, m.SIZE) for part in parts(mbuf)]
-
-
-def hold(mbuf: int) -> None:
-    """One reference more to each of its mbufs, as if somebody else sent it, too."""
-    for part in parts(mbuf):
-        put(part, m.REFCNT, 2, get(part, m.REFCNT, 2) + 1)
-
-
-def free(mbufs: list[int]) -> None:
-    native.free(mbufs)
+    def give(self, chain: Chain) -> None:
+        for mbuf in chain.mbufs:
+            assert mbuf not in self.free
+            self.free.append(mbuf)

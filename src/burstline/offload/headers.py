@@ -21,17 +21,17 @@ MOST_TAGS, MOST_EXTENSIONS = 4, 8
 Headers = tuple[int, int, int, int, int, int]
 
 
-def find_headers(data: Words, size: int) -> Headers:
+def find_headers(data: Words, size: int, vxlan_port: int = VXLAN_PORT) -> Headers:
     """`(shape, outer_l3, outer_l4, l3, l4, payload)` of the `size` bytes at `data`: offsets of the outer IP header and
     of what follows it, 0 without a tunnel; of the (inner) IP header, the transport header, and what follows that.
     `payload` is `l4` where the transport header is not whole, or of no kind known here; a header that is not whole is
-    not there. Fragments have no transport header."""
+    not there. Fragments have no transport header. `vxlan_port` is where VXLAN goes to."""
     shape, l3 = find_ip(data, 0, size)
     if shape == 0:
         return 0, 0, 0, 0, 0, 0
     shape, l4, payload = find_transport(data, size, shape, l3)
     inner = 0
-    if shape & UDP and size >= payload + 8 and be16(data, l4 + 2) == VXLAN_PORT and be8(data, payload) & 8:
+    if shape & UDP and size >= payload + 8 and be16(data, l4 + 2) == vxlan_port and be8(data, payload) & 8:
         inner, at = payload + 8, VXLAN
     elif be_protocol(data, shape, l3, l4, size) == 47 and not shape & FRAGMENT and size >= l4 + 4:
         inner, at = gre_payload(data, l4, size), GRE

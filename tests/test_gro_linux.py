@@ -1,0 +1,137 @@
+"""The kernel as a witness: what Linux's own GRO makes of the same frames, byte for byte.
+
+They cross a veth pair whose far end has GRO on; a packet socket there gets what was merged, with the size of a segment.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import random
+import socket
+import struct
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from burstline.offload.gro import Merging
+from dpdk_live import alone, needs_root
+from gro_frames import TIMESTAMPS, Ip, Segment
+from gro_model import Packet
+from gro_senders import Sender
+
+# Not those where Linux lets a packet pass what it holds of its flow (bad checksums, datagrams that are empty or have no
+# checksum), or has other flows than we have.
+DEFECTS = (
+    "fin", "syn", "rst", "psh", "urg", "ece", "duplicate", "reordered", "gap", "short", "long", "empty", "ack", "window",
+    "options", "no options", "ttl", "tos", "ident", "flag",
+)  # fmt: skip
+WAIT = 0.02  # seconds that the kernel holds packets
+TRIES = 40  # it also lets go at each tick of its clock, which is bad luck
+NEW_NET, NEW_MOUNTS, SOL_PACKET, PACKET_VNET_HDR = 0x40000000, 0x00020000, 263, 15
+TCP4, TCP6, UDP_L4 = 1, 4, 5  # virtio 1.2 section 5.1.6
+
+Received = list[tuple[bytes, int]]  # frames, and the payload of a segment where several were merged
+
+
+def veth() -> None:
+    """Into namespaces with a pair of interfaces, left and right; right has GRO, and holds packets for a while."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(NEW_NET | NEW_MOUNTS):
+        raise OSError(ctypes.get_errno(), "unshare")
+    for command in (
+        "mount --make-rprivate /", "mount -t sysfs sysfs /sys", "ip link add left type veth peer name right",
+        "ethtool -K left tso off gso off", "ethtool -K right gro on rx-udp-gro-forwarding on",
+    ):  # fmt: skip
+        subprocess.run(command.split(), check=True, capture_output=True)
+    Path("/proc/sys/net/ipv6/conf/all/disable_ipv6").write_text("1")
+    Path("/sys/class/net/right/gro_flush_timeout").write_text(str(int(WAIT * 1e9)))
+    for name in ("left", "right"):
+        subprocess.run(["ip", "link", "set", name, "up"], check=True)
+
+
+def linux(frames: Sequence[bytes], sender: socket.socket, receiver: socket.socket) -> Received:
+    for frame in frames:
+        sender.send(frame)
+    time.sleep(2 * WAIT)
+    found: Received = []
+    while True:
+        try:
+            header, data = struct.unpack("<BBHHHH", (raw := receiver.recv(1 << 17))[:10]), raw[10:]
+        except BlockingIOError:
+            return found
+        found.append((data, header[3] if header[1] else 0))
+
+
+def ours(packets: Sequence[Packet]) -> Received:
+    from test_gro import Line
+
+    line = Line(Merging())
+    found = line.receive(list(packets))
+    return [(chain.data, chain.segsz if len(numbers) > 1 else 0) for numbers, chain in found]
+
+
+def by_flow(received: Received) -> dict[bytes, Received]:
+    """By ports; each flow of the test has its own."""
+    flows: dict[bytes, Received] = {}
+    for data, size in received:
+        at = 54 if data[12] == 0x86 else 34
+        flows.setdefault(data[at : at + 4], []).append((data, size))
+    return flows
+
+
+def streams(seed: int) -> list[Packet]:
+    chance = random.Random(seed)
+    senders = []
+    for number in range(1, 4):
+        sender = Sender(chance, number)
+        udp = number == 3
+        ip = Ip(seed % 2 == 1, b"\x0a\0\0\x01", ident=chance.randrange(65536), flags=chance.choice([0, 0x4000]))
+        sender.next = Segment(ip, udp, 1000 + number, options=b"" if udp else chance.choice([b"", TIMESTAMPS]))
+        sender.size, sender.stripped = chance.choice([30, 100, 1000]), 0
+        sender.step = chance.choice([0, 1]) if ip.flags else 1
+        senders.append(sender)
+    packets: list[Packet] = []
+    while len(packets) < 24:
+        sender = chance.choice(senders)
+        defect = chance.choice(DEFECTS) if chance.random() < 0.2 else ""
+        packets += sender.send("" if defect == "empty" and sender.next.udp else defect)
+    return packets
+
+
+def compare(seeds: range) -> list[str]:
+    """What differed; and at the end how many packets the kernel merged."""
+    veth()
+    wrong, merged = [], 0
+    with (
+        socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sender,
+        socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)) as receiver,
+    ):
+        sender.bind(("left", 0))
+        receiver.bind(("right", 3))
+        receiver.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+        receiver.setblocking(False)
+        for seed in seeds:
+            packets = streams(seed)
+            expected = by_flow(ours(packets))
+            for _ in range(TRIES):
+                found = by_flow(linux([p.segment.frame() for p in packets], sender, receiver))
+                if found == expected:
+                    break
+            else:
+                sizes = {k.hex(): [(len(d), s) for d, s in v] for k, v in found.items()}
+                wanted = {k.hex(): [(len(d), s) for d, s in v] for k, v in expected.items()}
+                wrong.append(f"seed {seed}: Linux {sizes}, ours {wanted}")
+            merged += sum(size > 0 for flow in found.values() for _, size in flow)
+    return [*wrong, str(merged)]
+
+
+@needs_root
+@pytest.mark.skipif(not os.path.exists("/usr/sbin/ethtool"), reason="needs ethtool")
+def test_linux_makes_the_same_of_the_same_frames() -> None:
+    *wrong, merged = alone(compare, range(24))
+    assert wrong == []
+    assert int(merged) > 40
