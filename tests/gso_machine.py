@@ -42,7 +42,7 @@ class Machine:
 
     def packet(self, large: Large, segsz: int, layout: list[int], kinds: list[str]) -> tuple[int, list[Any]]:
         """The mbuf, and what must live as long as it does."""
-        import mbuf_memory as memory
+        import mbuf_kinds as memory
 
         frame, made, kept = large.frame, [], []
         for size in [*layout, LARGEST_PART, LARGEST_PART]:

@@ -71,7 +71,7 @@ def cases(draw: st.DrawFn) -> Case:
 
 
 def check(machine: Machine, case: Case) -> None:
-    import mbuf_memory as memory
+    import mbuf_kinds as memory
 
     large, native = case.large, machine.native
     options = {"checksums": case.checksums, "fixed_id": case.fixed_id, "largest": case.largest}
@@ -174,7 +174,7 @@ def test_64_kb_are_cut_into_single_bytes() -> None:
 
 def too_few(copied: bool, headers: int, indirect: int, room: int) -> gso.GsoCounts:
     """Of 40 segments."""
-    import mbuf_memory as memory
+    import mbuf_kinds as memory
 
     machine = Machine(headers, indirect, headers)
     with machine.nothing_lost():
@@ -254,7 +254,7 @@ def extension_kind(name: str) -> int:
 
 def counted_odd_packets() -> dict[str, tuple[int, int]]:
     """How many segments are made of each, and how often it is counted as refused."""
-    import mbuf_memory as memory
+    import mbuf_kinds as memory
 
     machine = Machine()
     found = {}
@@ -284,7 +284,7 @@ def test_what_cannot_be_cut_stays_as_it_is_and_is_counted() -> None:
 def odd_mbufs() -> list[list[int]]:
     """Of a packet whose mbufs hold less than it says; with more headers than a header's mbuf has room for; of which a
     buffer has too many references; and of a datagram that the MTU does not allow."""
-    import mbuf_memory as memory
+    import mbuf_kinds as memory
 
     machine = Machine()
     found = []
