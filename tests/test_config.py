@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from burstline.engine.config import FILE_NAME, Config, Port, load
-from burstline.engine.schema import keys, line_of
 from burstline.errors import UsageError
 from burstline.packet.machine import TunnelPorts
+from burstline.pipeline.offloads import DEFAULTS, NAMES, Offloads
+from burstline.schema import keys, line_of
 
 EVERYTHING = """\
 enable_flow_director = false
@@ -38,6 +39,7 @@ queues = 2
 rx_descriptors = 1024
 tx_descriptors = 512
 mtu = 9000
+offloads = { tso = false, checksum = "fill" }
 
 [[ports]]
 device = "dpdk:net_null0"
@@ -48,7 +50,22 @@ geneve = []
 gtpu = [2152]
 
 [offloads]
-checksum = "auto"
+checksum = true
+tso = "auto"
+gso = true
+lro = true
+gro = false
+gro_timeout = 0.00005
+vlan = 100
+rss = "symmetric"
+scatter = true
+buffer_split = false
+multi_segment = true
+fast_free = false
+timestamp = false
+segment_size = 1400
+require = ["tso"]
+tune = "throughput"
 
 [pools]
 classes = [128, 2048, 9216]
@@ -99,9 +116,15 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert (config.engine.workers, config.engine.burst, config.engine.idle) == (2, 128, "poll")
     assert (config.engine.dispatch, config.engine.duration, config.engine.cores) == ("tail", 1.5, (2, 3))
     assert (config.dpdk.eal_args, config.dpdk.hugepages) == (("-a", "0000:3b:00.0"), False)
-    assert config.ports == (Port("dpdk:0000:3b:00.0", 2, 1024, 512, 9000), Port("dpdk:net_null0"))
+    own = Offloads(tso=False, checksum="fill")
+    assert config.ports == (Port("dpdk:0000:3b:00.0", 2, 1024, 512, 9000, own), Port("dpdk:net_null0"))
     assert config.parser.tunnel_ports == TunnelPorts((4789, 8472), (), (2152,))
-    assert config.offloads.checksum == "auto"
+    asked = Offloads(
+        checksum=True, tso="auto", gso=True, lro=True, gro=False, gro_timeout=0.00005, vlan=100, rss="symmetric",
+        scatter=True, buffer_split=False, multi_segment=True, fast_free=False, timestamp=False, segment_size=1400,
+        require=("tso",), tune="throughput",
+    )  # fmt: skip
+    assert config.offloads == asked
     assert (config.pools.buffers, config.pools.buffer_size, config.pools.cache) == (8191, 2176, 128)
     assert (config.pools.classes, config.pools.receive, config.pools.ops) == ((128, 2048, 9216), "scatter", "burstline")
     assert (config.numa.enabled, config.numa.node) == (True, 1)
@@ -179,6 +202,8 @@ def test_no_text_gives_anything_but_settings_or_a_usage_error(
         ("[pools]\nmtu = 1500", "did you mean 'mtu' in [[ports]]?"),
         ("[engine]\nenable_flow_director = false", "did you mean 'enable_flow_director' above the first section?"),
         ('[[ports]]\ndevice = "dpdk:a"\nqueus = 1', "did you mean 'queues'?"),
+        ("[offloads]\ntos = true", "did you mean 'tso'?"),
+        ('[[ports]]\ndevice = "dpdk:a"\noffloads = { cheksum = true }', "did you mean 'checksum'?"),
     ],
 )
 def test_an_unknown_key_is_answered_by_the_nearest(text: str, hint: str, tmp_path: Path) -> None:
@@ -210,6 +235,19 @@ def test_an_unknown_key_is_answered_by_the_nearest(text: str, hint: str, tmp_pat
             "[[ports]] 2, device is dpdk:a, as in another",
         ),
         ('[[ports]]\ndevice = "dpdk:a"\n[[ports]]\ndevice = "dpdk:b"\nmtu = 67', 5, "[[ports]] 2, mtu is 67"),
+        ("[offloads]\nvlan = 4095", 2, "[offloads] vlan is 4095, but must be false, or a VLAN id from 1 to 4094"),
+        ("[offloads]\nsegment_size = 65536", 2, "[offloads] segment_size is 65536, but must be a whole number"),
+        ('[offloads]\nrequire = ["tos"]', 2, '[offloads] require is ["tos"], but must be "auto"'),
+        (
+            "[offloads]\ngro_timeout = -1",
+            2,
+            "[offloads] gro_timeout is -1, but must be a number of seconds, at least 0",
+        ),
+        (
+            '[[ports]]\ndevice = "dpdk:a"\noffloads = { tso = 1 }',
+            3,
+            '[[ports]] 1, offloads.tso is 1, but must be "auto", true or false',
+        ),
         ("[pools]\nbuffers = 100\ncache = 256", 2, "[pools] buffers is 100, too few for a cache of 256"),
         ("[numa]\nenabled = false\nnode = 0", 3, "[numa] node has no effect while enabled = false"),
         ('x = """\n[engine]\nworkers = 0\n"""\n[engine]\nworkers = -1', 1, "no section or key 'x'"),
@@ -276,3 +314,30 @@ def test_a_port_that_the_file_does_not_mention_has_the_defaults(tmp_path: Path) 
     config = load(tmp_path / FILE_NAME)
     assert config.port("dpdk:0000:3b:00.0").mtu == 9000
     assert config.port("dpdk:net_ring0") == Port("dpdk:net_ring0")
+
+
+# ---- offloads, layer over layer ----
+
+
+def test_the_offloads_of_a_port_come_before_the_files_and_these_before_the_pipelines(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_text(
+        '[offloads]\ngro = true\nlro = true\n[[ports]]\ndevice = "dpdk:net_null0"\noffloads = { lro = false }\n'
+    )
+    config, pipeline = load(tmp_path / FILE_NAME), Offloads(gro=False, lro=False, checksum="verify")
+    own, other = config.offloads_of("dpdk:net_null0", pipeline), config.offloads_of("dpdk:net_null1", pipeline)
+    assert (own.gro, own.lro, own.checksum, own.tso) == (True, False, "verify", "auto")
+    assert (other.gro, other.lro) == (True, True)
+    assert all(getattr(own, name) is not None for name in keys(Offloads) if name != "segment_size")
+    assert Config().offloads_of("dpdk:net_null0") == DEFAULTS
+
+
+def test_an_offload_in_python_is_checked_as_the_file_is() -> None:
+    with pytest.raises(UsageError, match="there is no offload 'tos'") as caught:
+        Offloads(tos=True)
+    assert caught.value.hint == "did you mean tso?"
+    with pytest.raises(UsageError, match="there is no offload 'zero_copy'"):
+        Offloads(zero_copy=True)
+    with pytest.raises(UsageError, match='offloads: tso is "yes", but must be "auto", true or false'):
+        Offloads(tso="yes")  # type: ignore[arg-type]
+    assert Offloads(require=["tso"]).require == ("tso",)  # type: ignore[arg-type]
+    assert set(NAMES) <= set(keys(Offloads))

@@ -18,8 +18,8 @@ import pytest
 import burstline
 from burstline.cli.main import COMMANDS, main
 from burstline.engine.config import Config, load
-from burstline.engine.schema import keys
 from burstline.packet.fields import HEADER_METHODS, HEADERS
+from burstline.schema import keys
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

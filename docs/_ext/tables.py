@@ -18,10 +18,10 @@ from burstline.cli.main import COMMANDS, Parser, add_debug, sentence
 from burstline.compiler.names import BUILTINS, MATH
 from burstline.compiler.rules import REFUSED
 from burstline.engine.config import Config
-from burstline.engine.schema import keys, spelled
 from burstline.native.struct import FIELD_TYPES
 from burstline.packet.fields import HEADER_METHODS, HEADERS, LEVELS, PACKET_FIELDS, PACKET_METHODS, Field
 from burstline.ports.traffic import PARAMETERS
+from burstline.schema import keys, spelled
 
 MARK = re.compile(r"^<!-- table: (\w+) -->$", re.MULTILINE)
 
@@ -46,7 +46,33 @@ SETTINGS = {
     "ports.rx_descriptors": "Size of a receive ring; without it, up to 1024, as the core's share of L3 has room.",
     "ports.tx_descriptors": "Size of a transmit ring; 1024 when it is not given.",
     "ports.mtu": "The largest packet after the Ethernet header, in bytes; left as the device has it when not given.",
-    "offloads.checksum": "Who makes checksums for `fix_checksums`.",
+    "ports.offloads": "Keys of `[offloads]` for this port alone, such as `{ tso = false }`.",
+    "offloads.checksum": "`true` verifies checksums on receive, drops what is wrong by name, and fills them in on "
+    'send; `"verify"` and `"fill"` do one of the two. Without it, neither.',
+    "offloads.tso": "Packets larger than the MTU are cut by the port. Without it, `auto`: where such packets are "
+    "sent, and by software where the port cannot.",
+    "offloads.gso": "Software cuts what ports do not; `auto` without it.",
+    "offloads.lro": "The port merges received TCP packets, or software does; `false` without it.",
+    "offloads.gro": "Software merges received TCP and UDP packets. Without it, `auto`: in the place of `lro` where "
+    "the port cannot.",
+    "offloads.gro_timeout": "Seconds for which software holds packets to merge others with them; 0, as without it: "
+    "until the end of a burst.",
+    "offloads.vlan": "The tag of this VLAN is taken off on receive and put on on send; `false` without it.",
+    "offloads.rss": "The port spreads flows over its queues; `symmetric`: both directions of one to the same. "
+    "Without it, `auto`: where there are several queues.",
+    "offloads.scatter": "Long frames come in several buffers; without it, `auto`, as "
+    "[receiving](buffers-receive.md) needs it.",
+    "offloads.buffer_split": "The beginning of a packet comes in a buffer of its own; `auto` without it.",
+    "offloads.multi_segment": "The port sends packets that lie in several buffers; `auto` without it. `false`: "
+    "they are copied into one.",
+    "offloads.fast_free": "The driver gives sent buffers back without looking at them; without it, `auto`: where "
+    "all come from one pool.",
+    "offloads.timestamp": "Packets are stamped with the time of their burst, `pkt.time`; `false` without it.",
+    "offloads.segment_size": "Bytes of payload for packets that stages emit without a segment size; without it, "
+    "what the MTU has room for.",
+    "offloads.require": "Who must do all that is asked for, or a list of offloads that hardware must do; what "
+    "cannot be had is an error. `auto` without it.",
+    "offloads.tune": "The [profile](offloads.md) of each driver; `off` without it.",
     "parser.vxlan": "UDP ports that [VXLAN](parser.md) is found at, as destination or source.",
     "parser.geneve": "UDP ports that Geneve is found at.",
     "parser.gtpu": "UDP ports that GTP-U is found at.",
@@ -163,6 +189,8 @@ def settings() -> str:
 
 
 def setting(name: str, path: str, made: dataclasses.Field[Any]) -> list[str]:
+    if "section" in made.metadata:
+        return [f"`{name}`", "a table", "not given", SETTINGS[path]]
     rule = made.metadata["rule"]
     default = "must be given"
     if made.default is not dataclasses.MISSING:

@@ -35,6 +35,7 @@ from burstline.pipeline.branch import Branch
 from burstline.pipeline.burst_stage import burst_stage, where
 from burstline.pipeline.chain import Chain
 from burstline.pipeline.match import Match, match
+from burstline.pipeline.offloads import Offloads
 from burstline.pipeline.pipeline import Pipeline
 from burstline.pipeline.predicate import predicate
 from burstline.pipeline.stage import Stage, stage
@@ -59,9 +60,9 @@ from burstline.state.toeplitz import Toeplitz
 
 __all__ = [
     "CONSUME", "DROP", "PASS", "Branch", "BurstlineError", "ByteHistogram", "Chain", "CountMin", "Counter", "Digest",
-    "FlowTable", "Header", "Histogram", "HyperLogLog", "Map", "Match", "Meter", "PacketDataPool", "PatternSet",
-    "Pipeline", "PrefixMap", "PrefixSet", "Protocol", "Record", "Rule", "RuleSet", "Set", "Stage", "Template",
-    "Toeplitz", "UsageError", "Verdict", "bits", "boolean", "burst_stage", "byte_entropy", "bytes_", "cold", "drop",
-    "f32", "f64", "hot", "i8", "i16", "i32", "i64", "ip", "ipv4", "ipv6", "line", "mac", "mac_text", "match",
-    "predicate", "protocol", "send", "stage", "u8", "u16", "u32", "u64", "where",
+    "FlowTable", "Header", "Histogram", "HyperLogLog", "Map", "Match", "Meter", "Offloads", "PacketDataPool",
+    "PatternSet", "Pipeline", "PrefixMap", "PrefixSet", "Protocol", "Record", "Rule", "RuleSet", "Set", "Stage",
+    "Template", "Toeplitz", "UsageError", "Verdict", "bits", "boolean", "burst_stage", "byte_entropy", "bytes_",
+    "cold", "drop", "f32", "f64", "hot", "i8", "i16", "i32", "i64", "ip", "ipv4", "ipv6", "line", "mac", "mac_text",
+    "match", "predicate", "protocol", "send", "stage", "u8", "u16", "u32", "u64", "where",
 ]  # fmt: skip

@@ -13,7 +13,10 @@ from typing import Any, Literal
 
 from burstline.buffers.classes import DEFAULT, HEADROOM, LARGEST, STEP, SizeClasses, rounded
 from burstline.buffers.receive import MODES
-from burstline.engine.schema import (
+from burstline.errors import UsageError
+from burstline.packet.machine import TunnelPorts
+from burstline.pipeline.offloads import DEFAULTS, Offloads
+from burstline.schema import (
     Conflict,
     Reader,
     Rule,
@@ -27,15 +30,12 @@ from burstline.engine.schema import (
     many,
     multiple,
     one_of,
-    only,
     required,
     seconds,
     section,
     sections,
     text,
 )
-from burstline.errors import UsageError
-from burstline.packet.machine import TunnelPorts
 from burstline.simd import level
 
 FILE_NAME = "burstline.toml"
@@ -95,16 +95,7 @@ class Port:
     rx_descriptors: int | None = key(None, integer(1, 65535))
     tx_descriptors: int | None = key(None, integer(1, 65535))
     mtu: int | None = key(None, integer(68, 65535))  # RFC 791 section 3.2: every link carries 68 bytes
-
-
-@dataclass(frozen=True)
-class Offloads:
-    """`[offloads]`: work given to the port, or done in software in its place."""
-
-    checksum: Literal["auto"] = key(
-        "auto",
-        only("auto", "the offload of a port is not used in this version: `fix_checksums` works in compiled software"),
-    )
+    offloads: Offloads = section(Offloads)  # over [offloads]
 
 
 MOST_CLASSES = 16  # BL_RX_POOLS: a queue takes no more pools
@@ -213,6 +204,10 @@ class Config:
     def port(self, device: str) -> Port:
         """The settings of a device, spelled as on the command line; the defaults when the file does not mention it."""
         return next((port for port in self.ports if port.device == device), Port(device))
+
+    def offloads_of(self, device: str, pipeline: Offloads | None = None) -> Offloads:
+        """What is asked of a device: by its own `[[ports]]`, else by `[offloads]`, else by the pipeline, key by key."""
+        return self.port(device).offloads.over(self.offloads.over((pipeline or Offloads()).over(DEFAULTS)))
 
     def with_overrides(self, **options: Any) -> Config:
         """A copy with single keys replaced, each by its name, or as `section_key` where two sections share the name.

@@ -12,6 +12,7 @@ from burstline.packet.protocol import Protocol
 from burstline.pipeline.branch import Branch
 from burstline.pipeline.burst_stage import BurstStage, refuse_misplaced
 from burstline.pipeline.chain import Chain as Chain
+from burstline.pipeline.offloads import Offloads
 from burstline.pipeline.predicate import Predicate, grouped_first
 from burstline.pipeline.profile import Profile
 from burstline.pipeline.references import references
@@ -21,10 +22,12 @@ from burstline.state.base import State
 
 
 class Pipeline(Chain):
-    """The chain that packets enter. `Pipeline(first, second, ...)`; all state and chains are found in the stages."""
+    """The chain that packets enter. `Pipeline(first, second, ...)`; all state and chains are found in the stages.
+    `offloads`: what it wants of the ports."""
 
-    def __init__(self, *stages: Stage, name: str | None = None) -> None:
+    def __init__(self, *stages: Stage, name: str | None = None, offloads: Offloads | None = None) -> None:
         super().__init__(*grouped_first(stages), name=name or "main")
+        self.offloads = offloads or Offloads()
         self._at_end: list[Callable[[Any], None]] = []
         self.profile: Profile | None = None  # of earlier runs
         self.chains = self._find_chains()
@@ -49,7 +52,7 @@ class Pipeline(Chain):
         visit(self, ())
         return tuple(reversed(found))
 
-    def _named(self) -> Iterator[Any]:
+    def named(self) -> Iterator[Any]:
         """Everything that the stages name, in the order of the chains; what several name, as often."""
         for chain in self.chains:
             for stage in chain.stages:
@@ -65,7 +68,7 @@ class Pipeline(Chain):
     @property
     def state(self) -> tuple[State, ...]:
         """Every state object that the stages name, in order of first appearance, with what it has of its own."""
-        named = [value for value in self._named() if isinstance(value, State)]
+        named = [value for value in self.named() if isinstance(value, State)]
         return tuple({id(each): each for value in named for each in (*value.parts(), value)}.values())
 
     def replace(self, old: Stage | str, new: Stage | Callable[[Any], Any]) -> Pipeline:
@@ -83,14 +86,15 @@ class Pipeline(Chain):
                 f"its own stages are {', '.join(s.name for s in self.stages)}; to change another chain, swap all",
             )
         made = new if isinstance(new, Stage) else as_stage(new)
-        pipeline = Pipeline(*(made if s in known else s for s in self.stages), name=self.name)
+        stages = (made if s in known else s for s in self.stages)
+        pipeline = Pipeline(*stages, name=self.name, offloads=self.offloads)
         pipeline._at_end = list(self._at_end)
         return pipeline
 
     @property
     def branches(self) -> tuple[Branch, ...]:
         """Every branch that the stages name."""
-        return tuple(dict.fromkeys(value for value in self._named() if isinstance(value, Branch)))
+        return tuple(dict.fromkeys(value for value in self.named() if isinstance(value, Branch)))
 
     @property
     def protocols(self) -> tuple[Protocol, ...]:
@@ -103,7 +107,7 @@ class Pipeline(Chain):
             if protocol not in found:
                 found.append(protocol)
 
-        for value in self._named():
+        for value in self.named():
             if isinstance(value, Protocol):
                 add(value)
         _refuse_clashes(found)

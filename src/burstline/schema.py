@@ -41,11 +41,13 @@ def multiple(of: int, low: int, high: int) -> Rule:
     )
 
 
-def seconds(off: bool = False) -> Rule:
-    """A finite number of seconds above zero; with `off`, false too."""
+def seconds(off: bool = False, zero: bool = False) -> Rule:
+    """A finite number of seconds above zero; with `off`, false too; with `zero`, 0 too."""
     return Rule(
-        f"a number of seconds above 0{', or false' if off else ''}",
-        lambda v: (type(v) in (int, float) and math.isfinite(v) and v > 0) or (off and v is False),
+        f"a number of seconds{', at least 0' if zero else ' above 0'}{', or false' if off else ''}",
+        lambda v: (
+            (type(v) in (int, float) and math.isfinite(v) and (v > 0 or (zero and v == 0))) or (off and v is False)
+        ),
     )
 
 
@@ -61,9 +63,9 @@ def one_of(*choices: str | bool) -> Rule:
     return Rule(allowed, lambda v: any(type(v) is type(choice) and v == choice for choice in choices))
 
 
-def only(choice: str, why: str) -> Rule:
-    """One word, as long as there is no other; `why` is what true and false are refused with."""
-    return Rule(spelled(choice), lambda v: v == choice, {True: why, False: why})
+def either(*rules: Rule) -> Rule:
+    """What one of several rules accepts."""
+    return Rule(", or ".join(rule.allowed for rule in rules), lambda v: any(rule.accepts(v) for rule in rules))
 
 
 def either(*rules: Rule) -> Rule:
@@ -136,7 +138,8 @@ def named(path: Place) -> str:
     if not head:
         return str(path[0])
     number = f" {head[1] + 1}," if len(head) > 1 and isinstance(head[1], int) else ""
-    return (f"[[{head[0]}]]" if number else f"[{head[0]}]") + f"{number} {path[-1]}"
+    inner = "".join(f"{step}." for step in head[2 if number else 1 :])
+    return (f"[[{head[0]}]]" if number else f"[{head[0]}]") + f"{number} {inner}{path[-1]}"
 
 
 def line_of(source: str, path: Place) -> int | None:
