@@ -15,7 +15,6 @@ cdef extern from "_shim.h" nogil:
         RTE_MAX_ETHPORTS
         RTE_ETH_NAME_MAX_LEN
         RTE_MAX_LCORE
-    uint64_t RTE_ETH_RX_OFFLOAD_SCATTER, RTE_ETH_RX_OFFLOAD_BUFFER_SPLIT
     uint64_t RTE_ETH_RSS_IP, RTE_ETH_RSS_TCP, RTE_ETH_RSS_UDP, RTE_ETH_RSS_SCTP
     const char* RTE_EAL_PMD_PATH
     struct bl_named:
@@ -23,6 +22,16 @@ cdef extern from "_shim.h" nogil:
         uint64_t value
     const bl_named bl_mbuf_fields[]
     const bl_named bl_mbuf_flags[]
+    const bl_named bl_rss_functions[]
+    struct bl_port_conf:
+        uint16_t queues, mtu
+        uint32_t max_lro
+        uint64_t rss, rx_offloads, tx_offloads
+        uint8_t* rss_key
+        uint8_t rss_key_size
+    struct bl_thresholds:
+        int rx_pthresh, rx_hthresh, rx_wthresh, rx_free_thresh, rx_drop_en
+        int tx_pthresh, tx_hthresh, tx_wthresh, tx_free_thresh, tx_rs_thresh
     struct rte_mempool:
         void* pool_data
         void* pool_config
@@ -57,6 +66,22 @@ cdef extern from "_shim.h" nogil:
     struct rte_eth_rxseg_capa:
         uint32_t multi_pools
         uint16_t max_nseg
+    struct rte_eth_desc_lim:
+        uint16_t nb_max, nb_min, nb_align, nb_seg_max, nb_mtu_seg_max
+    struct rte_eth_dev_portconf:
+        uint16_t burst_size, ring_size, nb_queues
+    struct rte_eth_thresh:
+        uint8_t pthresh, hthresh, wthresh
+    struct rte_eth_rxconf:
+        rte_eth_thresh rx_thresh
+        uint16_t rx_free_thresh
+        uint8_t rx_drop_en
+    struct rte_eth_txconf:
+        rte_eth_thresh tx_thresh
+        uint16_t tx_rs_thresh, tx_free_thresh
+    struct rte_eth_burst_mode:
+        uint64_t flags
+        char info[1024]
     struct rte_eth_dev_info:
         rte_device* device
         const char* driver_name
@@ -71,8 +96,16 @@ cdef extern from "_shim.h" nogil:
         uint16_t nb_rx_queues
         uint16_t nb_tx_queues
         uint16_t reta_size
+        uint8_t hash_key_size
+        uint32_t max_lro_pkt_size
         uint64_t rx_offload_capa
         uint64_t tx_offload_capa
+        uint64_t rx_queue_offload_capa
+        uint64_t tx_queue_offload_capa
+        rte_eth_desc_lim rx_desc_lim, tx_desc_lim
+        rte_eth_dev_portconf default_rxportconf, default_txportconf
+        rte_eth_rxconf default_rxconf
+        rte_eth_txconf default_txconf
         uint64_t flow_type_rss_offloads
     struct rte_eth_stats:
         uint64_t ipackets, opackets, ibytes, obytes, imissed, ierrors, oerrors, rx_nombuf
@@ -135,11 +168,15 @@ cdef extern from "_shim.h" nogil:
     const rte_bus* rte_dev_bus(const rte_device*)
     const char* rte_bus_name(const rte_bus*)
     int rte_dev_remove(rte_device*)
-    int bl_configure(uint16_t, uint16_t, uint16_t, uint64_t, uint64_t, uint16_t)
-    int bl_rx_queue(uint16_t, uint16_t, uint16_t, unsigned, rte_mempool**, const uint16_t*, uint16_t, int)
+    int bl_configure(uint16_t, const bl_port_conf*)
+    int bl_rx_queue(
+        uint16_t, uint16_t, uint16_t, unsigned, rte_mempool**, const uint16_t*, uint16_t, int, const bl_thresholds*
+    )
+    int bl_tx_queue(uint16_t, uint16_t, uint16_t, unsigned, const bl_thresholds*)
+    int rte_eth_rx_burst_mode_get(uint16_t, uint16_t, rte_eth_burst_mode*)
+    int rte_eth_tx_burst_mode_get(uint16_t, uint16_t, rte_eth_burst_mode*)
     int bl_splits_headers(uint16_t)
     int rte_eth_dev_adjust_nb_rx_tx_desc(uint16_t, uint16_t*, uint16_t*)
-    int rte_eth_tx_queue_setup(uint16_t, uint16_t, uint16_t, unsigned, const void*)
     int rte_eth_dev_start(uint16_t)
     int rte_eth_dev_stop(uint16_t)
     int rte_eth_dev_close(uint16_t)

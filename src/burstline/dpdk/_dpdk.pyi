@@ -10,6 +10,8 @@ HEADROOM: int
 MAX_LCORE: int
 NO_IOVA_CONTIG: int
 RX_OFFLOADS: dict[str, int]
+TX_OFFLOADS: dict[str, int]
+RSS_FUNCTIONS: dict[str, int]
 RSS: int
 
 class PortInfo(TypedDict):
@@ -30,9 +32,23 @@ class PortInfo(TypedDict):
     max_rx_queues: int
     max_tx_queues: int
     reta_size: int
+    key_size: int
     rx_offloads: list[str]
     tx_offloads: list[str]
+    rx_queue_offloads: list[str]
+    tx_queue_offloads: list[str]
     rss: int
+    max_lro: int
+    rx_descriptors: tuple[int, int, int]
+    tx_descriptors: tuple[int, int, int]
+    tx_segments: int
+    tx_mtu_segments: int
+    rx_burst: int
+    tx_burst: int
+    rx_ring: int
+    tx_ring: int
+    preferred_queues: int
+    thresholds: dict[str, int]
     link_up: bool
     link_mbps: int
 
@@ -75,10 +91,27 @@ def free(mbufs: list[int]) -> None: ...
 def hotplug(bus: str, name: str, arguments: str) -> None: ...
 def ports() -> dict[int, str]: ...
 def port_info(port: int) -> PortInfo: ...
-def port_configure(port: int, queues: int, rss: int, rx_offloads: int, mtu: int) -> None: ...
+def port_configure(
+    port: int,
+    queues: int,
+    *,
+    rss: int = 0,
+    rss_key: bytes = b"",
+    rx_offloads: int = 0,
+    tx_offloads: int = 0,
+    mtu: int = 0,
+    max_lro: int = 0,
+) -> None: ...
 def port_queues(
-    port: int, queues: int, rx_ring: int, tx_ring: int, pools: list[tuple[int, int]], mode: int
+    port: int,
+    queues: int,
+    rx_ring: int,
+    tx_ring: int,
+    pools: list[tuple[int, int]],
+    mode: int,
+    thresholds: dict[str, int],
 ) -> tuple[int, int]: ...
+def port_burst_mode(port: int, queue: int, rx: bool) -> str | None: ...
 def port_start(port: int) -> None: ...
 def port_stop(port: int) -> None: ...
 def port_remove(port: int) -> None: ...

@@ -87,7 +87,20 @@ PMD_PATH = RTE_EAL_PMD_PATH.decode()
 HEADROOM = RTE_PKTMBUF_HEADROOM
 MAX_LCORE = RTE_MAX_LCORE
 NO_IOVA_CONTIG = RTE_MEMPOOL_F_NO_IOVA_CONTIG
-RX_OFFLOADS = {"SCATTER": RTE_ETH_RX_OFFLOAD_SCATTER, "BUFFER_SPLIT": RTE_ETH_RX_OFFLOAD_BUFFER_SPLIT}
+
+cdef _offloads(bint rx):
+    """All that DPDK has a name for: it calls the others UNKNOWN."""
+    found = {}
+    for bit in range(64):
+        one = <uint64_t>1 << bit
+        name = (rte_eth_dev_rx_offload_name(one) if rx else rte_eth_dev_tx_offload_name(one)).decode()
+        if name != "UNKNOWN":
+            found[name] = one
+    return found
+
+RX_OFFLOADS = _offloads(True)
+TX_OFFLOADS = _offloads(False)
+RSS_FUNCTIONS = _named(bl_rss_functions)
 RSS = RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP | RTE_ETH_RSS_SCTP
 
 

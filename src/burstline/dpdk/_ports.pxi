@@ -31,12 +31,6 @@ def port_info(uint16_t port):
     rte_eth_dev_get_mtu(port, &mtu)
     if rte_eth_link_get_nowait(port, &link) < 0:
         link.link_speed, link.link_status = 0, 0
-    rx_offloads, tx_offloads = [], []
-    for bit in range(64):
-        if info.rx_offload_capa >> bit & 1:
-            rx_offloads.append(rte_eth_dev_rx_offload_name(<uint64_t>1 << bit).decode())
-        if info.tx_offload_capa >> bit & 1:
-            tx_offloads.append(rte_eth_dev_tx_offload_name(<uint64_t>1 << bit).decode())
     return {
         "driver": info.driver_name.decode(),
         "device": rte_dev_name(info.device).decode(),
@@ -55,26 +49,76 @@ def port_info(uint16_t port):
         "max_rx_queues": info.max_rx_queues,
         "max_tx_queues": info.max_tx_queues,
         "reta_size": info.reta_size,
-        "rx_offloads": rx_offloads,
-        "tx_offloads": tx_offloads,
+        "key_size": info.hash_key_size,
+        "rx_offloads": _among(RX_OFFLOADS, info.rx_offload_capa),
+        "tx_offloads": _among(TX_OFFLOADS, info.tx_offload_capa),
+        "rx_queue_offloads": _among(RX_OFFLOADS, info.rx_queue_offload_capa),
+        "tx_queue_offloads": _among(TX_OFFLOADS, info.tx_queue_offload_capa),
         "rss": info.flow_type_rss_offloads,
+        "max_lro": info.max_lro_pkt_size,
+        "rx_descriptors": (info.rx_desc_lim.nb_min, info.rx_desc_lim.nb_max, info.rx_desc_lim.nb_align),
+        "tx_descriptors": (info.tx_desc_lim.nb_min, info.tx_desc_lim.nb_max, info.tx_desc_lim.nb_align),
+        "tx_segments": info.tx_desc_lim.nb_seg_max,
+        "tx_mtu_segments": info.tx_desc_lim.nb_mtu_seg_max,
+        "rx_burst": info.default_rxportconf.burst_size,
+        "tx_burst": info.default_txportconf.burst_size,
+        "rx_ring": info.default_rxportconf.ring_size,
+        "tx_ring": info.default_txportconf.ring_size,
+        "preferred_queues": info.default_rxportconf.nb_queues,
+        "thresholds": {
+            "rx_pthresh": info.default_rxconf.rx_thresh.pthresh,
+            "rx_hthresh": info.default_rxconf.rx_thresh.hthresh,
+            "rx_wthresh": info.default_rxconf.rx_thresh.wthresh,
+            "rx_free_thresh": info.default_rxconf.rx_free_thresh,
+            "rx_drop_en": info.default_rxconf.rx_drop_en,
+            "tx_pthresh": info.default_txconf.tx_thresh.pthresh,
+            "tx_hthresh": info.default_txconf.tx_thresh.hthresh,
+            "tx_wthresh": info.default_txconf.tx_thresh.wthresh,
+            "tx_free_thresh": info.default_txconf.tx_free_thresh,
+            "tx_rs_thresh": info.default_txconf.tx_rs_thresh,
+        },
         "link_up": link.link_status == RTE_ETH_LINK_UP,
         "link_mbps": link.link_speed,
     }
 
-def port_configure(uint16_t port, uint16_t queues, uint64_t rss, uint64_t rx_offloads, uint16_t mtu):
+cdef _among(dict named, uint64_t bits):
+    return [name for name, bit in named.items() if bits & <uint64_t>bit]
+
+def port_configure(
+    uint16_t port, uint16_t queues, *, uint64_t rss=0, bytes rss_key=b"", uint64_t rx_offloads=0, uint64_t tx_offloads=0,
+    uint16_t mtu=0, uint32_t max_lro=0
+):
+    """A `rss_key` of no bytes leaves it to the driver."""
     cdef int result
+    cdef bl_port_conf conf
+    conf.queues, conf.mtu, conf.max_lro, conf.rss = queues, mtu, max_lro, rss
+    conf.rx_offloads, conf.tx_offloads = rx_offloads, tx_offloads
+    conf.rss_key = <uint8_t*>PyBytes_AS_STRING(rss_key) if rss_key else NULL
+    conf.rss_key_size = <uint8_t>len(rss_key)
     with nogil:
-        result = bl_configure(port, queues, queues, rss, rx_offloads, mtu)
+        result = bl_configure(port, &conf)
     check(result, "rte_eth_dev_configure")
 
-def port_queues(uint16_t port, uint16_t queues, uint16_t rx_ring, uint16_t tx_ring, list pools, int mode):
+cdef bl_thresholds _thresholds(dict given):
+    cdef bl_thresholds t
+    t.rx_pthresh, t.rx_hthresh = given.get("rx_pthresh", -1), given.get("rx_hthresh", -1)
+    t.rx_wthresh, t.rx_free_thresh = given.get("rx_wthresh", -1), given.get("rx_free_thresh", -1)
+    t.rx_drop_en = given.get("rx_drop_en", -1)
+    t.tx_pthresh, t.tx_hthresh = given.get("tx_pthresh", -1), given.get("tx_hthresh", -1)
+    t.tx_wthresh, t.tx_free_thresh = given.get("tx_wthresh", -1), given.get("tx_free_thresh", -1)
+    t.tx_rs_thresh = given.get("tx_rs_thresh", -1)
+    return t
+
+def port_queues(
+    uint16_t port, uint16_t queues, uint16_t rx_ring, uint16_t tx_ring, list pools, int mode, dict thresholds
+):
     """Set up all queues; returns the sizes of the rings as the port wants them. `pools` are addresses with the lengths to
-    split at, `mode` is a bl_rx_mode."""
+    split at, `mode` is a bl_rx_mode; `thresholds` that are not there are as the driver has them."""
     cdef int result = 0, socket = rte_eth_dev_socket_id(port)
     cdef uint16_t queue, n = <uint16_t>len(pools)
     cdef rte_mempool* into[BL_RX_POOLS]
     cdef uint16_t lengths[BL_RX_POOLS]
+    cdef bl_thresholds wanted = _thresholds(thresholds)
     if not 1 <= n <= BL_RX_POOLS:
         raise ValueError(f"a queue cannot be given {n} pools")
     for i, (pool, length) in enumerate(pools):
@@ -82,12 +126,20 @@ def port_queues(uint16_t port, uint16_t queues, uint16_t rx_ring, uint16_t tx_ri
     check(rte_eth_dev_adjust_nb_rx_tx_desc(port, &rx_ring, &tx_ring), "rte_eth_dev_adjust_nb_rx_tx_desc")
     for queue in range(queues):
         with nogil:
-            result = bl_rx_queue(port, queue, rx_ring, <unsigned>socket, into, lengths, n, mode)
+            result = bl_rx_queue(port, queue, rx_ring, <unsigned>socket, into, lengths, n, mode, &wanted)
         check(result, "rte_eth_rx_queue_setup")
         with nogil:
-            result = rte_eth_tx_queue_setup(port, queue, tx_ring, <unsigned>socket, NULL)
+            result = bl_tx_queue(port, queue, tx_ring, <unsigned>socket, &wanted)
         check(result, "rte_eth_tx_queue_setup")
     return rx_ring, tx_ring
+
+def port_burst_mode(uint16_t port, uint16_t queue, bint rx):
+    """What the driver says of the function that it moves packets with; None when it says nothing."""
+    cdef rte_eth_burst_mode mode
+    cdef int result
+    memset(&mode, 0, sizeof(mode))
+    result = (rte_eth_rx_burst_mode_get if rx else rte_eth_tx_burst_mode_get)(port, queue, &mode)
+    return mode.info.decode(errors="replace") if result == 0 else None
 
 def port_start(uint16_t port):
     cdef int result

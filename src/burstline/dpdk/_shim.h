@@ -211,18 +211,41 @@ static int bl_pool_recover(struct rte_mempool *pool) {
     return (int)c.n_lost;
 }
 
-/* An mtu of 0 leaves it to DPDK, which then takes 1500. */
-static int bl_configure(uint16_t port, uint16_t rx, uint16_t tx, uint64_t rss, uint64_t rx_offloads, uint16_t mtu) {
+/* What a port is configured with; what is 0 is left to DPDK, which then takes an MTU of 1500, and of merged packets the
+ * length that the MTU gives. */
+struct bl_port_conf {
+    uint16_t queues, mtu;
+    uint32_t max_lro;
+    uint64_t rss, rx_offloads, tx_offloads;
+    uint8_t *rss_key;
+    uint8_t rss_key_size;
+};
+
+static int bl_configure(uint16_t port, const struct bl_port_conf *wanted) {
     struct rte_eth_conf conf;
     memset(&conf, 0, sizeof(conf));
-    conf.rxmode.offloads = rx_offloads;
-    conf.rxmode.mtu = mtu;
-    if (rss != 0) {
+    conf.rxmode.offloads = wanted->rx_offloads;
+    conf.rxmode.mtu = wanted->mtu;
+    conf.rxmode.max_lro_pkt_size = wanted->max_lro;
+    conf.txmode.offloads = wanted->tx_offloads;
+    if (wanted->rss != 0) {
         conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
-        conf.rx_adv_conf.rss_conf.rss_hf = rss;
+        conf.rx_adv_conf.rss_conf.rss_hf = wanted->rss;
+        conf.rx_adv_conf.rss_conf.rss_key = wanted->rss_key;
+        conf.rx_adv_conf.rss_conf.rss_key_len = wanted->rss_key_size;
     }
-    return rte_eth_dev_configure(port, rx, tx, &conf);
+    return rte_eth_dev_configure(port, wanted->queues, wanted->queues, &conf);
 }
+
+/* Thresholds of the queues; what is below 0 is as the driver has it. */
+struct bl_thresholds {
+    int rx_pthresh, rx_hthresh, rx_wthresh, rx_free_thresh, rx_drop_en;
+    int tx_pthresh, tx_hthresh, tx_wthresh, tx_free_thresh, tx_rs_thresh;
+};
+
+#define BL_SET(to, from) \
+    if ((from) >= 0)     \
+    (to) = (from)
 
 #define BL_RX_POOLS 16 /* classes that a queue can be given */
 
@@ -231,15 +254,22 @@ static int bl_configure(uint16_t port, uint16_t rx, uint16_t tx, uint64_t rss, u
 enum bl_rx_mode { BL_RX_ONE, BL_RX_POOLS_BY_SIZE, BL_RX_SPLIT };
 
 static int bl_rx_queue(uint16_t port, uint16_t queue, uint16_t ring, unsigned socket, struct rte_mempool **pools,
-                       const uint16_t *lengths, uint16_t n, int mode) {
+                       const uint16_t *lengths, uint16_t n, int mode, const struct bl_thresholds *wanted) {
     struct rte_eth_dev_info info;
     struct rte_eth_rxconf conf;
     union rte_eth_rxseg parts[BL_RX_POOLS];
     int result = rte_eth_dev_info_get(port, &info);
 
-    if (result != 0 || mode == BL_RX_ONE)
-        return result != 0 ? result : rte_eth_rx_queue_setup(port, queue, ring, socket, NULL, pools[0]);
+    if (result != 0)
+        return result;
     conf = info.default_rxconf;
+    BL_SET(conf.rx_thresh.pthresh, wanted->rx_pthresh);
+    BL_SET(conf.rx_thresh.hthresh, wanted->rx_hthresh);
+    BL_SET(conf.rx_thresh.wthresh, wanted->rx_wthresh);
+    BL_SET(conf.rx_free_thresh, wanted->rx_free_thresh);
+    BL_SET(conf.rx_drop_en, wanted->rx_drop_en);
+    if (mode == BL_RX_ONE)
+        return rte_eth_rx_queue_setup(port, queue, ring, socket, &conf, pools[0]);
     if (mode == BL_RX_POOLS_BY_SIZE) {
         conf.rx_mempools = pools;
         conf.rx_nmempool = n;
@@ -254,6 +284,22 @@ static int bl_rx_queue(uint16_t port, uint16_t queue, uint16_t ring, unsigned so
         conf.offloads |= RTE_ETH_RX_OFFLOAD_BUFFER_SPLIT;
     }
     return rte_eth_rx_queue_setup(port, queue, ring, socket, &conf, NULL);
+}
+
+static int bl_tx_queue(uint16_t port, uint16_t queue, uint16_t ring, unsigned socket, const struct bl_thresholds *wanted) {
+    struct rte_eth_dev_info info;
+    struct rte_eth_txconf conf;
+    int result = rte_eth_dev_info_get(port, &info);
+
+    if (result != 0)
+        return result;
+    conf = info.default_txconf;
+    BL_SET(conf.tx_thresh.pthresh, wanted->tx_pthresh);
+    BL_SET(conf.tx_thresh.hthresh, wanted->tx_hthresh);
+    BL_SET(conf.tx_thresh.wthresh, wanted->tx_wthresh);
+    BL_SET(conf.tx_free_thresh, wanted->tx_free_thresh);
+    BL_SET(conf.tx_rs_thresh, wanted->tx_rs_thresh);
+    return rte_eth_tx_queue_setup(port, queue, ring, socket, &conf);
 }
 
 /* Whether buffer split goes by protocol headers: a driver that can only split at a length does not answer. */
@@ -282,6 +328,14 @@ static const struct bl_named bl_mbuf_flags[] = {
     BL_FLAG(TX_UDP_CKSUM), BL_FLAG(TX_L4_MASK), BL_FLAG(TX_TCP_SEG), BL_FLAG(TX_UDP_SEG), BL_FLAG(TX_OUTER_IP_CKSUM),
     BL_FLAG(TX_OUTER_IPV4), BL_FLAG(TX_OUTER_IPV6), BL_FLAG(TX_OUTER_UDP_CKSUM), BL_FLAG(TX_TUNNEL_VXLAN),
     BL_FLAG(TX_TUNNEL_GRE), BL_FLAG(TX_TUNNEL_MASK), BL_FLAG(INDIRECT), BL_FLAG(EXTERNAL), {NULL, 0}};
+
+/* DPDK has no function that names these. */
+#define BL_RSS(name) {#name, RTE_ETH_RSS_##name}
+static const struct bl_named bl_rss_functions[] = {
+    BL_RSS(IPV4), BL_RSS(FRAG_IPV4), BL_RSS(NONFRAG_IPV4_TCP), BL_RSS(NONFRAG_IPV4_UDP), BL_RSS(NONFRAG_IPV4_SCTP),
+    BL_RSS(NONFRAG_IPV4_OTHER), BL_RSS(IPV6), BL_RSS(FRAG_IPV6), BL_RSS(NONFRAG_IPV6_TCP), BL_RSS(NONFRAG_IPV6_UDP),
+    BL_RSS(NONFRAG_IPV6_SCTP), BL_RSS(NONFRAG_IPV6_OTHER), BL_RSS(L2_PAYLOAD), BL_RSS(IPV6_EX), BL_RSS(IPV6_TCP_EX),
+    BL_RSS(IPV6_UDP_EX), {NULL, 0}};
 
 static void *bl_data(struct rte_mbuf *mbuf) {
     return rte_pktmbuf_mtod(mbuf, void *);

@@ -8,7 +8,7 @@ import mmap
 import re
 import socket
 import struct
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -122,6 +122,18 @@ class Device:
         """The value that a virtual device's argument is given, or nothing."""
         found = [a.partition("=")[2] for a in self.arguments.split(",") if a.partition("=")[0] == name]
         return found[0] if found else ""
+
+    @property
+    def argument_names(self) -> tuple[str, ...]:
+        """The arguments that it is given."""
+        return tuple(argument.partition("=")[0] for argument in self.arguments.split(",") if argument)
+
+    def with_arguments(self, values: Mapping[str, str]) -> Device:
+        """The same with these, too, but for those that it is given already."""
+        device = self
+        for name, value in values.items():
+            device = device if name in self.argument_names else device._with(f"{name}={value}")
+        return device
 
     def _with(self, argument: str) -> Device:
         return replace(self, arguments=f"{self.arguments},{argument}".lstrip(","))

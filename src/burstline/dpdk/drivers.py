@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from burstline.dpdk.binding import native
+from burstline.dpdk.device import Device
 
 INFO = re.compile(rb"PMD_INFO_STRING= (\{[^\0]*\})\0")
 
@@ -51,6 +52,18 @@ def drivers(directory: str = native.PMD_PATH) -> tuple[Driver, ...]:
 def virtual_drivers() -> list[str]:
     """The names that a `dpdk:net_...` device may begin with."""
     return [driver.name for driver in drivers() if driver.virtual]
+
+
+def driver_for(device: Device, root: Path = Path("/sys/bus/pci/devices")) -> str:
+    """The driver that DPDK will take for a device that it does not know yet; nothing where that cannot be told."""
+    if device.bus == "vdev":
+        return device.driver
+    try:
+        ids = [int((root / device.name / kind).read_text(), 16) for kind in ("vendor", "device")]
+    except (OSError, ValueError):
+        return ""
+    known = (driver.name for driver in drivers() if {(ids[0], ids[1]), (ids[0], 0xFFFF)} & driver.pci)
+    return next(known, "")
 
 
 def driver_of(name: str) -> Driver | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from socket import socket
 from types import TracebackType
+from typing import Literal
 
 from burstline.dpdk import af_xdp, eal, stale
 from burstline.dpdk.binding import native
@@ -14,11 +15,15 @@ from burstline.dpdk.device import Device, check_interface, check_pci
 from burstline.dpdk.lock import lock
 from burstline.dpdk.log import Captured, captured
 from burstline.dpdk.pool import Pool
-from burstline.dpdk.port_info import PortInfo, PortStats, configured_mtu
+from burstline.dpdk.port_info import BurstMode, PortInfo, PortStats, configured_mtu
 from burstline.dpdk.refusal import DeviceRefused, refused
 from burstline.errors import BurstlineError, UsageError
 
 RX_MODES = {"pools": 1, "split": 2}  # bl_rx_mode of those that are not 0: a queue of one pool
+Rss = Literal["auto", "symmetric"] | bool  # "auto": to spread flows over several queues
+# Woo and Park, "Scalable TCP Session Monitoring with Symmetric Receive-side Scaling" (2012): with these two bytes again
+# and again as its key, the Toeplitz hash of both directions of a flow is the same.
+SYMMETRIC = b"\x6d\x5a"
 _NO_POOLS = ctypes.c_int64(0)
 
 
@@ -92,19 +97,28 @@ class Port:
         pools: Sequence[Pool],
         *,
         mode: str = "one pool",
-        offloads: Sequence[str] = (),
+        rx_offloads: Sequence[str] = (),
+        tx_offloads: Sequence[str] = (),
         table: int = 0,
         rx_ring: int = 1024,
         tx_ring: int = 1024,
         promiscuous: bool = True,
         mtu: int | None = None,
+        max_lro: int = 0,
+        rss: Rss = "auto",
+        thresholds: Mapping[str, int] | None = None,
     ) -> None:
-        """Make the queues; the port is not started yet. Packets go into mbufs of `pools`, by a `mode` and receive
-        `offloads` of buffers.receive.ReceivePlan; `table` is that of the Pools by which `receive` gathers packets in
-        several mbufs. Raises BurstlineError, and closes the port then."""
+        """Make the queues; the port is not started yet. Packets go into mbufs of `pools`, by a `mode` of
+        buffers.receive.ReceivePlan; offloads are named as DPDK names them. `table` is that of the Pools by which
+        `receive` gathers packets in several mbufs; `max_lro` is bytes of a merged packet, 0 as DPDK has it;
+        `thresholds` are those of the queues that are not to be as the driver has them (PortInfo.thresholds). Raises
+        BurstlineError, and closes the port then."""
         with self._closed_on_failure():
             self.pools, self.table = pools, table
-            self._configure(mode, offloads, rx_ring, tx_ring, promiscuous, mtu)
+            self._configure(mode, rx_offloads, tx_offloads, rx_ring, tx_ring, mtu, max_lro, rss, thresholds or {})
+            if promiscuous:
+                with contextlib.suppress(OSError), captured():  # a device without the switch receives everything
+                    native.port_promiscuous(self.id)
             if mtu is not None:
                 self._set_mtu(mtu)
 
@@ -118,7 +132,16 @@ class Port:
             raise
 
     def _configure(
-        self, mode: str, offloads: Sequence[str], rx_ring: int, tx_ring: int, promiscuous: bool, mtu: int | None
+        self,
+        mode: str,
+        rx_offloads: Sequence[str],
+        tx_offloads: Sequence[str],
+        rx_ring: int,
+        tx_ring: int,
+        mtu: int | None,
+        max_lro: int,
+        rss: Rss,
+        thresholds: Mapping[str, int],
     ) -> None:
         info, queues = self.info(), self.queues
         most = min(info.max_rx_queues, info.max_tx_queues)
@@ -127,29 +150,35 @@ class Port:
                 f"{self.name} has {most} queue{'s' * (most != 1)}, {queues} were asked for",
                 f"use --workers {most}" if most else None,
             )
-        rss = info.rss & native.RSS if queues > 1 else 0
-        self.rss = rss != 0
+        wanted = rss is not False and (queues > 1 or rss != "auto")
+        functions = info.rss & native.RSS if wanted else 0
+        self.rss = functions != 0
         if self.device.driver == af_xdp.DRIVER:
             self._lent = af_xdp.Lent(self.device, self.pools[0], queues)
-        wanted = sum(native.RX_OFFLOADS[name] for name in offloads)
         # Of "split", each mbuf but the last is filled to its room.
         lengths = [pool.data_room for pool in self.pools[:-1]] + [0]
         into = [(pool.address, length) for pool, length in zip(self.pools, lengths, strict=True)]
         said = Captured()
         try:
             with captured() as said:
-                native.port_configure(self.id, queues, rss, wanted, configured_mtu(info, mtu))
+                native.port_configure(
+                    self.id,
+                    queues,
+                    rss=functions,
+                    rss_key=SYMMETRIC * (info.key_size // 2) if rss == "symmetric" else b"",
+                    rx_offloads=sum(native.RX_OFFLOADS[name] for name in rx_offloads),
+                    tx_offloads=sum(native.TX_OFFLOADS[name] for name in tx_offloads),
+                    mtu=configured_mtu(info, mtu),
+                    max_lro=max_lro,
+                )
                 self.rx_ring, self.tx_ring = native.port_queues(
-                    self.id, queues, rx_ring, tx_ring, into, RX_MODES.get(mode, 0)
+                    self.id, queues, rx_ring, tx_ring, into, RX_MODES.get(mode, 0), dict(thresholds)
                 )
         except OSError as error:
             raise refused(self.device, error, said) from None
         finally:
             if self._lent is not None:
                 self._lent.taken()
-        if promiscuous:
-            with contextlib.suppress(OSError), captured():  # a device without the switch receives everything
-                native.port_promiscuous(self.id)
 
     def _check_spelling(self) -> None:
         """DPDK finds a virtual device's driver by the start of its name: `net_nulll` would be net_null."""
@@ -201,6 +230,12 @@ class Port:
     def stats(self) -> PortStats:
         """Read the device's counters."""
         return PortStats(*native.port_stats(self.id))
+
+    def burst_modes(self) -> tuple[BurstMode, BurstMode]:
+        """How the driver of a started port receives, and how it sends."""
+        return BurstMode.of(native.port_burst_mode(self.id, 0, True)), BurstMode.of(
+            native.port_burst_mode(self.id, 0, False)
+        )
 
     def start(self) -> None:
         """From now on packets are received and can be sent. Raises BurstlineError."""

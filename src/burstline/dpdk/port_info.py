@@ -40,11 +40,43 @@ class PortInfo:
     max_rx_queues: int
     max_tx_queues: int
     reta_size: int
+    key_size: int  # bytes of an RSS key
     rss: int
     rx_offloads: list[str]
     tx_offloads: list[str]
+    rx_queue_offloads: list[str]  # those that queues may differ in
+    tx_queue_offloads: list[str]
+    max_lro: int  # bytes of a merged packet; 0 where the driver tells none
+    rx_descriptors: tuple[int, int, int]  # at least, at most, in steps of
+    tx_descriptors: tuple[int, int, int]
+    tx_segments: int  # mbufs of a packet that is to be cut
+    tx_mtu_segments: int  # mbufs of any other
+    rx_burst: int  # what the driver prefers, 0 where it does not care
+    tx_burst: int
+    rx_ring: int
+    tx_ring: int
+    preferred_queues: int
+    thresholds: dict[str, int]  # of its queues, as in rte_eth_rxconf and rte_eth_txconf
     link_up: bool
     link_mbps: int
+
+
+@dataclass(frozen=True)
+class BurstMode:
+    """The function that a driver moves packets with, in its own words; and its vector instructions, if it tells."""
+
+    text: str | None
+    simd: str  # "AVX512", "AVX2", "SSE", "NEON", "AltiVec", "scalar", or "" where that is not told
+
+    @classmethod
+    def of(cls, text: str | None) -> BurstMode:
+        words = (text or "").upper()
+        known = ("AVX512", "AVX2", "SSE", "NEON", "ALTIVEC", "SCALAR")
+        found = next((word for word in known if word in words), "")
+        return cls(text, {"SCALAR": "scalar", "ALTIVEC": "AltiVec"}.get(found, found))
+
+    def __str__(self) -> str:
+        return self.text or "the driver does not tell"
 
 
 def configured_mtu(info: PortInfo, mtu: int | None) -> int:

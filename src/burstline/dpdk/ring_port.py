@@ -29,13 +29,20 @@ class RingPort(Port):
 
     @classmethod
     def loop(
-        cls, pool: Pool, packets: Sequence[bytes], count: int = 512, *, queues: int = 1, ring_size: int = 1024
+        cls,
+        pool: Pool,
+        packets: Sequence[bytes],
+        count: int = 512,
+        *,
+        queues: int = 1,
+        ring_size: int = 1024,
+        tx_offloads: Sequence[str] = (),
     ) -> RingPort:
         """Each queue receives what is sent on it, beginning with `count` mbufs that hold `packets` in turn."""
         if not 0 <= count < ring_size or (count and not packets):
             raise BurstlineError(f"a ring of {ring_size} cannot be loaded with {count} of {len(packets)} packets")
         rings = _rings(queues, ring_size)
-        port = cls._made(pool, rings, rings)
+        port = cls._made(pool, rings, rings, tx_offloads)
         for ring in rings:
             for packet in itertools.islice(itertools.cycle(packets), count):
                 native.ring_put(ring, pool.new(packet))
@@ -47,7 +54,7 @@ class RingPort(Port):
         return cls._made(pool, _rings(queues, ring_size), _rings(queues, ring_size))
 
     @classmethod
-    def _made(cls, pool: Pool, rx: list[int], tx: list[int]) -> RingPort:
+    def _made(cls, pool: Pool, rx: list[int], tx: list[int], tx_offloads: Sequence[str] = ()) -> RingPort:
         name = f"burstline{next(_serial)}"
         try:
             with captured():
@@ -57,7 +64,7 @@ class RingPort(Port):
         port = cls(number, Device("vdev", f"net_ring_{name}"))
         port._rx, port._tx, port._pool = rx, tx, pool
         port.queues = len(rx)
-        port.set_up([pool])
+        port.set_up([pool], tx_offloads=tx_offloads)
         return port
 
     def inject(self, packets: Sequence[bytes], queue: int = 0, segment: int = 65535) -> int:
