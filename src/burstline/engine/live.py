@@ -54,7 +54,7 @@ class LiveRun:
     ) -> None:
         self.pipeline, self.config, self.progress, self.publisher = pipeline, config, progress, publisher
         self.workers = config.engine.workers
-        self.ports = LivePorts(sources, out, config, self.workers)
+        self.ports = LivePorts(sources, out, config, self.workers, pipeline)
         if self.ports.out_file and self.workers > 1:
             raise UsageError("several workers cannot write one file live", "use --workers 1")
         self.report = Report(" ".join(f"dpdk:{d}" for d in sources), "compiled", self.workers)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from burstline.buffers.classes import OVERHEAD
 from burstline.buffers.footprint import Footprint, buffer_bytes, fitting
-from burstline.buffers.receive import GROWS, Capabilities, ReceivePlan, plan_receive
+from burstline.buffers.receive import GROWS, Capabilities, Mode, ReceivePlan, plan_receive
 from burstline.buffers.usage import ClassUsage
 from burstline.engine.config import Config
 from burstline.engine.config import Port as Settings
@@ -60,18 +60,26 @@ class PortBuffers:
 
 class LiveBuffers:
     """The plan of each port of a run, and how many buffers of which size it takes. `found`: what each device can do,
-    in the order of the ports. Raises BurstlineError for what a driver cannot do."""
+    in the order of the ports; `wanted`: the way in which each must receive, where there is one. Raises BurstlineError
+    for what a driver cannot do."""
 
-    def __init__(self, config: Config, found: Sequence[Capabilities], devices: Sequence[str], *, reads: bool) -> None:
+    def __init__(
+        self,
+        config: Config,
+        found: Sequence[Capabilities],
+        devices: Sequence[str],
+        *,
+        reads: bool,
+        wanted: Sequence[Mode | None] = (),
+    ) -> None:
         self.config, self.found, self.devices = config, list(found), list(devices)
-        wanted = config.pools.receive
+        everywhere = None if config.pools.receive == "auto" else config.pools.receive
         plans = [
             plan_receive(
-                can, config.pools.size_classes, reads=reads, wanted=None if wanted == "auto" else wanted,
-                buffer=config.pools.buffer,
+                can, config.pools.size_classes, reads=reads, wanted=everywhere or mode, buffer=config.pools.buffer
             )
-            for can in found
-        ]  # fmt: skip
+            for can, mode in zip(found, wanted or [None] * len(found), strict=True)
+        ]
         settings = [config.port(f"dpdk:{device}") for device in devices]
         core = config.engine.cores[0] if config.engine.cores else min(os.sched_getaffinity(0))
         magazines = config.pools.ops in ("auto", "burstline")

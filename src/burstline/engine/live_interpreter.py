@@ -52,7 +52,7 @@ class LiveInterpreter:
 
     def __init__(self, pipeline: Pipeline, devices: Sequence[str], out: str | None, config: Config) -> None:
         self.config = config
-        self.ports = LivePorts(devices, out, config, config.engine.workers)
+        self.ports = LivePorts(devices, out, config, config.engine.workers, pipeline)
         self.count_edges = True
         self._interpreter = Interpreter(pipeline, " ".join(f"dpdk:{d}" for d in devices), config.parser.tunnel_ports)
         self.report = self._interpreter.report

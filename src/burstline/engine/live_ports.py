@@ -19,10 +19,13 @@ from burstline.engine.live_buffers import (
     expected_frame,
     usage_of_pool,
 )
+from burstline.engine.live_offloads import LiveOffloads, mtu_of, presumed
 from burstline.engine.report import Count, Report
 from burstline.engine.worker import ENGINE_REASONS, NO_BUFFER, PORTS, most_made
 from burstline.errors import BurstlineError, UsageError
 from burstline.offload import mbuf
+from burstline.offload.capabilities import PortCapabilities
+from burstline.pipeline.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from burstline.dpdk.pool import Pool
@@ -38,10 +41,12 @@ class LivePorts:
     """The devices that a run names, as after `dpdk:`: sources first, then the one to send to unless it is a source.
 
     `out_device` or `out_file` is where packets go that come through, or neither. Raises UsageError for what makes no
-    sense; nothing is opened yet.
+    sense; nothing is opened yet. What is asked of the ports around the `pipeline` is in its offloads and the settings.
     """
 
-    def __init__(self, sources: Sequence[str], out: str | None, config: Config, workers: int) -> None:
+    def __init__(
+        self, sources: Sequence[str], out: str | None, config: Config, workers: int, pipeline: Pipeline | None = None
+    ) -> None:
         self.sources, self.config, self.workers = list(sources), config, workers
         self.out_device = out.removeprefix("dpdk:") if out and out.startswith("dpdk:") else None
         self.out_file = out if out and not self.out_device else None
@@ -63,6 +68,8 @@ class LivePorts:
                     f"use --workers {queues}, or leave queues out of its [[ports]]",
                 )
 
+        self.offloads = LiveOffloads(config, self.devices, len(self.sources), self.out_device, pipeline)
+
     @property
     def out(self) -> int:
         """The number of the port that packets go to by default, or -1."""
@@ -79,8 +86,8 @@ class LivePorts:
 
         mbuf.check(native.MBUF, native.MBUF_FLAGS)
         wanted = self.config.dpdk.hugepages
-        real = [d for d in self.devices if not d.startswith(RING_LOOP)]
-        args, ops = [*self.config.dpdk.eal_args], self.config.pools.ops
+        real = [self.offloads.text(d) for d in self.devices if not d.startswith(RING_LOOP)]
+        args, ops = [*self.offloads.eal_arguments(), *self.config.dpdk.eal_args], self.config.pools.ops
         if ops not in OWN_OPS:
             args += ["--mbuf-pool-ops-name", ops]
         eal.start(args, devices=real, huge=None if wanted == "auto" else bool(wanted))
@@ -98,10 +105,11 @@ class LivePorts:
             self.pools = pools = self.buffers.pools([_held(device) for device in self.devices])
             after.callback(_release, pools.values())
             ports = []
-            for port, device, buffers in zip(attached, self.devices, self.buffers.ports, strict=True):
-                ports.append(self._set_up(port, device, buffers, pools[buffers.node], stack))
-            for port in ports:
+            for number, (port, buffers) in enumerate(zip(attached, self.buffers.ports, strict=True)):
+                ports.append(self._set_up(port, number, buffers, pools[buffers.node], stack))
+            for number, port in enumerate(ports):
                 port.start()
+                self.offloads.started(number, port)
             yield ports
             for port in ports:
                 port.close()
@@ -145,7 +153,9 @@ class LivePorts:
         """What each device says of itself, for the report."""
         assert self.buffers is not None
         found = []
-        for device, port, buffers in zip(self.devices, ports, self.buffers.ports, strict=True):
+        for device, port, buffers, plan in zip(
+            self.devices, ports, self.buffers.ports, self.offloads.plans, strict=True
+        ):
             stats = port.stats()
             found.append(
                 {
@@ -154,6 +164,7 @@ class LivePorts:
                     "queues": port.queues,
                     "rss": port.rss,
                     "receive": buffers.as_json(),
+                    "offloads": {**plan.as_json(), "summary": plan.summary},
                     "missed": stats.imissed,
                     "errors": stats.ierrors,
                     "no_buffer": stats.rx_nombuf,
@@ -172,7 +183,7 @@ class LivePorts:
         from burstline.dpdk.port import Port
 
         frame = expected_frame(device, self._settings(device).mtu)
-        port = Port.attach(device, queues=self.workers, frame=frame)
+        port = Port.attach(self.offloads.text(device), queues=self.workers, frame=frame)
         stack.callback(port.close)
         return port
 
@@ -181,31 +192,49 @@ class LivePorts:
             assumed(device) if port is None else capabilities(port, self._settings(device).mtu)
             for port, device in zip(attached, self.devices, strict=True)
         ]
-        return LiveBuffers(self.config, [can for can in found if can], self.devices, reads=reads)
+        offered = [
+            PortCapabilities.of(port.info()) if port is not None else presumed(device)
+            for port, device in zip(attached, self.devices, strict=True)
+        ]
+        known = [can for can in offered if can]
+        offloads = self.offloads
+        receive = [offloads.restricted(d, can) for d, can in zip(self.devices, found, strict=True) if can]
+        config = offloads.tuned(known)
+        wanted = [offloads.wanted(device) for device in self.devices]
+        buffers = LiveBuffers(config, receive, self.devices, reads=reads, wanted=wanted)
+        offloads.plan(known, [mtu_of(port) for port in attached], buffers)
+        return buffers
 
-    def _set_up(self, port: Port | None, device: str, buffers: PortBuffers, pools: Pools, stack: ExitStack) -> Port:
+    def _set_up(self, port: Port | None, number: int, buffers: PortBuffers, pools: Pools, stack: ExitStack) -> Port:
+        device, plan = self.devices[number], self.offloads.plans[number]
         into = [pool for size in buffers.plan.buffers if (pool := pools.of(size)) is not None]
         if device.startswith(RING_LOOP):
-            made = self._ring_loop(device, into[0])
+            made = self._ring_loop(device, into[0], plan.tx)
             stack.callback(made.close)
             made.table = pools.table
             return made
-        port = port or self._attach(device, stack)
+        if port is None:
+            port = self._attach(device, stack)
+            plan = self.offloads.revised(number, PortCapabilities.of(port.info()))
         port.set_up(
             into,
             mode=buffers.plan.mode,
-            offloads=buffers.plan.offloads,
+            rx_offloads=plan.rx,
+            tx_offloads=plan.tx,
             table=pools.table,
             rx_ring=buffers.rx_ring,
             tx_ring=buffers.tx_ring,
             mtu=self._settings(device).mtu,
+            max_lro=plan.max_lro,
+            rss=plan.rss,
+            thresholds=plan.asked.tuning.thresholds,
         )
         return port
 
-    def _ring_loop(self, device: str, pool: Pool) -> RingPort:
+    def _ring_loop(self, device: str, pool: Pool, tx_offloads: Sequence[str]) -> RingPort:
         from burstline.engine.ring_loop import open_ring_loop
 
-        return open_ring_loop(device, pool, self.workers)
+        return open_ring_loop(device, pool, self.workers, tx_offloads)
 
 
 def _release(pools: Iterable[Pools]) -> None:

@@ -108,6 +108,11 @@ class Report:
             for number, port in enumerate(self.ports)
             if "receive" in port
         ]
+        lines += [
+            f"port {number}, {port['device']}: {port['offloads']['summary']}"
+            for number, port in enumerate(self.ports)
+            if port.get("offloads", {}).get("summary")
+        ]
         return lines + cost_lines(self.costs)
 
 

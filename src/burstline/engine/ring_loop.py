@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 
 from burstline.dpdk.pool import Pool
@@ -19,7 +20,7 @@ LARGEST_RING = 1 << 22
 WRITE = "write dpdk:ring-loop,packets=512,size=64 or dpdk:ring-loop,capture=packets.pcap"
 
 
-def open_ring_loop(device: str, pool: Pool, queues: int) -> RingPort:
+def open_ring_loop(device: str, pool: Pool, queues: int, tx_offloads: Sequence[str] = ()) -> RingPort:
     """Open the device: `packets` (at most 1023) UDP packets over IPv4 of `size` bytes (at least 64), or those of a
     capture file. Raises UsageError."""
     options = _options(device)
@@ -29,11 +30,12 @@ def open_ring_loop(device: str, pool: Pool, queues: int) -> RingPort:
         size = max(RING, 1 << len(held).bit_length())
         if not held or size > LARGEST_RING:
             raise UsageError(f"{device}: {len(held)} packets", f"give 1 to {LARGEST_RING - 1:,}")
-        return RingPort.loop(pool, held, len(held), queues=queues, ring_size=size)
+        return RingPort.loop(pool, held, len(held), queues=queues, ring_size=size, tx_offloads=tx_offloads)
     packets, size = int(options.get("packets", PACKETS)), int(options.get("size", SIZE))
     if not 1 <= packets <= RING - 1 or not 64 <= size <= 1514:
         raise UsageError(f"{device}: out of range", f"packets is 1 to {RING - 1}, size 64 to 1514")
-    return RingPort.loop(pool, [_packet(k, size) for k in range(64)], packets, queues=queues)
+    held = [_packet(k, size) for k in range(64)]
+    return RingPort.loop(pool, held, packets, queues=queues, tx_offloads=tx_offloads)
 
 
 def sizes_held(device: str) -> list[int]:

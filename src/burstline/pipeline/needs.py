@@ -12,6 +12,7 @@ from burstline.packet.fields import HEADER, WRITABLE
 from burstline.packet.place import columns_for
 from burstline.pipeline.match import Match
 from burstline.pipeline.pipeline import Pipeline, reachable
+from burstline.pipeline.verdict import SENT, Verdict
 from burstline.state.count_min import CountMin
 from burstline.state.digest import Digest
 from burstline.state.flow_keys import TupleKeys
@@ -61,6 +62,7 @@ class Needs:
     segments: bool  # stages ask what packets were merged of, or say how they are to be cut
     cuts: bool  # they say it
     checks: bool  # they ask whether checksums are right
+    sends: bool  # stages choose ports to send to
     addresses: frozenset[tuple[str, str]] = frozenset()  # where there are prefixes: headers and fields that stages read
 
     @property
@@ -128,6 +130,7 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
         segments=bool(names & {"segments", "segment_size"}),
         cuts=any(_stored(code) & set(WRITABLE) for code in codes),
         checks="checksums_ok" in names,
+        sends="send" in names or any(isinstance(v, Verdict) and v.kind == SENT for v in pipeline.named()),
         addresses=frozenset(addresses),
     )
 

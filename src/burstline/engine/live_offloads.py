@@ -1,0 +1,179 @@
+"""What the ports of a live run are asked for, tuned to and given: intents, profiles and plans, port by port."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from burstline.buffers.receive import Capabilities, Mode
+from burstline.engine.config import Config
+from burstline.engine.config import Port as Settings
+from burstline.engine.live_buffers import RING_LOOP, LiveBuffers
+from burstline.offload.capabilities import Descriptors, PortCapabilities, recorded
+from burstline.offload.choice import PortUse
+from burstline.offload.plan import Asked, OffloadPlan, plan_offloads, plan_ports
+from burstline.offload.tuning import NO_TUNING, Tuning, tune
+from burstline.pipeline.needs import needs_of
+from burstline.pipeline.offloads import NAMES, Offloads
+from burstline.pipeline.pipeline import Pipeline
+from burstline.simd import level
+
+if TYPE_CHECKING:
+    from burstline.dpdk.port import Port
+
+ORDINARY_MTU = 1500
+
+
+class LiveOffloads:
+    """The offloads of a run over `devices`, of which the first `sources` are received from. `out` is the device that
+    packets go to by default, if they go to one; without a pipeline, they may go anywhere."""
+
+    def __init__(
+        self, config: Config, devices: Sequence[str], sources: int, out: str | None, pipeline: Pipeline | None
+    ) -> None:
+        self.config, self.devices, self.sources, self.out = config, list(devices), sources, out
+        self.pipeline = pipeline
+        needs = None if pipeline is None else needs_of(pipeline)
+        self.sends = needs is None or needs.sends
+        self.makes = needs is not None and needs.makes
+        self.tunings: dict[str, Tuning] = {}  # as far as they are known
+        self.plans: list[OffloadPlan] = []
+
+    def intent(self, device: str) -> Offloads:
+        """What is asked of a device; every key is set."""
+        return self.config.offloads_of(f"dpdk:{device}", self.pipeline.offloads if self.pipeline else None)
+
+    def text(self, device: str) -> str:
+        """The device as DPDK is told it, with the arguments that its profile adds to those written."""
+        from burstline.dpdk.device import Device
+        from burstline.dpdk.drivers import driver_for
+
+        if device.startswith(RING_LOOP) or self.intent(device).tune == "off":
+            return device
+        made = Device.parse(device)
+        return str(made.with_arguments(self._tuning(device, driver_for(made)).devargs))
+
+    def eal_arguments(self) -> list[str]:
+        """What the profiles want EAL to be told, where the settings have not settled it."""
+        from burstline.dpdk.device import Device
+        from burstline.dpdk.drivers import driver_for
+
+        given = {argument.split("=")[0] for argument in self.config.dpdk.eal_args}
+        real = [d for d in self.devices if not d.startswith(RING_LOOP) and self.intent(d).tune != "off"]
+        wanted = [option for d in real for option in self._tuning(d, driver_for(Device.parse(d))).eal]
+        return [option for option in dict.fromkeys(wanted) if option.split("=")[0] not in given]
+
+    def tuned(self, found: Sequence[PortCapabilities]) -> Config:
+        """The settings, with the rings that profiles give to ports for which none are set."""
+        changed = list[Settings]()
+        for device, can in zip(self.devices, found, strict=True):
+            settings = self.config.port(f"dpdk:{device}")
+            tuning = NO_TUNING if device.startswith(RING_LOOP) else self._tuning(device, can.driver, can)
+            self.tunings[device] = tuning
+            changed.append(
+                replace(
+                    settings,
+                    rx_descriptors=settings.rx_descriptors or _fitting(tuning.rx_descriptors, can.rx_descriptors),
+                    tx_descriptors=settings.tx_descriptors or _fitting(tuning.tx_descriptors, can.tx_descriptors),
+                )
+            )
+        known = {settings.device for settings in changed}
+        others = [settings for settings in self.config.ports if settings.device not in known]
+        return replace(self.config, ports=(*changed, *others))
+
+    def restricted(self, device: str, can: Capabilities) -> Capabilities:
+        """What a device can do to receive, less what is not wanted of it."""
+        intent = self.intent(device)
+        if intent.scatter is False and can.scatter:
+            can = replace(can, scatter=False)
+        return replace(can, segments=0) if intent.buffer_split is False else can
+
+    def wanted(self, device: str) -> Mode | None:
+        """The way of receiving that the device's offloads demand, if they demand one."""
+        intent = self.intent(device)
+        return "split" if intent.buffer_split is True else "scatter" if intent.scatter is True else None
+
+    def plan(self, found: Sequence[PortCapabilities], mtus: Sequence[int], buffers: LiveBuffers) -> list[OffloadPlan]:
+        """The plans of all ports. `mtus` are those that they will have. Raises BurstlineError."""
+        chains = any(
+            port.plan.mode in ("scatter", "split") and not port.plan.whole for port in buffers.ports[: self.sources]
+        )
+        pools = len(self._sizes(buffers))
+        asked = []
+        for number, (device, can, mtu, port) in enumerate(zip(self.devices, found, mtus, buffers.ports, strict=True)):
+            settings = self.config.port(f"dpdk:{device}")
+            use = PortUse(
+                port=f"dpdk:{device}",
+                mtu=settings.mtu or mtu,
+                mtu_asked=settings.mtu is not None,
+                queues=self.config.engine.workers,
+                receives=number < self.sources,
+                sends=self.sends or device == self.out,
+                receive_offloads=port.plan.offloads,
+                chains=chains,
+                pools=pools,
+                peer_segments=can.driver == "net_vhost" and _says(device, "tso=1"),
+            )
+            asked.append(Asked(self.intent(device), can, use, self.tunings.get(device, NO_TUNING)))
+        self.plans = plan_ports(asked)
+        return self.plans
+
+    def revised(self, number: int, can: PortCapabilities) -> OffloadPlan:
+        """The plan of a port of which it was only assumed what it can do. Raises BurstlineError."""
+        asked = self.plans[number].asked
+        if can != asked.can:
+            self.plans[number] = plan_offloads(replace(asked, can=can))
+        return self.plans[number]
+
+    def started(self, number: int, port: Port) -> None:
+        """Note how the driver of a started port moves packets."""
+        rx, tx = port.burst_modes()
+        told = (f"receive: {rx}", f"send: {tx}") if rx.text or tx.text else ("the driver does not tell",)
+        self.plans[number] = replace(self.plans[number], bursts=told)
+
+    def _tuning(self, device: str, driver: str, can: PortCapabilities | None = None) -> Tuning:
+        from burstline.dpdk.device import Device
+
+        intent, settings = self.intent(device), self.config.port(f"dpdk:{device}")
+        return tune(
+            driver,
+            intent.tune or "off",
+            arguments=Device.parse(device).argument_names,
+            taken=[name for name in ("rx_descriptors", "tx_descriptors") if getattr(settings, name) is not None],
+            asked=[name for name in NAMES if getattr(intent, name) is True],
+            cpu=level.known(),
+            can=can,
+        )
+
+    def _sizes(self, buffers: LiveBuffers) -> set[tuple[int, int]]:
+        """Node and size of each pool that mbufs may come from which are sent."""
+        if self.makes:
+            nodes = {port.node for port in buffers.ports}
+            return {(node, size) for node in nodes for size in self.config.pools.size_classes.sizes}
+        ports = buffers.ports[: self.sources]
+        sizes = {(port.node, size) for port in ports for size in port.plan.buffers}
+        return sizes | {(port.node, port.plan.whole) for port in ports if port.plan.whole}
+
+
+def presumed(device: str) -> PortCapabilities | None:
+    """What a device can do that is not there before it is set up; None for all others."""
+    if device.startswith(RING_LOOP):
+        return PortCapabilities("net_ring", rx=frozenset({"SCATTER"}), tx=frozenset({"MULTI_SEGS"}))
+    if device.startswith("net_virtio_user"):
+        can = recorded("virtio_user")
+        return replace(can, rx=can.rx - {"SCATTER"}) if _says(device, "mrg_rxbuf=0") else can
+    return None
+
+
+def mtu_of(port: Port | None) -> int:
+    """The MTU that an attached port has."""
+    return port.info().mtu if port is not None else ORDINARY_MTU
+
+
+def _says(device: str, argument: str) -> bool:
+    return argument in device.split(",")
+
+
+def _fitting(wanted: int | None, limits: Descriptors) -> int | None:
+    return None if wanted is None else limits.nearest(wanted)
