@@ -23,6 +23,7 @@ COMMANDS = {
     "layout": "show what lies in which cache line, and the lines that a packet touches",
     "gen": "write a capture of generated flows",
     "buffers": "tell the sizes of frames, and the buffer sizes that hold them in the least memory",
+    "ports": "tell what ports can do, what is asked of them, and who does it",
     "bench": "measure burstline beside its peers on this machine",
     "doctor": "tell what this machine offers, and what mends what is missing",
 }

@@ -12,7 +12,7 @@ from burstline.engine.config import Port as Settings
 from burstline.engine.live_buffers import RING_LOOP, LiveBuffers
 from burstline.offload.capabilities import Descriptors, PortCapabilities, recorded
 from burstline.offload.choice import PortUse
-from burstline.offload.plan import Asked, OffloadPlan, plan_offloads, plan_ports
+from burstline.offload.plan import Asked, OffloadPlan, check_mtu, plan_offloads, plan_ports
 from burstline.offload.tuning import NO_TUNING, Tuning, tune
 from burstline.pipeline.needs import needs_of
 from burstline.pipeline.offloads import NAMES, Offloads
@@ -36,7 +36,6 @@ class LiveOffloads:
         self.pipeline = pipeline
         needs = None if pipeline is None else needs_of(pipeline)
         self.sends = needs is None or needs.sends
-        self.makes = needs is not None and needs.makes
         self.tunings: dict[str, Tuning] = {}  # as far as they are known
         self.plans: list[OffloadPlan] = []
 
@@ -65,10 +64,13 @@ class LiveOffloads:
         return [option for option in dict.fromkeys(wanted) if option.split("=")[0] not in given]
 
     def tuned(self, found: Sequence[PortCapabilities]) -> Config:
-        """The settings, with the rings that profiles give to ports for which none are set."""
+        """The settings, with the rings that profiles give to ports for which none are set. Raises BurstlineError for an
+        MTU that a port does not take."""
         changed = list[Settings]()
         for device, can in zip(self.devices, found, strict=True):
             settings = self.config.port(f"dpdk:{device}")
+            if settings.mtu is not None:
+                check_mtu(f"dpdk:{device}", can, settings.mtu)
             tuning = NO_TUNING if device.startswith(RING_LOOP) else self._tuning(device, can.driver, can)
             self.tunings[device] = tuning
             changed.append(
@@ -99,7 +101,8 @@ class LiveOffloads:
         chains = any(
             port.plan.mode in ("scatter", "split") and not port.plan.whole for port in buffers.ports[: self.sources]
         )
-        pools = len(self._sizes(buffers))
+        # Also a pipeline that comes by a swap may make packets, of any class.
+        pools = len({port.node for port in buffers.ports}) * len(self.config.pools.size_classes.sizes)
         asked = []
         for number, (device, can, mtu, port) in enumerate(zip(self.devices, found, mtus, buffers.ports, strict=True)):
             settings = self.config.port(f"dpdk:{device}")
@@ -145,15 +148,6 @@ class LiveOffloads:
             cpu=level.known(),
             can=can,
         )
-
-    def _sizes(self, buffers: LiveBuffers) -> set[tuple[int, int]]:
-        """Node and size of each pool that mbufs may come from which are sent."""
-        if self.makes:
-            nodes = {port.node for port in buffers.ports}
-            return {(node, size) for node in nodes for size in self.config.pools.size_classes.sizes}
-        ports = buffers.ports[: self.sources]
-        sizes = {(port.node, size) for port in ports for size in port.plan.buffers}
-        return sizes | {(port.node, port.plan.whole) for port in ports if port.plan.whole}
 
 
 def presumed(device: str) -> PortCapabilities | None:

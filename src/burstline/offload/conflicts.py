@@ -5,6 +5,7 @@ Files are DPDK 22.11's; guides are at https://doc.dpdk.org/guides-22.11/.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Literal
 
@@ -119,6 +120,14 @@ def vector_notes(driver: str, rx: frozenset[str], tx: frozenset[str]) -> list[st
             names = " and ".join(sorted(lost)) if len(lost) < 3 else ", ".join(sorted(lost))
             notes.append(f"{side}: {names} {does} the vector functions of {driver} off ({path.source})")
     return notes
+
+
+def costly(driver: str, side: Side, given: Set[str], more: Set[str]) -> frozenset[str]:
+    """Those of `more` that would switch the driver's vector functions off, where what is `given` does not."""
+    path = next((p for p in VECTOR_PATHS if (p.driver, p.side) == (driver, side)), None)
+    if path is None or path.switched_off(frozenset(given)):
+        return frozenset()
+    return path.switched_off(frozenset(more))
 
 
 def excluded(side: Side, offloads: frozenset[str]) -> Exclusion | None:

@@ -180,7 +180,7 @@ class OffloadPlan:
         text = [f"{c.name:<{width}}  {c.asked:<{asked}}  {c.by:<8}  {c.why}" for c in self.choices]
         text.append(f"set: receive {_list(self.rx)}; send {_list(self.tx)}")
         text += [f"note: {note}" for note in self.notes]
-        text += [f"tuned: {line}" for line in self.asked.tuning.lines()]
+        text += self.asked.tuning.lines()
         text += [f"burst: {line}" for line in self.bursts]
         return text
 
@@ -222,7 +222,8 @@ def plan_ports(asked: Sequence[Asked], twins: frozenset[str] | None = None) -> l
 def plan_offloads(asked: Asked, twins: frozenset[str] | None = None) -> OffloadPlan:
     """The plan of one port. Raises BurstlineError for a demand that cannot be met."""
     intent, can, use = asked.intent, asked.can, asked.use
-    _check_mtu(asked)
+    if asked.use.mtu_asked:
+        check_mtu(asked.use.port, asked.can, asked.use.mtu)
     draft = _draft(asked, TWINS if twins is None else twins)
     verify, how_verified = choose_verify(draft)
     choose_lro(draft)
@@ -231,9 +232,9 @@ def plan_offloads(asked: Asked, twins: frozenset[str] | None = None) -> OffloadP
     choose_scatter(draft)
     choose_split(draft)
     choose_timestamp(draft)
-    fill, how_filled = choose_fill(draft)
     choose_segmentation(draft)
     choose_multi_segment(draft)
+    fill, how_filled = choose_fill(draft)
     choose_vlan(draft)
     choose_fast_free(draft)
     ways = [by for by in (verify, fill) if by != "off"]
@@ -290,13 +291,13 @@ def _brings_partials(asked: Asked) -> bool:
     return asked.use.receives and looked_at and (driver in PEERS or driver in KERNEL)
 
 
-def _check_mtu(asked: Asked) -> None:
-    can, use = asked.can, asked.use
-    if use.mtu_asked and not can.min_mtu <= use.mtu <= can.max_mtu:
-        bound = f"at least {can.min_mtu:,}" if use.mtu < can.min_mtu else f"at most {can.max_mtu:,}"
+def check_mtu(port: str, can: PortCapabilities, mtu: int) -> None:
+    """Raise BurstlineError for an MTU that the port does not take."""
+    if not can.min_mtu <= mtu <= can.max_mtu:
+        bound = f"at least {can.min_mtu:,}" if mtu < can.min_mtu else f"at most {can.max_mtu:,}"
         raise BurstlineError(
-            f"{use.port} ({can.driver}): an MTU of {use.mtu:,} is not to be had: it takes {bound}",
-            f"write mtu = {can.min_mtu if use.mtu < can.min_mtu else can.max_mtu} in its [[ports]], or leave it out",
+            f"{port} ({can.driver}): an MTU of {mtu:,} is not to be had: it takes {bound}",
+            f"write mtu = {can.min_mtu if mtu < can.min_mtu else can.max_mtu} in its [[ports]], or leave it out",
         )
 
 

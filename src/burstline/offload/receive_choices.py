@@ -128,7 +128,7 @@ def choose_rss(draft: Draft) -> Choice:
     elif asked == "symmetric" and not can.key_size:
         lacks = "the port takes no RSS key"
     if lacks:
-        if asked != "auto" or draft.must_be_hardware("rss"):
+        if asked != "auto" or (isinstance(intent.require, tuple) and "rss" in intent.require):
             draft.refuse("rss", lacks, "write rss = false for this port, or --workers 1")
         return draft.chosen("rss", "off", f"{lacks}: what queue a packet comes by is not known")
     if "RSS_HASH" in can.rx and (asked != "auto" or "gro" in draft.software):

@@ -9,6 +9,7 @@ from burstline.offload.conflicts import (
     FILLS_IP_BY_TSO,
     TAKES_CHAINS,
     TSO_IPV4_ONLY,
+    costly,
 )
 from burstline.offload.draft import Draft, named
 from burstline.offload.receive_choices import ORDINARY
@@ -18,7 +19,8 @@ TUNNELS = {"VXLAN_TNL_TSO": "VXLAN", "GRE_TNL_TSO": "GRE"}
 
 
 def choose_fill(draft: Draft) -> tuple[By, str]:
-    """Who fills checksums in, and why: half of the choice of `checksum`."""
+    """Who fills checksums in, and why: half of the choice of `checksum`. After segmentation. Checksums that are seldom
+    there are left to software where asking the port for them would cost its vector functions."""
     asked = draft.intent.checksum in (True, "fill")
     if not draft.use.sends:
         return "off", "nothing is sent on it" if asked else ""
@@ -33,7 +35,11 @@ def choose_fill(draft: Draft) -> tuple[By, str]:
         why = "" if draft.must_be_hardware("checksum") else ", and this version has no software for it"
         instead = 'write checksum = "verify" or false for this port' if asked else "leave lro and gro of the others out"
         draft.refuse("checksum", f"the port {lacks}{why}", instead)
-    draft.tx |= {f"{name}_CKSUM" for name in offered}
+    usual = {f"{name}_CKSUM" for name in offered & ORDINARY}
+    others = {f"{name}_CKSUM" for name in offered - ORDINARY}
+    left = costly(draft.can.driver, "tx", draft.tx | usual, others)
+    offered -= {name.removesuffix("_CKSUM") for name in left}
+    draft.tx |= usual | others - left
     draft.filled |= offered
     if software:
         draft.software.add("fill")

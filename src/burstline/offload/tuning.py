@@ -30,8 +30,13 @@ class Setting:
     def spelled(self) -> str:
         return str(self.value) if self.kind == "advice" else f"{self.name}={self.value}"
 
+    @property
+    def applied(self) -> bool:
+        """Whether it is set. The burst is the engine's, for all ports, and what concerns the machine is its owner's."""
+        return self.kind not in ("burst", "advice")
+
     def as_json(self) -> dict[str, Any]:
-        return {"kind": self.kind, "name": self.name, "value": self.value, "why": self.why, "source": self.source}
+        return {name: getattr(self, name) for name in ("kind", "name", "value", "why", "source", "applied")}
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,8 @@ class Tuning:
 
     def lines(self) -> list[str]:
         width = max((len(s.spelled) for s in self.settings), default=0)
-        return [f"{s.spelled:<{width}}  {s.why} ({s.source})" for s in self.settings]
+        ordered = sorted(self.settings, key=lambda s: not s.applied)
+        return [f"{'tuned' if s.applied else 'advice'}: {s.spelled:<{width}}  {s.why} ({s.source})" for s in ordered]
 
 
 NO_TUNING = Tuning("off")
