@@ -68,11 +68,6 @@ def either(*rules: Rule) -> Rule:
     return Rule(", or ".join(rule.allowed for rule in rules), lambda v: any(rule.accepts(v) for rule in rules))
 
 
-def either(*rules: Rule) -> Rule:
-    """What one of several rules accepts."""
-    return Rule(", or ".join(rule.allowed for rule in rules), lambda v: any(rule.accepts(v) for rule in rules))
-
-
 def text(allowed: str = "a text", starts: str = "") -> Rule:
     """A text that is not empty and starts with `starts`."""
     return Rule(allowed, lambda v: isinstance(v, str) and len(v) > len(starts) and v.startswith(starts))
