@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,8 +15,10 @@ from scapy.layers.inet6 import IPv6, IPv6ExtHdrHopByHop, IPv6ExtHdrRouting, Jumb
 from scapy.layers.l2 import GRE, Ether
 
 from burstline import dpdk
+from burstline.native.kernel import Kernel
 from burstline.offload import gso
 from burstline.offload import mbuf as m
+from burstline.state.region import Region
 from dpdk_live import alone
 from gso_machine import LARGEST_ROOM, ROOM, Machine
 from gso_oracle import Large, flags_left, larges, layouts, segments
@@ -316,3 +319,17 @@ def odd_mbufs() -> list[list[int]]:
 @needs_dpdk
 def test_what_mbufs_do_not_allow_is_refused() -> None:
     assert alone(odd_mbufs) == [[1]] * 4
+
+
+def test_references_that_two_cores_count_at_the_same_time_are_all_counted() -> None:
+    """The words beside the counter are other fields of the mbuf."""
+    words = Region(8)
+    words.write(0, b"\xff" * 2 + b"\0" * 2 + b"\xff" * 4)
+    count = Kernel("gso_counter_kernel:add_and_forget", int, int)
+    count.load()
+    threads = [threading.Thread(target=count, args=(words.address + 2, 300_007)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert words.read(0, 8) == b"\xff" * 2 + (2 * 300_007 % 65536).to_bytes(2, "little") + b"\xff" * 4
