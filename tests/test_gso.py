@@ -24,7 +24,7 @@ from gso_machine import LARGEST_ROOM, ROOM, Machine
 from gso_oracle import Large, flags_left, larges, layouts, segments
 
 needs_dpdk = pytest.mark.skipif(not dpdk.available(), reason="needs DPDK")
-PROPERTY = settings(max_examples=150, deadline=None, database=None, phases=[Phase.generate])
+PROPERTY = settings(max_examples=100, deadline=None, database=None, phases=[Phase.generate])
 MOST = 120  # segments that plain Python makes in no time
 sizes = st.integers(0, 5000) | st.sampled_from([1448, 2896, 65495]) | st.integers(5000, 65495)
 
