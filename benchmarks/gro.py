@@ -1,14 +1,14 @@
 """GRO of interleaved TCP flows beside DPDK's rte_gro; ns a packet, less is better.
 
-Segments of 1,448 bytes over IPv4, with timestamps, as a port gives them with good checksums; 1 to 4,096 flows take turns,
-each time in another order, and in each run with other addresses and ports: more than a million packets that do not
-repeat. One loop (c/gro.c) drives all. With 1 and 64 flows packets are merged burst by burst, 128 in each, beside
+Segments of 1,448 bytes over IPv4, with timestamps, as a port gives them with good checksums; 1 to 4,096 flows take
+turns, each time in another order, and in each run with other addresses and ports: more than a million packets that do
+not repeat. One loop (c/gro.c) drives all. With 1 and 64 flows packets are merged burst by burst, 128 in each, beside
 `rte_gro_reassemble_burst`, which takes no more. With more flows they are held over many bursts, beside
 `rte_gro_reassemble` and `rte_gro_timeout_flush`, whose time counts, too. What each needs in an mbuf is written before;
 16,384 packets at once, which the L2 cache does not hold, or, "in cache", only those of the next burst.
 
-Goals: 1.0 times rte_gro with 1 flow, 3 with 64, 20 with 1,024, 50 with 4,096; with 4,096 flows at most twice the time of
-1 flow.
+Goals: 1.0 times rte_gro with 1 flow, 3 with 64, 20 with 1,024, 50 with 4,096; with 4,096 flows at most twice the time
+of 1 flow.
 """
 
 from __future__ import annotations

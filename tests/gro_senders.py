@@ -107,7 +107,7 @@ class Sender:
             "padding": {"padding": 4},
             "unsummed": {"unsummed": True},
         }[defect]
-        known = p.flags & ~m.RX_IP_CKSUM_NONE if defect == "bad ip" else p.flags  # by a port that does not look
+        known = p.flags & ~m.RX_IP_CKSUM_NONE if defect == "bad ip" else p.flags  # the port did not look
         return replace(p, segment=replace(s, **changed), flags=known)
 
 
@@ -127,10 +127,10 @@ KNOWN = {  # flags of the mbuf that are set, and cleared
     "other tag": (0, m.RX_VLAN | m.RX_VLAN_STRIPPED),
 }
 DEFECTS = (
-    *BITS, *KNOWN, "duplicate", "reordered", "gap", "chain", "split headers", "shared", "short", "long", "empty", "ack", "window",
-    "urgent", "options", "no options", "ttl", "tos", "label", "ident", "flag", "reserved", "fragment", "ip options",
-    "bad ip", "mac", "other path", "vlan", "inner vlan", "vni", "outer port", "outer sum", "outer ident", "outer ttl",
-    "outer bad", "padding", "unsummed",
+    *BITS, *KNOWN, "duplicate", "reordered", "gap", "chain", "split headers", "shared", "short", "long", "empty", "ack",
+    "window", "urgent", "options", "no options", "ttl", "tos", "label", "ident", "flag", "reserved", "fragment",
+    "ip options", "bad ip", "mac", "other path", "vlan", "inner vlan", "vni", "outer port", "outer sum", "outer ident",
+    "outer ttl", "outer bad", "padding", "unsummed",
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""mbufs in plain memory, for kernels that know nothing else of DPDK: chains with any layout, and what became of them."""
+"""mbufs in plain memory, for kernels that know nothing else of DPDK: chains of any layout, and what became of them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ class MbufMemory:
         self._region.write(self._at(mbuf) + offset, value.to_bytes(size, "little"))
 
     def new(self, frame: bytes, flags: int, cuts: Sequence[int] = (), **fields: int) -> int:
-        """An mbuf with the frame, cut behind these bytes into a chain. `fields` of the first: refcnt, vlan_tci."""
+        """An mbuf with the frame, cut behind these bytes into a chain. `fields` of the first: refcnt, vlan_tci,
+        mark."""
         ends = [*sorted(c for c in cuts if 0 < c < len(frame)), len(frame)]
         mbufs = [self.free.pop() for _ in ends]
         for mbuf, start, end, following in zip(mbufs, [0, *ends], ends, [*mbufs[1:], 0], strict=False):
@@ -64,6 +65,7 @@ class MbufMemory:
         self.set(first, m.OL_FLAGS, 8, flags)
         self.set(first, m.REFCNT, 2, fields.get("refcnt", 1))
         self.set(first, m.VLAN_TCI, 2, fields.get("vlan_tci", 0))
+        self.set(first, m.HASH + 4, 4, fields.get("mark", 0))
         return first
 
     def read(self, mbuf: int) -> Chain:

@@ -313,6 +313,25 @@ def test_a_buffer_that_ends_soon_behind_the_headers_is_left_alone() -> None:
     assert numbers_of(small.receive(stream(Segment(seq=5000), [20] * 3))) == [[3, 4, 5]]
 
 
+def test_what_the_port_says_of_packets_must_be_the_same() -> None:
+    """A flag, a tag that it took off, the mark of a flow rule."""
+    marked, stamped, tagged = 1 << 13, 1 << 30, m.RX_VLAN | m.RX_VLAN_STRIPPED
+    for fields, merges in (
+        ([(marked, {"mark": 5}), (marked, {"mark": 5})], True),
+        ([(marked, {"mark": 5}), (marked, {"mark": 6})], False),
+        ([(stamped, {}), (stamped, {})], True),
+        ([(stamped, {}), (0, {})], False),
+        ([(tagged, {"vlan_tci": 5}), (tagged, {"vlan_tci": 5})], True),
+        ([(tagged, {"vlan_tci": 5}), (tagged, {"vlan_tci": 6})], False),
+        ([(0, {"vlan_tci": 5, "mark": 5}), (0, {"vlan_tci": 6, "mark": 7})], True),  # left from other packets
+    ):
+        memory, merging = MbufMemory(8), Merging()
+        frames = [p.segment.frame() for p in stream(Segment(), [100, 100])]
+        mbufs = [memory.new(frame, GOOD | flag, **of) for frame, (flag, of) in zip(frames, fields, strict=True)]
+        at = memory.addresses(mbufs)
+        assert gro_kernel(merging.address, at, 2, at + 16, 4, 0) == (1 if merges else 2)
+
+
 def test_other_packets_pass_as_they_are() -> None:
     frames = [b"\xff" * 12 + b"\x08\x06" + bytes(28), b"", b"\x01", bytes(14), b"\xff" * 60]
     frames += [Segment().frame()[:k] for k in (13, 20, 33, 35, 53)]

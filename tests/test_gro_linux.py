@@ -6,8 +6,8 @@ They cross a veth pair whose far end has GRO on; a packet socket there gets what
 from __future__ import annotations
 
 import ctypes
-import os
 import random
+import shutil
 import socket
 import struct
 import subprocess
@@ -23,11 +23,11 @@ from gro_frames import TIMESTAMPS, Ip, Segment
 from gro_model import Packet
 from gro_senders import Sender
 
-# Not those where Linux lets a packet pass what it holds of its flow (bad checksums, datagrams that are empty or have no
-# checksum), or has other flows than we have.
+# Not those where Linux lets a packet pass what it holds of its flow (bad checksums, datagrams that are empty or have
+# no checksum), or has other flows than we have.
 DEFECTS = (
-    "fin", "syn", "rst", "psh", "urg", "ece", "duplicate", "reordered", "gap", "short", "long", "empty", "ack", "window",
-    "options", "no options", "ttl", "tos", "ident", "flag",
+    "fin", "syn", "rst", "psh", "urg", "ece", "duplicate", "reordered", "gap", "short", "long", "empty", "ack",
+    "window", "options", "no options", "ttl", "tos", "ident", "flag",
 )  # fmt: skip
 WAIT = 0.02  # seconds that the kernel holds packets
 TRIES = 40  # it also lets go at each tick of its clock, which is bad luck
@@ -130,7 +130,7 @@ def compare(seeds: range) -> list[str]:
 
 
 @needs_root
-@pytest.mark.skipif(not os.path.exists("/usr/sbin/ethtool"), reason="needs ethtool")
+@pytest.mark.skipif(shutil.which("ethtool") is None, reason="needs ethtool")
 def test_linux_makes_the_same_of_the_same_frames() -> None:
     *wrong, merged = alone(compare, range(24))
     assert wrong == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from burstline.native.memory import load32, load64, mix, wrapping_add
 
 K1, K2, K3 = 0x2D358DCCAA6C78A5, 0x0BB67AE8584CAA73, 0x1F83D9ABFB41BD6B
@@ -12,7 +14,7 @@ def addresses6(at: int) -> int:
     return wrapping_add(mix(load64(at) ^ K1, load64(at + 8) ^ K3), mix(load64(at + 16) ^ K3, load64(at + 24) ^ K1))
 
 
-def hash_other(data: int, six: int, l3: int, l4: int, tags: int, outer_l4: int, vlan: int) -> int:
+def hash_other(data: Any, six: int, l3: int, l4: int, tags: int, outer_l4: int, vlan: int) -> int:
     """As the short way has it; with it the tags that a port took off, the `vlan` bytes of tags in the frame, and the
     VNI of a tunnel."""
     path = load64(data + 4)

@@ -19,9 +19,9 @@ from burstline.native.memory import (
     store32,
     store64,
 )
-from burstline.native.struct_type import reference, struct_address
+from burstline.native.struct_type import reference
 from burstline.offload.gro import CHUNK, HELD, IMAGE, LINE, MARKS, RECORD, SORTED, TAGS, WAYS, Gro, Held
-from burstline.offload.gro_forms import FORM, ROOM, TCP_LIMIT, Form
+from burstline.offload.gro_forms import FORM, ROOM, Form
 from burstline.offload.gro_merged_kernel import make_merged
 from burstline.offload.gro_rules import follows
 from burstline.offload.gro_sort_kernel import sort_packets
@@ -84,7 +84,7 @@ def merge(state: Gro, mbufs: int, n: int, out: int, done: int, now: int) -> int:
         place = bucket * WAYS + trailing_zeros(found)
         held = held_at(state.places + place * HELD)
         form = form_at(state.forms + (word & FORM_BITS) * FORM + ROOM)
-        data = load64(mbuf) + load16(mbuf + DATA_OFF)
+        data: Any = load64(mbuf) + load16(mbuf + DATA_OFF)
         if follows(state, held, form, data, word, sort):
             joined += 1
             join(held, form, mbuf, data, word)
@@ -109,7 +109,7 @@ def merge(state: Gro, mbufs: int, n: int, out: int, done: int, now: int) -> int:
     return done
 
 
-def join(held: Held, form: Form, mbuf: int, data: int, word: int) -> None:
+def join(held: Held, form: Form, mbuf: int, data: Any, word: int) -> None:
     """A packet's payload goes behind what is held, in its own mbufs."""
     header, payload = word >> HEADER_SHIFT & 255, word >> PAYLOAD_SHIFT
     segments, last = load16(mbuf + NB_SEGS), mbuf
@@ -136,7 +136,8 @@ def hold(state: Gro, place: int, mbuf: int, word: int, sort: int, out: int, done
     form = form_at(state.forms + (word & FORM_BITS) * FORM + ROOM)
     at = state.places + place * HELD
     held = held_at(at)
-    data, header = load64(mbuf) + load16(mbuf + DATA_OFF), word >> HEADER_SHIFT & 255
+    data: Any = load64(mbuf) + load16(mbuf + DATA_OFF)
+    header = word >> HEADER_SHIFT & 255
     for line in range(0, header, 64):
         some: Any = load_vector(u64x8, data + line)
         store_vector(at + IMAGE + line, some)
@@ -230,7 +231,7 @@ def make_room(state: Gro, out: int, done: int) -> int:
 
 
 @apart
-def count_reason(state: Gro, held: Held, data: int, word: int) -> None:
+def count_reason(state: Gro, held: Held, data: Any, word: int) -> None:
     """Why a packet pushes out what is held of its flow."""
     if not word & JOINS:
         state.by_flags += 1

@@ -3,6 +3,8 @@ pseudo header in the place of the transport's checksum (virtio 1.2 section 5.1.6
 
 from __future__ import annotations
 
+from typing import Any
+
 from burstline.native.build import apart
 from burstline.native.memory import be8, be16, be32, load8, load16, load64, put16, store8, store16, store32, store64
 from burstline.offload.gro import Held
@@ -27,7 +29,7 @@ from burstline.offload.mbuf import (
 def make_merged(held: Held, form: Form) -> None:
     """Of several packets, whose mbufs hang on each other already."""
     mbuf, whole = held.head, held.bytes
-    data = load64(mbuf) + load16(mbuf + DATA_OFF)
+    data: Any = load64(mbuf) + load16(mbuf + DATA_OFF)
     store32(mbuf + PKT_LEN, whole)
     store16(mbuf + NB_SEGS, held.segments)
     store64(mbuf + TX_OFFLOAD, held.segment << SEGSZ_SHIFT)
@@ -49,7 +51,7 @@ def make_merged(held: Held, form: Form) -> None:
         put16(data, form.l4 + 6, pseudo_header(data, form.l3, UDP, size))
 
 
-def set_length(data: int, l3: int, whole: int) -> None:
+def set_length(data: Any, l3: int, whole: int) -> None:
     """Of an IP header; IPv4's checksum changes with it (RFC 1624 section 3)."""
     if be8(data, l3) >> 4 == 6:
         put16(data, l3 + 4, whole - l3 - 40)
@@ -59,7 +61,7 @@ def set_length(data: int, l3: int, whole: int) -> None:
     put16(data, l3 + 10, fold(total) ^ 0xFFFF)
 
 
-def pseudo_header(data: int, l3: int, proto: int, size: int) -> int:
+def pseudo_header(data: Any, l3: int, proto: int, size: int) -> int:
     """RFC 9293 section 3.1, RFC 8200 section 8.1."""
     total = proto + size
     if be8(data, l3) >> 4 == 6:

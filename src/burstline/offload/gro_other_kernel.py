@@ -4,6 +4,8 @@ not known, with options, or with a defect for which they cannot be merged but mu
 
 from __future__ import annotations
 
+from typing import Any
+
 from burstline.native.build import apart
 from burstline.native.memory import be16, be32, load16, load32, load64, select, store64
 from burstline.offload import gro_forms, headers
@@ -33,7 +35,7 @@ BEHIND = 8 + 8 + ETHERNET  # from the outer UDP header to what follows the inner
 
 
 @apart
-def sort_other(state: Gro, mbuf: int, data: int, to: int) -> tuple[int, int]:
+def sort_other(state: Gro, mbuf: int, data: Any, to: int) -> tuple[int, int]:
     """The hash of its flow, and its word."""
     shape, outer_l3, outer_l4, l3, l4, _ = find_headers(data, load16(mbuf + DATA_LEN), state.vxlan_port)
     proto = TCP if shape & headers.TCP else UDP if shape & headers.UDP else 0
@@ -57,7 +59,7 @@ def sort_other(state: Gro, mbuf: int, data: int, to: int) -> tuple[int, int]:
     return hashed, word
 
 
-def form_of(mbuf: int, data: int, shape: int, outer_l3: int, outer_l4: int, l3: int, l4: int) -> int:
+def form_of(mbuf: int, data: Any, shape: int, outer_l3: int, outer_l4: int, l3: int, l4: int) -> int:
     """The number of its form; -1 where it has none, or cannot be merged for what is wrong with it."""
     flags, whole = load64(mbuf + OL_FLAGS), load32(mbuf + PKT_LEN)
     six = select(shape & headers.V6 != 0, 1, 0)
@@ -81,14 +83,14 @@ def form_of(mbuf: int, data: int, shape: int, outer_l3: int, outer_l4: int, l3: 
     return tags * TAG + outer_six * SIX + (1 + 2 * inner_tags + six) * TUNNEL
 
 
-def is_plain(data: int, six: int, l3: int, l4: int, whole: int) -> bool:
+def is_plain(data: Any, six: int, l3: int, l4: int, whole: int) -> bool:
     """Without options, a fragment's flags, or bytes behind the packet (net/ipv4/af_inet.c, inet_gro_receive)."""
     if six:
         return l4 == l3 + 40 and be16(data, l3 + 4) == whole - l4
     return l4 == l3 + 20 and be16(data, l3 + 2) == whole - l3 and be16(data, l3 + 6) & 0xBFFF == 0
 
 
-def is_right(data: int, six: int, l3: int, flags: int) -> bool:
+def is_right(data: Any, six: int, l3: int, flags: int) -> bool:
     """IPv4's checksum: by the port's word, or by its own (RFC 1071)."""
     if six or flags & RX_IP_CKSUM_GOOD:
         return True

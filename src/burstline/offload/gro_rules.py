@@ -16,7 +16,7 @@ from burstline.simd.memory import load_vector
 DF = 0x40  # in the first byte of IPv4's flags
 
 
-def follows(state: Gro, held: Held, form: Form, data: int, word: int, sort: int) -> bool:
+def follows(state: Gro, held: Held, form: Form, data: Any, word: int, sort: int) -> bool:
     """Whether a packet may become part of what is held."""
     payload = word >> PAYLOAD_SHIFT
     wrong = (be32(data, form.l4 + 4) & form.sequence) ^ held.sequence
@@ -24,18 +24,21 @@ def follows(state: Gro, held: Held, form: Form, data: int, word: int, sort: int)
     wrong |= (held.segment - payload | held.limit - held.bytes - payload) >> 63  # it would be longer than it may be
     if wrong != 0 or differ(state, held, struct_address(form) - ROOM, data, word >> HEADER_SHIFT & 255):
         return False
-    if be16(data, form.l3 + 4) & form.ident != held.ident and not is_fixed(held, form, data):
-        return False
-    if form.outer_l3 != 0 and be16(data, form.outer_l3 + 4) & form.outer_ident != held.outer_ident:
-        if not is_fixed_outside(held, form, data):
+    if be16(data, form.l3 + 4) & form.ident != held.ident:
+        if not stays(held.count, held.step, held.ident, data, form.l3):
             return False
+        held.step, held.ident = 0, be16(data, form.l3 + 4)
+    if form.outer_l3 != 0 and be16(data, form.outer_l3 + 4) & form.outer_ident != held.outer_ident:
+        if not stays(held.count, held.outer_step, held.outer_ident, data, form.outer_l3):
+            return False
+        held.outer_step, held.outer_ident = 0, be16(data, form.outer_l3 + 4)
     if word & MARKED:
         at = struct_address(held)
         return load64(sort + 16) == load64(at + MARKS) and load64(sort + 24) == load64(at + TAGS)
     return True
 
 
-def differ(state: Gro, held: Held, mask: int, data: int, header: int) -> bool:
+def differ(state: Gro, held: Held, mask: int, data: Any, header: int) -> bool:
     """Whether headers differ where they must not. What follows them is covered up, and may be read: it is in the
     mbuf's room."""
     image, cover = struct_address(held) + IMAGE, state.covers + ROOM - header
@@ -49,20 +52,7 @@ def differ(state: Gro, held: Held, mask: int, data: int, header: int) -> bool:
     return False
 
 
-def is_fixed(held: Held, form: Form, data: int) -> bool:
+def stays(count: int, step: int, ident: int, data: Any, l3: int) -> bool:
     """IP-IDs count up; or with DF they stay, which the second packet shows (include/net/gro.h, inet_gro_flush)."""
-    if held.count == 1 and held.step == 1 and load8(data + form.l3 + 6) & DF:
-        if be16(data, form.l3 + 4) == held.ident - 1 & 0xFFFF:
-            held.step = 0
-            held.ident = be16(data, form.l3 + 4)
-            return True
-    return False
-
-
-def is_fixed_outside(held: Held, form: Form, data: int) -> bool:
-    if held.count == 1 and held.outer_step == 1 and load8(data + form.outer_l3 + 6) & DF:
-        if be16(data, form.outer_l3 + 4) == held.outer_ident - 1 & 0xFFFF:
-            held.outer_step = 0
-            held.outer_ident = be16(data, form.outer_l3 + 4)
-            return True
-    return False
+    is_second = count == 1 and step == 1 and load8(data + l3 + 6) & DF != 0
+    return is_second and be16(data, l3 + 4) == ident - 1 & 0xFFFF

@@ -5,6 +5,8 @@ Plain Ethernet with TCP or UDP takes a short way; all others go by `find_headers
 
 from __future__ import annotations
 
+from typing import Any
+
 from burstline.native.memory import (
     be16,
     load16,
@@ -34,7 +36,7 @@ def sort_packets(state: Gro, mbufs: int, n: int) -> None:
         prefetch(load64(mbufs + 8 * k))
     for k in range(n):
         mbuf = load64(mbufs + 8 * k)
-        data = load64(mbuf) + load16(mbuf + DATA_OFF)
+        data: Any = load64(mbuf) + load16(mbuf + DATA_OFF)
         prefetch(data)
         prefetch(data + LINE)
         prefetch_to_write(mbuf + NEXT)
@@ -53,7 +55,7 @@ def sort_packets(state: Gro, mbufs: int, n: int) -> None:
 
 def sort_packet(state: Gro, mbuf: int, to: int) -> tuple[int, int]:
     """Its flow's hash, and its word."""
-    data = load64(mbuf) + load16(mbuf + DATA_OFF)
+    data: Any = load64(mbuf) + load16(mbuf + DATA_OFF)
     flags = load64(mbuf + OL_FLAGS)
     if load16(mbuf + REFCNT) == 1 and load16(mbuf + DATA_LEN) >= SHORTEST:
         kind, length = load64(data + 12), load32(mbuf + PKT_LEN) - 14
@@ -73,6 +75,6 @@ def sort_packet(state: Gro, mbuf: int, to: int) -> tuple[int, int]:
     return sort_other(state, mbuf, data, to)
 
 
-def is_datagram(state: Gro, data: int, l4: int, proto: int) -> bool:
+def is_datagram(state: Gro, data: Any, l4: int, proto: int) -> bool:
     """A plain one, not of a tunnel."""
     return proto == UDP and state.udp != 0 and not is_tunnel(state, be16(data, l4 + 2))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from burstline.native.memory import be16, load16, load32, select
 from burstline.offload import gro_forms
 from burstline.offload.gro import Gro
@@ -16,7 +18,7 @@ GENEVE, GTPU = 6081, 2152  # IANA, Service Name and Port Number Registry
 LONGEST = gro_forms.LONGEST
 
 
-def transport(mbuf: int, data: int, form: int, l4: int, proto: int) -> int:
+def transport(mbuf: int, data: Any, form: int, l4: int, proto: int) -> int:
     """The word of a packet whose other headers are those of a form, and whose checksums are good."""
     whole = load32(mbuf + PKT_LEN)
     if proto == TCP:
@@ -44,4 +46,4 @@ def transport(mbuf: int, data: int, form: int, l4: int, proto: int) -> int:
 
 def is_tunnel(state: Gro, port: int) -> bool:
     """What is in there are packets, which stages look at one by one."""
-    return port == state.vxlan_port or port == VXLAN_PORT or port == GENEVE or port == GTPU
+    return port == state.vxlan_port or port in (VXLAN_PORT, GENEVE, GTPU)
