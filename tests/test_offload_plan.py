@@ -17,11 +17,11 @@ from burstline.errors import BurstlineError
 from burstline.offload.capabilities import PortCapabilities, names, recorded
 from burstline.offload.choice import PortUse
 from burstline.offload.conflicts import EXCLUSIONS, PEERS, VECTOR_PATHS, vector_notes
-from burstline.offload.plan import TWINS, Asked, OffloadPlan, plan_offloads, plan_ports, replanned
+from burstline.offload.plan import SOFTWARE, TWINS, Asked, OffloadPlan, plan_offloads, plan_ports, replanned
 from burstline.pipeline.offloads import DEFAULTS, NAMES, Offloads
 from burstline.schema import keys
 
-ALL = frozenset({"verify", "fill", "gro", "gso", "copies", "vlan_strip", "vlan_insert"})
+ALL = frozenset(SOFTWARE)
 NONE = frozenset[str]()
 RX = (
     "VLAN_STRIP", "IPV4_CKSUM", "UDP_CKSUM", "TCP_CKSUM", "SCTP_CKSUM", "TCP_LRO", "SCATTER", "TIMESTAMP", "RSS_HASH",

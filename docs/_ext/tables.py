@@ -19,7 +19,14 @@ from burstline.compiler.names import BUILTINS, MATH
 from burstline.compiler.rules import REFUSED
 from burstline.engine.config import Config
 from burstline.native.struct import FIELD_TYPES
+from burstline.offload.capabilities import names as recorded_names
+from burstline.offload.capabilities import recorded
+from burstline.offload.choice import PortUse
+from burstline.offload.conflicts import EXCLUSIONS, VECTOR_PATHS
+from burstline.offload.plan import SOFTWARE, Asked, plan_ports
+from burstline.offload.profiles import PROFILES
 from burstline.packet.fields import HEADER_METHODS, HEADERS, LEVELS, PACKET_FIELDS, PACKET_METHODS, Field
+from burstline.pipeline.offloads import DEFAULTS, Offloads
 from burstline.ports.traffic import PARAMETERS
 from burstline.schema import keys, spelled
 
@@ -209,6 +216,46 @@ def traffic() -> str:
     return table(("parameter", "meaning", "default", "range"), rows)
 
 
+def exclusions() -> str:
+    """Offloads that exclude each other."""
+    rows = [(f"`{e.one}` and `{e.other}`", e.why, f"`{e.source}`") for e in EXCLUSIONS]
+    return table(("", "why", "source"), rows)
+
+
+def vectors() -> str:
+    """Offloads that switch the vector functions of drivers off."""
+    rows = []
+    for path in VECTOR_PATHS:
+        found = sorted(path.off) if path.keeps is None else sorted(path.keeps)
+        text = ", ".join(f"`{name}`" for name in found) or "any"
+        off = text if path.keeps is None else ("any" if not found else f"all but {text}")
+        rows.append((f"`{path.driver}`", {"rx": "receive", "tx": "transmit"}[path.side], off, f"`{path.source}`"))
+    return table(("driver", "", "switched off by", "source"), rows)
+
+
+def profiles() -> str:
+    """What `tune` sets, driver by driver."""
+    rows = []
+    for (driver, mode), settings in PROFILES.items():
+        for s in settings:
+            needs = f" ({s.cpu} only)" if s.cpu else ""
+            what = f"`{s.spelled}`" if s.applied else f"advice: `{s.spelled}`"
+            rows.append((f"`{driver}`", mode, what + needs, s.why, f"`{s.source}`"))
+    return table(("driver", "tune", "setting", "why", "source"), rows)
+
+
+def recorded_ports() -> str:
+    """Who would do what on the drivers that were recorded."""
+    wanted = Offloads(checksum=True, tso=True, lro=True, vlan=100).over(DEFAULTS)
+    rows = []
+    for name in recorded_names():
+        can = recorded(name)
+        plan = plan_ports([Asked(wanted, can, PortUse("", queues=2))], frozenset(SOFTWARE))[0]
+        by = [plan.choice(offload).by for offload in ("checksum", "tso", "lro", "vlan", "rss")]
+        rows.append((f"`{name}`", *by, can.recorded.partition(": ")[2]))
+    return table(("driver", "checksum", "tso", "lro", "vlan", "rss", "taken for granted"), rows)
+
+
 def names() -> str:
     """The public names: the first paragraph of what each says of itself."""
     rows = []
@@ -250,7 +297,22 @@ def commands() -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    made.__name__: made for made in (headers, packet, records, refused, calls, settings, traffic, names, commands)
+    made.__name__: made
+    for made in (
+        headers,
+        packet,
+        records,
+        refused,
+        calls,
+        settings,
+        traffic,
+        names,
+        commands,
+        exclusions,
+        vectors,
+        profiles,
+        recorded_ports,
+    )
 }
 
 

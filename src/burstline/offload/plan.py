@@ -35,8 +35,17 @@ from burstline.offload.transmit_choices import (
 from burstline.offload.tuning import NO_TUNING, Tuning
 from burstline.pipeline.offloads import NAMES, Offloads
 
-# The software that the engine has: verify and fill (checksums), gro, gso, copies (packets in several mbufs into one),
-# vlan_strip, vlan_insert.
+# The software twins that there can be.
+SOFTWARE = {
+    "verify": "looks at the checksums of received packets that the port has not vouched for",
+    "fill": "fills in the checksums that the port leaves",
+    "gro": "merges received segments",
+    "gso": "cuts large packets that the port does not",
+    "copies": "makes one buffer of several, for ports that take one",
+    "vlan_strip": "takes a VLAN tag off",
+    "vlan_insert": "puts a VLAN tag on",
+}
+# Those that the engine has.
 TWINS: frozenset[str] = frozenset()
 
 # Frames of these may come from a stack of the kernel that left their checksums to a NIC (CHECKSUM_PARTIAL).
