@@ -1,0 +1,97 @@
+"""The lab's machines as data, the commands that boot them, and what is said of a machine that does not answer."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from tools.lab import needs, qemu, run
+from tools.lab.machines import MACHINES, Machine, Nic, Node
+
+from dpdk_live import needs_root
+
+SMALL = Machine("small", (Nic("e1000e", "a"), Nic("virtio-net-pci", "a", 4, "mq=on"), Nic("e1000e", "b", dpdk=False)))
+
+
+def test_cards_have_addresses_of_their_own_and_a_wire_for_each_name() -> None:
+    assert (SMALL.wires, SMALL.cards("e1000e"), SMALL.cards("e1000e", dpdk=False)) == (["a", "b"], [0], [2])
+    for machine in MACHINES.values():
+        numbers = range(len(machine.nics))
+        assert len({machine.address(k) for k in numbers}) == len({machine.mac(k) for k in numbers}) == len(numbers)
+        assert all(int(machine.address(k)[8:10], 16) < 0x1F for k in numbers), "where the chipset has its own devices"
+
+
+def test_qemu_is_told_of_each_card_its_queues_and_its_place() -> None:
+    assert qemu.devices(SMALL)[4:8] == [
+        "-netdev", "tap,id=n1,ifname=card1,script=no,downscript=no,queues=4",
+        "-device", "virtio-net-pci,netdev=n1,mac=52:54:00:1a:b0:01,addr=11,mq=on",
+    ]  # fmt: skip
+
+
+def test_nodes_share_out_processors_and_memory_and_have_their_distances() -> None:
+    nodes = (Node(2, 1024, (10, 20)), Node(1, 512, (21, 10)))
+    assert shlex.join(qemu.topology(Machine("numa", nodes=nodes))) == (
+        "--cpus 3 --memory 1536M --numa 1024M,cpus=0-1 --numa-distance 0,1=20 "
+        "--numa 512M,cpus=2-2 --numa-distance 1,0=21"
+    )
+
+
+@needs_root
+def test_wires_join_their_cards_in_a_namespace() -> None:
+    script = f"{qemu.wires(SMALL)}\nip -o link show master a && ip -o link show master b"
+    done = subprocess.run(["unshare", "--net", "sh", "-c", script], capture_output=True, text=True, check=False)
+    if "Operation not permitted" in done.stderr or "No such file" in done.stderr:
+        pytest.skip(done.stderr)
+    assert [line.split()[1] for line in done.stdout.splitlines()] == ["card0:", "card1:", "card2:"], done.stderr
+    assert done.stdout.count("mtu 9000") == 3
+
+
+def test_the_newest_kernel_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    kernels = [tmp_path / f"vmlinuz-6.1.0-{k}-amd64" for k in (9, 56)]
+    monkeypatch.setattr(needs, "_kernels", lambda: kernels)
+    assert needs.kernel().name == "vmlinuz-6.1.0-56-amd64"
+    monkeypatch.setattr(needs, "_kernels", list)
+    with pytest.raises(needs.Missing, match="apt-get install linux-image-amd64"):
+        needs.kernel()
+
+
+def booted(folder: Path, does: str, minutes: float = 5) -> int:
+    """The status of a run in which a script takes the part of virtme-ng."""
+    vng = folder / "vng"
+    vng.write_text(f"#!/bin/sh\n{does}\n")
+    vng.chmod(0o755)
+    machine = Machine("none", minutes=minutes)
+    return run.boot(machine, vng, Path("vmlinuz"), folder, ["-k", "two words"])
+
+
+@needs_root
+def test_the_status_is_that_of_the_tests(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert booted(tmp_path, f"echo the guest speaks; printf %s 5 > {tmp_path}/status") == 5
+    assert "the guest speaks" in capfd.readouterr().out
+
+
+@needs_root
+def test_a_machine_that_dies_is_told_from_tests_that_fail(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert booted(tmp_path, "echo Kernel panic >&2") == run.NO_ANSWER
+    said = capfd.readouterr().err
+    assert "Kernel panic\nlab: the machine ended before its tests did" in said
+    assert f"{tmp_path}/console.log" in said
+
+
+@needs_root
+def test_a_machine_that_hangs_is_stopped_with_all_its_processes(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    began = time.monotonic()
+    assert booted(tmp_path, f"sleep 4321 & echo $! > {tmp_path}/child; wait", 1 / 60) == run.NO_ANSWER
+    assert "its time was over" in capfd.readouterr().err
+    assert time.monotonic() - began < 60
+    assert not subprocess.run(["pgrep", "-fx", "sleep 4321"], capture_output=True, check=False).stdout
+
+
+def test_a_machine_that_is_not_there_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run.main(["nisc"]) == 2
+    assert "there is no machine 'nisc'" in capsys.readouterr().err

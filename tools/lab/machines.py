@@ -1,0 +1,93 @@
+"""The machines of the lab, as data: processors, memory, NUMA nodes, network cards, kernel modules.
+
+A wire joins all cards that name it; each card on it hears what the others send.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+FIRST_SLOT = 0x10  # on the root bus; the lower ones are left to what virtme-ng adds
+
+
+@dataclass(frozen=True)
+class Nic:
+    """A network card that QEMU emulates. `model` is QEMU's name of the device and `options` its properties. Cards with
+    several `queues` get as many from their wire. `dpdk` cards are bound to uio_pci_generic; the others stay with the
+    guest's kernel."""
+
+    model: str
+    wire: str
+    queues: int = 1
+    options: str = ""
+    dpdk: bool = True
+
+
+@dataclass(frozen=True)
+class Node:
+    """A NUMA node; `distances` to all nodes in their order, 10 to itself."""
+
+    cpus: int
+    mebibytes: int
+    distances: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One machine. `modules` are loaded in the guest; `hugepages` of 2 MiB are set aside there; `mtu` is that of all
+    wires. `minutes` is the time that its tests may take."""
+
+    name: str
+    nics: tuple[Nic, ...] = ()
+    cpus: int = 4
+    mebibytes: int = 4096
+    nodes: tuple[Node, ...] = ()
+    modules: tuple[str, ...] = ()
+    hugepages: int = 640
+    mtu: int = 9000
+    tests: str = "tests/lab"
+    minutes: float = 30
+
+    @property
+    def wires(self) -> list[str]:
+        """In the order in which cards name them."""
+        return list(dict.fromkeys(nic.wire for nic in self.nics))
+
+    def address(self, number: int) -> str:
+        """The PCI address of card `number`."""
+        return f"0000:00:{FIRST_SLOT + number:02x}.0"
+
+    def mac(self, number: int) -> str:
+        """The MAC address of card `number`: locally administered, and no other machine's but the lab's."""
+        return f"52:54:00:1a:b0:{number:02x}"
+
+    def cards(self, model: str, *, dpdk: bool = True) -> list[int]:
+        """The numbers of the cards of a model that DPDK, or the guest's kernel, has."""
+        return [k for k, nic in enumerate(self.nics) if nic.model == model and nic.dpdk == dpdk]
+
+
+# Of a driver with several queues, virtio's needs room for a control queue and an interrupt each.
+_VIRTIO = Nic("virtio-net-pci", "virtio", queues=4, options="mq=on,rss=on,hash=on,vectors=10,host_mtu=9000")
+
+
+def _peer(wire: str) -> Nic:
+    """A card of the guest's kernel, whose own TCP/IP speaks to what is on the wire."""
+    return Nic("virtio-net-pci", wire, options="host_mtu=9000", dpdk=False)
+
+
+NICS = Machine(
+    "nics",
+    (
+        Nic("e1000e", "e1000e"),
+        Nic("e1000e", "e1000e"),
+        _peer("e1000e"),
+        Nic("vmxnet3", "vmxnet3"),
+        Nic("vmxnet3", "vmxnet3"),
+        _peer("vmxnet3"),
+        _VIRTIO,
+        _VIRTIO,
+        _peer("virtio"),
+    ),
+)
+
+MACHINES = {machine.name: machine for machine in (NICS,)}
