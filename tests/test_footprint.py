@@ -156,6 +156,8 @@ def test_there_are_buffers_of_each_class_for_all_that_can_hold_one() -> None:
     assert counts[9216] >= 2 * 1024, "what waits to be sent"
     lent = LiveBuffers(two, [Capabilities("net_af_xdp", max_buffer=3776)], ["net_af_xdp0"], reads=True)
     assert lent.counts(-1, [[]])[2048] == counts[2048] + 2 * 4096
+    rings = LiveBuffers(two, [Capabilities("net_vmxnet3")], ["0000:0b:00.0"], reads=True)
+    assert rings.counts(-1, [[]])[2048] == counts[2048] + 2 * rings.ports[0].rx_ring
     held = LiveBuffers(two, [Capabilities("net_ring")], ["ring-loop"], reads=True).counts(-1, [[60] * 10 + [5000]])
     assert held[2048] == counts[2048] + 2 * (10 + 3)
     assert held[9216] == counts[9216] + 2

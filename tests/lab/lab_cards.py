@@ -45,18 +45,18 @@ def _start() -> None:
 
 
 @contextmanager
-def ports(model: str, room: int = 2048, **options: Any) -> Iterator[tuple[Port, Port]]:
+def ports(model: str, room: int = 2048, buffers: int = 8191, **options: Any) -> Iterator[tuple[Port, Port]]:
     """Both cards of a model, started; all buffers are back in their pool when they are closed."""
-    with Pool(8191, data_room=room, software=False) as pool:
+    with Pool(buffers, data_room=room, software=False) as pool:
         with open_pair(model, pool, **options) as made:
             yield made
         assert pool.in_use == 0, f"{pool.in_use} mbufs leaked"
 
 
 @contextmanager
-def open_pair(model: str, pool: Pool, **options: Any) -> Iterator[tuple[Port, Port]]:
+def open_pair(model: str, pool: Pool, mtu: int = 1500, **options: Any) -> Iterator[tuple[Port, Port]]:
     one, other = pair(model)
-    with Port.open(one, pool, **options) as a, Port.open(other, pool, **options) as b:
+    with Port.open(one, pool, mtu=mtu, **options) as a, Port.open(other, pool, mtu=mtu, **options) as b:
         for port in (a, b):
             port.start()
         up(a, b)

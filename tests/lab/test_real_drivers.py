@@ -120,7 +120,7 @@ def test_jumbo_frames_cross_whole(run: Run, model: str) -> None:
 def _queues(model: str) -> list[list[int]]:
     """Frames that came to each queue, by the queue that they left from."""
     queues, frames = QUEUES[model], [frame(k, 100) for k in range(64)]
-    with ports(model, queues=queues) as (a, b):
+    with ports(model, buffers=16383, queues=queues) as (a, b):
         found = []
         for queue in range(queues):
             got = cross(a, b, frames, queue)
@@ -142,11 +142,12 @@ def test_each_queue_sends_and_flows_are_spread_over_the_queues_that_receive(run:
 
 
 def _too_many_queues() -> str:
-    return raised(lambda: Port.attach(pair("e1000e")[0], queues=2).set_up([])).message
+    with Pool(255, software=False) as pool:
+        return raised(lambda: Port.open(pair("e1000e")[0], pool, queues=3)).message
 
 
 def test_more_queues_than_a_card_has_are_refused(run: Run) -> None:
-    assert "has 1 queue, 2 were asked for" in run(_too_many_queues)
+    assert "has 2 queues, 3 were asked for" in run(_too_many_queues)
 
 
 def _held(address: str) -> str:

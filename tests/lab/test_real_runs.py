@@ -17,7 +17,7 @@ from socket import AF_INET, IPPROTO_IP, SOCK_DGRAM, SOCK_STREAM
 from typing import Any
 
 import pytest
-from lab_cards import DRIVERS, MACHINE, PATIENCE, pair
+from lab_cards import DRIVERS, MACHINE, PATIENCE, RESULTS, pair
 
 from namespaces import Namespace, namespace, sh, until
 
@@ -49,18 +49,20 @@ class Bridge:
         words = ["-m", "burstline", "run", str(BRIDGE), f"dpdk:{left}", f"dpdk:{right}", "--json"]
         words += ["--config", str(config), "--workers", str(workers)]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-        self.process = subprocess.Popen(
-            [sys.executable, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        self.said = RESULTS / "bridge.txt"  # which can be read while it runs
+        with open(self.said, "w") as said:
+            self.process = subprocess.Popen(
+                [sys.executable, *words], env=environment, stdout=subprocess.PIPE, stderr=said, text=True
+            )
 
     def runs(self) -> bool:
-        assert self.process.poll() is None, self.process.communicate()[1]
+        assert self.process.poll() is None, self.said.read_text()
         return True
 
     def stop(self) -> dict[str, Any]:
         self.process.send_signal(signal.SIGTERM)
-        out, said = self.process.communicate(timeout=PATIENCE)
-        assert self.process.returncode == 0, said
+        out = self.process.communicate(timeout=PATIENCE)[0]
+        assert self.process.returncode == 0, self.said.read_text()
         report: dict[str, Any] = json.loads(out)
         return report
 
@@ -82,8 +84,8 @@ def bridged(left: str, right: str, folder: Path, *, mtu: int = 1500, workers: in
             carry(other, one, "10.9.0.1")
             return bridge.stop()
         finally:
-            bridge.process.kill()
-            bridge.process.wait()
+            with bridge.process as process:  # closes its pipe and waits for it
+                process.kill()
 
 
 def reaches(sender: Namespace, receiver: Namespace, address: str, size: int) -> bool:

@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
         return 2
     machine, results = MACHINES[name], ROOT / "build" / "lab" / name
     results.mkdir(parents=True, exist_ok=True)
-    for old in ("status", "junit.xml", "console.log"):
+    for old in ("status", "junit.xml", "console.log", "failures.txt"):
         (results / old).unlink(missing_ok=True)
     if not any(not a.startswith("-") for a in arguments):
         arguments = [*arguments, machine.tests]
@@ -53,9 +53,22 @@ def boot(machine: Machine, vng: Path, kernel: Path, results: Path, arguments: li
     environment = [f"{key}={os.environ[key]}" for key in ("PYTHONPATH",) if key in os.environ]
     guest = ["env", *environment, sys.executable, "-m", "tools.lab.guest", machine.name, str(results)]
     words = qemu.command(machine, vng, kernel, results, [*guest, *arguments])
-    # All that belongs to the machine goes when its first process goes: namespaces hold its wires and its processes.
+    # All that belongs to the machine goes when its first process goes, which goes with this one: namespaces hold its
+    # wires and its processes.
     script = f"{qemu.wires(machine)}\nexec {shlex.join(words)}"
-    alone = ["unshare", "--net", "--pid", "--fork", "--kill-child", "sh", "-c", script]
+    alone = [
+        "setpriv",
+        "--pdeathsig",
+        "KILL",
+        "unshare",
+        "--net",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "sh",
+        "-c",
+        script,
+    ]
     began = time.monotonic()
     with open(results / "console.log", "w") as console, tempfile.TemporaryDirectory() as scratch:
         # vng finds the other programs of its package by name, and leaves files when it is killed.
@@ -103,4 +116,5 @@ def relay(process: subprocess.Popen[bytes], console: int, began: float, limit: f
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main(sys.argv[1:]))

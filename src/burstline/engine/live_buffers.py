@@ -29,6 +29,9 @@ LENT_BY_AF_XDP = 4096  # buffers of each queue: twice af_xdp.FILL
 MOST_SENT_WHOLE = 2048  # gathered packets that wait to be sent, for which there are buffers
 MOST_FRAME = 65550  # bytes of a frame that a TAP interface can bring
 ETHERNET = 14
+# These fill two rings a queue; the second takes what does not fit into one buffer of the first (vmxnet3_dev_rxtx_init
+# in DPDK's drivers/net/vmxnet3/vmxnet3_rxtx.c).
+TWO_RINGS = frozenset({"net_vmxnet3"})
 RINGS = ("ring_mp_mc", "ring_mp_sc", "ring_sp_mc", "ring_sp_sc")  # what DPDK takes on machines that have no better way
 RING_LOOP = "ring-loop"
 
@@ -145,16 +148,18 @@ class LiveBuffers:
                 self.footprint.held,
             )
             mine = [k for k in here if size in self.ports[k].plan.buffers]
-            counts[size] += sum(self._kept(self.devices[k], held[k], size) for k in mine)
+            counts[size] += sum(self._kept(k, held[k], size) for k in mine)
         for size in {self.ports[k].plan.whole for k in here} - into - {0}:
             long = sum(packet > max(self.ports[k].plan.buffers) for k in here for packet in held[k])
             counts[size] = max(counts[size], working + min(sent, MOST_SENT_WHOLE)) + workers * long
         return counts
 
-    def _kept(self, device: str, held: Sequence[int], size: int) -> int:
-        """Buffers that AF_XDP lends to the kernel, and that packets take which a port was loaded with."""
-        lent = LENT_BY_AF_XDP if device.startswith("net_af_xdp") else 0
-        return self.config.engine.workers * (lent + sum(-(-packet // size) for packet in held))
+    def _kept(self, k: int, held: Sequence[int], size: int) -> int:
+        """Buffers of port `k` that AF_XDP lends to the kernel, that a second ring is filled with, and that packets take
+        which the port was loaded with."""
+        lent = LENT_BY_AF_XDP if self.devices[k].startswith("net_af_xdp") else 0
+        second = self.ports[k].rx_ring if self.found[k].driver in TWO_RINGS else 0
+        return self.config.engine.workers * (lent + second + sum(-(-packet // size) for packet in held))
 
     def _port(
         self, device: str, plan: ReceivePlan, can: Capabilities, settings: Settings, fit: Footprint
