@@ -82,6 +82,17 @@ def test_a_machine_that_dies_is_told_from_tests_that_fail(tmp_path: Path, capfd:
 
 
 @needs_root
+def test_a_machine_that_does_not_boot_has_a_second_chance(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "BOOT", 2)
+    again = f"test -e {tmp_path}/first && printf 0 > {tmp_path}/status && exit; touch {tmp_path}/first; sleep 4322"
+    assert booted(tmp_path, again) == 0
+    assert "did not boot in 2 s; once more" in capfd.readouterr().out
+    assert booted(tmp_path, f"rm -f {tmp_path}/status; sleep 4322") == run.NO_ANSWER
+
+
+@needs_root
 def test_a_machine_that_hangs_is_stopped_with_all_its_processes(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
