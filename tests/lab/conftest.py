@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-collect_ignore_glob = [] if "BURSTLINE_LAB" in os.environ else ["test_*.py"]
+MACHINE = os.environ.get("BURSTLINE_LAB")
+collect_ignore_glob = [] if MACHINE else ["*test_*.py"]
+collect_ignore = [] if MACHINE == "numa" else ["numa"]
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

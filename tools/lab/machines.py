@@ -14,13 +14,19 @@ FIRST_SLOT = 0x10  # on the root bus; the lower ones are left to what virtme-ng 
 class Nic:
     """A network card that QEMU emulates. `model` is QEMU's name of the device and `options` its properties. Cards with
     several `queues` get as many from their wire. `dpdk` cards are bound to uio_pci_generic; the others stay with the
-    guest's kernel."""
+    guest's kernel. `node` is the NUMA node that the card's bus belongs to; the root bus belongs to none."""
 
     model: str
     wire: str
     queues: int = 1
     options: str = ""
     dpdk: bool = True
+    node: int | None = None
+
+
+def bus_of(node: int) -> int:
+    """The number of the PCI bus of a NUMA node."""
+    return 0x40 + 0x10 * node
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,12 @@ class Machine:
 
     def address(self, number: int) -> str:
         """The PCI address of card `number`."""
-        return f"0000:00:{FIRST_SLOT + number:02x}.0"
+        node = self.nics[number].node
+        if node is None:
+            return f"0000:00:{FIRST_SLOT + number:02x}.0"
+        # Each lies behind a port of its own, which the firmware gives the next number of a bus.
+        before = sum(nic.node == node for nic in self.nics[:number])
+        return f"0000:{bus_of(node) + 1 + before:02x}:00.0"
 
     def mac(self, number: int) -> str:
         """The MAC address of card `number`: locally administered, and no other machine's but the lab's."""
@@ -90,4 +101,17 @@ NICS = Machine(
     ),
 )
 
-MACHINES = {machine.name: machine for machine in (NICS,)}
+# Four nodes in a ring: each has two neighbours, and one that is farther away.
+NUMA = Machine(
+    "numa",
+    tuple(Nic("e1000e", "wire", node=node) for node in (1, 2)),
+    nodes=(
+        Node(1, 1024, (10, 16, 22, 16)),
+        Node(1, 1024, (16, 10, 16, 22)),
+        Node(1, 1024, (22, 16, 10, 16)),
+        Node(1, 1024, (16, 22, 16, 10)),
+    ),
+    tests="tests/lab/numa",
+)
+
+MACHINES = {machine.name: machine for machine in (NICS, NUMA)}

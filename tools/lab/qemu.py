@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from tools.lab.machines import Machine
+from tools.lab.machines import Machine, bus_of
 
 # What udev would load at boot for devices that no test has: half of the time to boot in software emulation. And the
 # kernel's drivers of the cards that DPDK is to have.
@@ -36,18 +36,20 @@ def wires(machine: Machine) -> str:
 
 
 def devices(machine: Machine) -> list[str]:
-    """QEMU's options for the cards."""
+    """QEMU's options for the cards, and for the buses of NUMA nodes that have some."""
     options = []
+    for node in sorted({nic.node for nic in machine.nics if nic.node is not None}):
+        options += ["-device", f"pxb-pcie,id=node{node},bus=pcie.0,bus_nr={bus_of(node)},numa_node={node}"]
     for number, nic in enumerate(machine.nics):
         queues = f",queues={nic.queues}" if nic.queues > 1 else ""
         options += ["-netdev", f"tap,id=n{number},ifname=card{number},script=no,downscript=no{queues}"]
-        properties = [
-            nic.model,
-            f"netdev=n{number}",
-            f"mac={machine.mac(number)}",
-            f"addr={machine.address(number)[8:10]}",
-        ]
-        options += ["-device", ",".join([*properties, *([nic.options] if nic.options else [])])]
+        if nic.node is None:
+            place = f"addr={machine.address(number)[8:10]}"
+        else:
+            options += ["-device", f"pcie-root-port,id=port{number},bus=node{nic.node},chassis={number}"]
+            place = f"bus=port{number}"
+        card = f"{nic.model},netdev=n{number},mac={machine.mac(number)},{place}"
+        options += ["-device", f"{card},{nic.options}" if nic.options else card]
     return options
 
 
