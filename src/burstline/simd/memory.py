@@ -11,6 +11,7 @@ from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import AbstractTemplate, builtin_registry, signature
 
 from burstline.native.memory import I64, LOWERED, Primitive, primitive
+from burstline.simd import level
 from burstline.simd import vector_moves as vector_moves  # with it come all methods: kernels use them
 from burstline.simd.lanes import from_addresses, masked_load, masked_store, store_at, vector_at
 from burstline.simd.vector_type import KindType, VectorType, mask_of
@@ -18,7 +19,7 @@ from burstline.simd.vector_type import KindType, VectorType, mask_of
 i64 = types.int64
 
 
-def _over_vectors(name: str, typing: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
+def over_vectors(name: str, typing: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
     """A primitive whose types depend on those of its arguments: `typing` gives a signature, or None."""
     function = Primitive(name)
 
@@ -49,19 +50,19 @@ def _is_vector(kind: Any) -> bool:
     return isinstance(kind, KindType) and kind.vector.bits > 1
 
 
-@_over_vectors("load_vector", lambda kind, address: signature(kind.vector, kind, i64) if _is_vector(kind) else None)
+@over_vectors("load_vector", lambda kind, address: signature(kind.vector, kind, i64) if _is_vector(kind) else None)
 def load_vector(b: Any, sig: Any, kind: Any, address: Any) -> Any:
     """`(kind, address)`: a vector from memory, aligned or not."""
     return vector_at(b, sig.return_type, address)
 
 
-@_over_vectors("store_vector", lambda address, v: signature(types.none, i64, v) if isinstance(v, VectorType) else None)
+@over_vectors("store_vector", lambda address, v: signature(types.none, i64, v) if isinstance(v, VectorType) else None)
 def store_vector(b: Any, sig: Any, address: Any, value: Any) -> None:
     """`(address, vector)`."""
     store_at(b, sig.args[1], value, address)
 
 
-@_over_vectors(
+@over_vectors(
     "load_masked",
     lambda kind, address, mask: (
         signature(kind.vector, kind, i64, mask) if _is_vector(kind) and mask == mask_of(kind.vector) else None
@@ -72,7 +73,7 @@ def load_masked(b: Any, sig: Any, kind: Any, address: Any, mask: Any) -> Any:
     return masked_load(b, sig.return_type, address, mask)
 
 
-@_over_vectors(
+@over_vectors(
     "store_masked",
     lambda address, v, mask: (
         signature(types.none, i64, v, mask) if isinstance(v, VectorType) and mask == mask_of(v) else None
@@ -89,10 +90,16 @@ def _gather(kind: Any, base: Any, offsets: Any, *masks: Any) -> Any:
     return signature(kind.vector, kind, i64, offsets, *masks) if fits else None
 
 
-@_over_vectors("gather_vector", _gather)
+@over_vectors("gather_vector", _gather)
 def gather_vector(b: Any, sig: Any, kind: Any, base: Any, offsets: Any, mask: Any = None) -> Any:
     """`(kind, base, offsets)` or with a mask: lane k from the address `base + offsets[k]`, zero where it is false."""
     return from_addresses(b, sig.return_type, base, sig.args[2], offsets, mask)
+
+
+@primitive("masks_bytes", types.boolean)
+def masks_bytes(b: Any) -> Any:
+    """Whether a masked load of bytes is one instruction: where it is not, it is a branch for each byte."""
+    return ir.IntType(1)("avx512bw" in level.features())
 
 
 @primitive("scratch", i64)
