@@ -26,7 +26,7 @@ SEGMENTS = 1 << 20
 def run(options: Options) -> Iterator[Row]:
     from burstline import dpdk
 
-    library = shared_library("gso", options.cache, needs="libdpdk", best="gcc")
+    library = shared_library("gso", options.cache, needs="libdpdk", compiler="gcc")
     if library is None or not dpdk.available():
         options.lacks("DPDK's rte_gso", "apt-get install gcc libdpdk-dev pkg-config, then make build")
         return

@@ -41,7 +41,7 @@ def loop(cache: Path) -> tuple[Any, Any]:
 
     eal.start(huge=False)
     made = importlib.import_module("benchmarks.harness.gso_loop")
-    return made, made.Loop(install.shared_library("gso", cache, needs="libdpdk", best="gcc"))
+    return made, made.Loop(install.shared_library("gso", cache, needs="libdpdk", compiler="gcc"))
 
 
 def frames(data: bytes, without: bool) -> list[bytes]:

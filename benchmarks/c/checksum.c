@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 typedef int64_t (*verifier)(int64_t state, int64_t mbufs, int64_t n); // returns how many are wrong
 
@@ -44,11 +45,27 @@ static int by_size(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-// TSC cycles that the median burst takes to be verified; 0 where a packet was not found right. A ring of mbufs, at
-// `mbufs` and `room` bytes apart, holds the packets: before each burst they are copied into it, as a NIC writes them,
-// or, without `copies`, the mbufs point to where they are.
-uint64_t drive(verifier verify, int64_t state, int64_t packets, int64_t stride, int64_t count, int64_t size,
-               int64_t mbufs, int64_t room, int64_t copies, uint64_t *times) {
+// ns of a cycle of the time stamp counter.
+static double cycle(void) {
+    static double known;
+    if (known == 0) {
+        struct timespec from, to;
+        clock_gettime(CLOCK_MONOTONIC, &from);
+        uint64_t started = rte_rdtsc_precise();
+        do
+            clock_gettime(CLOCK_MONOTONIC, &to);
+        while ((to.tv_sec - from.tv_sec) * 1e9 + (double)(to.tv_nsec - from.tv_nsec) < 1e8);
+        uint64_t ended = rte_rdtsc_precise();
+        known = ((double)(to.tv_sec - from.tv_sec) * 1e9 + (double)(to.tv_nsec - from.tv_nsec)) / (double)(ended - started);
+    }
+    return known;
+}
+
+// ns that the median burst takes to be verified; -1 where a packet was not found right. A ring of mbufs, at `mbufs` and
+// `room` bytes apart, holds the packets: before each burst they are copied into it, as a NIC writes them, or, without
+// `copies`, the mbufs point to where they are.
+double drive(verifier verify, int64_t state, int64_t packets, int64_t stride, int64_t count, int64_t size,
+             int64_t mbufs, int64_t room, int64_t copies, uint64_t *times) {
     int64_t bad = 0, bursts = 0;
     uint64_t common = ~0ull;
     for (int64_t k = 0; k + BURST <= count; k += BURST) {
@@ -73,7 +90,7 @@ uint64_t drive(verifier verify, int64_t state, int64_t packets, int64_t stride, 
             common &= burst[i]->ol_flags;
     }
     qsort(times, (size_t)bursts, sizeof(*times), by_size);
-    return bad == 0 && (common & RTE_MBUF_F_RX_L4_CKSUM_GOOD) ? times[bursts / 2] : 0;
+    return bad == 0 && (common & RTE_MBUF_F_RX_L4_CKSUM_GOOD) ? (double)times[bursts / 2] * cycle() : -1;
 }
 
 // As app/test-pmd/csumonly.c does: headers by their fields, the next packet's data fetched ahead.

@@ -60,18 +60,18 @@ def yardstick(name: str, cache: Path) -> Path | None:
     return binary
 
 
-def shared_library(name: str, cache: Path, needs: str | None = None, best: str | None = None) -> Path | None:
+def shared_library(name: str, cache: Path, needs: str | None = None, compiler: str = "") -> Path | None:
     """`c/NAME.c` as a shared library, compiled for this machine when older than its source; None without a
-    compiler, or without the library `needs` that pkg-config is asked for. `best` is the compiler that makes the most of
-    the peer's code in headers, where it is not the one that all others are compiled by."""
-    compiler = (program(best) if best else None) or c_compiler()
+    compiler (this one, where it is named), or without the library `needs` that pkg-config is asked for."""
+    found = program(compiler) if compiler else c_compiler()
     flags = package_flags(needs) if needs else []
-    if compiler is None or flags is None:
+    if found is None or flags is None:
         return None
-    source, library = BENCHMARKS / "c" / f"{name}.c", cache / f"{name}.so"
+    source = BENCHMARKS / "c" / f"{name}.c"
+    library = cache / (f"{name}-{compiler}.so" if compiler else f"{name}.so")
     if not library.exists() or library.stat().st_mtime < source.stat().st_mtime:
         cache.mkdir(parents=True, exist_ok=True)
-        output([compiler, *C_FLAGS, "-shared", "-fPIC", source, "-o", library, *flags])
+        output([found, *C_FLAGS, "-shared", "-fPIC", source, "-o", library, *flags])
     return library
 
 
