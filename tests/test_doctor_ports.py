@@ -31,7 +31,7 @@ def test_ports_that_are_named_are_told_with_how_they_would_receive(tmp_path: Pat
     assert "dpdk:net_null,size=300 (net_null)\n  one pool, buffers of 640 bytes: a frame has at most 312" in done.stdout
     assert "(net_pcap)\n  scatter, buffers of 2,048 bytes, gathered into 9,216: it chains" in done.stdout
     assert "receive rings of a worker: 2 x" in done.stdout
-    assert "free buffers of a core: 1.5 x 512" in done.stdout
+    assert "free buffers of a core: (1.5 x 512" in done.stdout
 
 
 def test_a_port_that_cannot_be_had_is_an_error() -> None:

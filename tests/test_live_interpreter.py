@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -150,7 +150,7 @@ def _on_rings(*sizes: int) -> Iterator[Callable[..., LivePorts]]:
     """Devices named ring-loop are pairs of rings of these sizes, which `rings` has when they are open."""
     made = iter(sizes)
 
-    def open_pair(self: LivePorts, device: str, pool: Pool) -> RingPort:
+    def open_pair(self: LivePorts, device: str, pool: Pool, tx_offloads: Sequence[str]) -> RingPort:
         rings.append(RingPort.pair(pool, queues=self.workers, ring_size=next(made)))
         return rings[-1]
 
