@@ -21,6 +21,7 @@ from burstline.engine.threads import Team, process_age
 from burstline.engine.versions import Versions, swap
 from burstline.engine.worker import FINISHED, SLACK, PortQueue, PortWorker, most_made
 from burstline.errors import UsageError
+from burstline.offload.twins import receive, transmit
 from burstline.packet.burst import Burst
 from burstline.packet.made import Made
 from burstline.pipeline.needs import needs_of
@@ -101,6 +102,7 @@ class LiveRun:
     def swap(self, pipeline: Pipeline) -> Swap:
         """Go on with another pipeline, compiled in the calling thread: each worker goes over between two bursts, and no
         packet is lost. Returns when all have; raises what compiling raises, and then the old one runs on."""
+        self.ports.merge_for(pipeline)
         return swap(self._versions, pipeline)
 
     def swap_stage(self, name: str, function: Callable[[Any], Any]) -> Swap:
@@ -191,11 +193,15 @@ class LiveRun:
             queues.set_i64(base + layout.offset("queue"), index % port.queues)
             queues.set_i64(base + layout.offset("receives"), int(self.ports.receives(number)))
             queues.set_i64(base + layout.offset("pools"), port.table)
+            twins = self.ports.twins(number, port, index)
+            queues.set_i64(base + layout.offset("twins"), twins.address if twins else 0)
         made_burst, making = Region(Burst(batch + SLACK).size), Block(Made.layout)
         costs = Region(len(PHASES) * PHASE_SIZE) if self.count_costs else None
         self._costs += [costs] if costs else []
         making.set(burst=made_burst.address, room=most_made(batch), source=ports[0].table)
         context = Block(PortWorker.layout, 128)
+        if self.ports.has_twins:
+            context.set(receive=receive.address, transmit=transmit.address)
         context.set(
             index=index, workers=1, burst=burst.address, stop=self._stop.address,
             queues=queues.address, ports=len(ports), batch=LEAST if adapts else batch,

@@ -100,12 +100,17 @@ class LiveBuffers:
             for device, plan, can, s in zip(devices, plans, found, settings, strict=True)
         ]
 
+    @property
+    def software(self) -> bool:
+        """No device does DMA."""
+        return all(not is_pci(device) for device in self.devices)
+
     def pools(self, held: Sequence[Sequence[int]]) -> dict[int, Pools]:
         """The pools of each node, for `held`: the sizes of the packets that each port keeps for itself in each queue.
         EAL must run."""
         from burstline.dpdk.pools import Pools
 
-        software = all(not is_pci(device) for device in self.devices)
+        software = self.software
         made: dict[int, Pools] = {}
         with ExitStack() as stack:
             for node in sorted({port.node for port in self.ports}):

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from burstline.buffers.receive import Capabilities, Mode
+from burstline.buffers.receive import AROUND, Capabilities, Mode
 from burstline.engine.config import Config
 from burstline.engine.config import Port as Settings
 from burstline.engine.live_buffers import RING_LOOP, LiveBuffers
 from burstline.offload.capabilities import Descriptors, PortCapabilities, recorded
 from burstline.offload.choice import PortUse
+from burstline.offload.mbuf import MOST_SEGMENT
 from burstline.offload.plan import Asked, OffloadPlan, check_mtu, plan_offloads, plan_ports
 from burstline.offload.tuning import NO_TUNING, Tuning, tune
 from burstline.pipeline.needs import needs_of
@@ -36,6 +37,7 @@ class LiveOffloads:
         self.pipeline = pipeline
         needs = None if pipeline is None else needs_of(pipeline)
         self.sends = needs is None or needs.sends
+        self.emits = needs is None or needs.cuts
         self.tunings: dict[str, Tuning] = {}  # as far as they are known
         self.plans: list[OffloadPlan] = []
 
@@ -115,12 +117,18 @@ class LiveOffloads:
                 sends=self.sends or device == self.out,
                 receive_offloads=port.plan.offloads,
                 chains=chains,
+                emits=self.emits,
                 pools=pools,
                 peer_segments=can.driver == "net_vhost" and _says(device, "tso=1"),
             )
             asked.append(Asked(self.intent(device), can, use, self.tunings.get(device, NO_TUNING)))
         self.plans = plan_ports(asked)
         return self.plans
+
+    def most_merged(self, pipeline: Pipeline | None, to_file: bool) -> int:
+        """Bytes of the largest IP packet to merge: one that stages look into is gathered into one buffer."""
+        gathered = to_file or pipeline is None or needs_of(pipeline).payloads
+        return min(MOST_SEGMENT, self.config.pools.size_classes.largest - AROUND) if gathered else MOST_SEGMENT
 
     def revised(self, number: int, can: PortCapabilities) -> OffloadPlan:
         """The plan of a port of which it was only assumed what it can do. Raises BurstlineError."""

@@ -20,6 +20,7 @@ from burstline.engine.live_buffers import (
     usage_of_pool,
 )
 from burstline.engine.live_offloads import LiveOffloads, mtu_of, presumed
+from burstline.engine.port_twins import PortTwins, needs_twins, segment_pools, total
 from burstline.engine.report import Count, Report
 from burstline.engine.worker import ENGINE_REASONS, NO_BUFFER, PORTS, most_made
 from burstline.errors import BurstlineError, UsageError
@@ -53,6 +54,8 @@ class LivePorts:
         self.devices = list(self.sources)
         self.buffers: LiveBuffers | None = None  # as soon as the ports are open
         self.pools: dict[int, Pools] = {}  # of each NUMA node, while they are open
+        self.cutting: dict[int, Pools] = {}  # by which software cuts packets, where it does (SegmentPools)
+        self._twins: dict[int, list[PortTwins]] = {}  # of each port, one for each worker
         if self.out_device and self.out_device not in self.devices:
             self.devices.append(self.out_device)
         if len(set(self.devices)) != len(self.devices):
@@ -103,7 +106,8 @@ class LivePorts:
             attached = self._attached(stack)
             self.buffers = self._planned(attached, reads)
             self.pools = pools = self.buffers.pools([_held(device) for device in self.devices])
-            after.callback(_release, pools.values())
+            self.cutting = cutting = self._segment_pools()
+            after.callback(_release, [*pools.values(), *cutting.values()])
             ports = []
             for number, (port, buffers) in enumerate(zip(attached, self.buffers.ports, strict=True)):
                 ports.append(self._set_up(port, number, buffers, pools[buffers.node], stack))
@@ -113,11 +117,44 @@ class LivePorts:
             yield ports
             for port in ports:
                 port.close()
-            if in_use := sum(each.in_use for each in pools.values()):
+            every = [*pools.values(), *cutting.values()]
+            if in_use := sum(each.in_use for each in every):
                 raise BurstlineError(
-                    f"{in_use} of {sum(each.count for each in pools.values())} packet buffers were not given back",
+                    f"{in_use} of {sum(each.count for each in every)} packet buffers were not given back",
                     "this is a fault of burstline or of the driver; please report it with the devices used",
                 )
+
+    def twins(self, number: int, port: Port, worker: int) -> PortTwins | None:
+        """The software around a port for one worker; None where the driver is enough. They must be kept until the port
+        is closed."""
+        assert self.buffers is not None
+        plan, node = self.offloads.plans[number], self.buffers.ports[number].node
+        if not needs_twins(plan):
+            return None
+        made = PortTwins(
+            plan, port, worker % port.queues, burst=self.config.engine.most_burst, pools=self.pools[node],
+            cutting=self.cutting.get(node), most=self.offloads.most_merged(self.offloads.pipeline, bool(self.out_file)),
+        )  # fmt: skip
+        self._twins.setdefault(number, []).append(made)
+        return made
+
+    def merge_for(self, pipeline: Pipeline) -> None:
+        """Merge no larger packets than the stages of another pipeline can take."""
+        most = self.offloads.most_merged(pipeline, bool(self.out_file))
+        for each in (twins for made in self._twins.values() for twins in made):
+            each.merge_up_to(most)
+
+    @property
+    def has_twins(self) -> bool:
+        return bool(self._twins)
+
+    def _segment_pools(self) -> dict[int, Pools]:
+        assert self.buffers is not None
+        found = dict[int, int]()
+        for plan, port in zip(self.offloads.plans, self.buffers.ports, strict=True):
+            if plan.gso and not plan.copies:
+                found[port.node] = found.get(port.node, 0) + port.tx_ring
+        return {node: segment_pools(node, self.workers, rings, self.buffers) for node, rings in found.items()}
 
     def planned(self, *, reads: bool = True) -> LiveBuffers:
         """How the ports would receive. EAL must run; the devices are opened, asked, and closed."""
@@ -153,8 +190,8 @@ class LivePorts:
         """What each device says of itself, for the report."""
         assert self.buffers is not None
         found = []
-        for device, port, buffers, plan in zip(
-            self.devices, ports, self.buffers.ports, self.offloads.plans, strict=True
+        for number, (device, port, buffers, plan) in enumerate(
+            zip(self.devices, ports, self.buffers.ports, self.offloads.plans, strict=True)
         ):
             stats = port.stats()
             found.append(
@@ -164,7 +201,7 @@ class LivePorts:
                     "queues": port.queues,
                     "rss": port.rss,
                     "receive": buffers.as_json(),
-                    "offloads": {**plan.as_json(), "summary": plan.summary},
+                    "offloads": {**plan.as_json(), "summary": plan.summary, "did": total(self._twins.get(number, []))},
                     "missed": stats.imissed,
                     "errors": stats.ierrors,
                     "no_buffer": stats.rx_nombuf,

@@ -163,7 +163,7 @@ def port_loop(
     whole = cut or needs.bytes
     makes = needs.makes
     # A merged packet stays a chain of mbufs, with all headers in the first, where nobody looks behind those.
-    payloads = bool({"payload", "protocols"} & {*needs.columns}) or needs.literals or makes or to_file
+    payloads = needs.payloads or to_file
     segmented, cuts, checked, written = needs.segments, needs.cuts, needs.checks, needs.writes
     write_packet = write_pcapng if sink == "pcapng" else write_pcap
 

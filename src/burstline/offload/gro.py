@@ -151,6 +151,10 @@ class Merging:
         )  # fmt: skip
         self.address = self._gro.address
 
+    def merge_up_to(self, most: int) -> None:
+        """Bytes of the largest packet that is made from now on; those that are held may come to more."""
+        self._gro.set(most=most)
+
     @property
     def count(self) -> GroCount:
         return GroCount(**{name: self._gro.get(name) for name in GroCount.__dataclass_fields__})

@@ -35,7 +35,7 @@ from burstline.offload.transmit_choices import (
 from burstline.offload.tuning import NO_TUNING, Tuning
 from burstline.pipeline.offloads import NAMES, Offloads
 
-# The software twins that there can be.
+# The software twins that the engine has.
 SOFTWARE = {
     "verify": "looks at the checksums of received packets that the port has not vouched for",
     "fill": "fills in the checksums that the port leaves",
@@ -45,8 +45,7 @@ SOFTWARE = {
     "vlan_strip": "takes a VLAN tag off",
     "vlan_insert": "puts a VLAN tag on",
 }
-# Those that the engine has.
-TWINS: frozenset[str] = frozenset()
+TWINS = frozenset(SOFTWARE)
 
 # Frames of these may come from a stack of the kernel that left their checksums to a NIC (CHECKSUM_PARTIAL).
 KERNEL = frozenset({"net_af_packet", "net_af_xdp", "net_tap", "net_pcap"})

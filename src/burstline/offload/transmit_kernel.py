@@ -2,37 +2,111 @@
 
 from __future__ import annotations
 
-from burstline.native.memory import call_with_four, call_with_two, load32, load64, store64
-from burstline.offload.mbuf import PKT_LEN
+from burstline.native.memory import call_with_four, call_with_two, load16, load32, load64, store64
+from burstline.native.struct_type import reference
+from burstline.offload.checksum import Checksums
+from burstline.offload.fill_kernel import fill
+from burstline.offload.gso import Gso
+from burstline.offload.gso_kernel import segment
+from burstline.offload.mbuf import (
+    NB_SEGS,
+    OL_FLAGS,
+    PKT_LEN,
+    TX_IPV6,
+    TX_TCP_SEG,
+    TX_TUNNEL_GRE,
+    TX_TUNNEL_MASK,
+    TX_TUNNEL_VXLAN,
+    TX_UDP_SEG,
+)
+from burstline.offload.request_kernel import request
 from burstline.offload.twins import Twins
 from burstline.offload.vlan_kernel import tag
 
+checksums_at, gso_at = reference(Checksums), reference(Gso)
 TRIES = 4  # a port whose ring is full gets this many chances
+ROOMY = 64  # segments of a packet that must find room before what waits is sent first
 
 
 def transmit(twins: Twins, mbufs: int, n: int) -> int:
     """The packets are sent or freed, each; returns how many the port did not take, in part or whole. Their bytes are
     in `twins.failed_bytes`."""
     twins.failed = twins.failed_bytes = 0
+    if twins.vlan:
+        n = tagged(twins, mbufs, n)
+    if twins.requests:
+        request(checksums_at(twins.checksums), mbufs, n, twins.requests)
+    if twins.fills:
+        fill(checksums_at(twins.checksums), mbufs, n)
     packets = waiting = 0
     for i in range(n):
         mbuf = load64(mbufs + 8 * i)
         length = load32(mbuf + PKT_LEN)
-        if twins.vlan and not tag(twins, mbuf):
+        if twins.segments - waiting < ROOMY:
+            send(twins, waiting, packets)
+            packets = waiting = 0
+        made = mbufs_for(twins, mbuf, waiting)
+        if made == 0 and waiting > 0:
+            send(twins, waiting, packets)  # it may need all the room, and mbufs that come back by this
+            packets = waiting = 0
+            made = mbufs_for(twins, mbuf, 0)
+        if made == 0:
             fail(twins, length)
             call_with_two(twins.free, mbufs + 8 * i, 1)
             continue
-        store64(twins.leaving + 8 * waiting, mbuf)
-        waiting += 1
+        waiting += made
         store64(twins.ends + 16 * packets, waiting)
         store64(twins.ends + 16 * packets + 8, length)
         packets += 1
-        if waiting == twins.segments:
-            send(twins, waiting, packets)
-            packets = waiting = 0
     if waiting:
         send(twins, waiting, packets)
     return twins.failed
+
+
+def tagged(twins: Twins, mbufs: int, n: int) -> int:
+    """Put tags on, and free packets before which there is no place for one; returns how many are left."""
+    kept = 0
+    for i in range(n):
+        mbuf = load64(mbufs + 8 * i)
+        if tag(twins, mbuf):
+            store64(mbufs + 8 * kept, mbuf)
+            kept += 1
+        else:
+            fail(twins, load32(mbuf + PKT_LEN))
+            call_with_two(twins.free, mbufs + 8 * i, 1)
+    return kept
+
+
+def mbufs_for(twins: Twins, mbuf: int, waiting: int) -> int:
+    """What the port is to be given for a packet goes behind what waits; returns how many there are, 0 where it cannot
+    be made."""
+    out, chain = twins.leaving + 8 * waiting, load16(mbuf + NB_SEGS)
+    if load64(mbuf + OL_FLAGS) & (TX_TCP_SEG | TX_UDP_SEG):
+        if twins.cuts >> kind_of(mbuf) & 1 and chain <= twins.most_mbufs:
+            twins.cut += 1
+        elif twins.gso:
+            return segment(gso_at(twins.gso), mbuf, out, twins.segments - waiting)
+    elif twins.pools and chain > twins.most_mtu_mbufs:
+        mbuf = call_with_two(twins.gather, mbuf, twins.pools)
+        if load16(mbuf + NB_SEGS) > 1:
+            return 0
+        twins.copied += 1
+    store64(out, mbuf)
+    return 1
+
+
+def kind_of(mbuf: int) -> int:
+    """What there is to cut, as a bit of `cuts`: TCP over IPv4, over IPv6, in VXLAN, in GRE; the same of UDP."""
+    flags = load64(mbuf + OL_FLAGS)
+    tunnel = flags & TX_TUNNEL_MASK
+    kind = 1 if flags & TX_IPV6 else 0
+    if tunnel == TX_TUNNEL_VXLAN:
+        kind = 2
+    elif tunnel == TX_TUNNEL_GRE:
+        kind = 3
+    elif tunnel != 0:
+        kind = 8
+    return kind + 4 if flags & TX_UDP_SEG else kind
 
 
 def fail(twins: Twins, length: int) -> None:

@@ -20,17 +20,29 @@ class Twins(Struct):
     rx: i64  # addresses of bl_dpdk_rx, ...
     tx: i64
     prepare: i64
+    gather: i64
     free: i64
-    received: i64  # address of room for `burst` mbufs
-    burst: i64  # packets to ask the driver for at once; what leaves `receive` may be twice as many
+    vlan: i64  # the VLAN whose tag is taken off, and put on before sending; 0 for none
+    checksums: i64  # address of its Checksums
     ending: i64  # 1: no more packets are asked for; `receive` gives what it has held back, until there is none
     # ---- behind rx_burst ----
-    vlan: i64  # the VLAN whose tag is taken off, and put on before sending; 0 for none
-    stripped: i64  # 1: the port has taken off tags, of any VLAN
+    received: i64  # address of room for `burst` mbufs
+    burst: i64  # packets to ask the driver for at once: half of what `receive` has room for, where it merges
+    verifies: i64  # 1: checksums are looked at, where the port has not
+    drops_bad: i64  # 1: packets with wrong ones are dropped
+    gro: i64  # address of its Gro
+    clock_scale: i64  # nanoseconds in 2**32 counts
     bad: i64  # packets that the last `receive` dropped, since a checksum was wrong; and their bytes
     bad_bytes: i64
     untagged: i64  # tags taken off
     # ---- before tx_burst ----
+    requests: i64  # of which packets checksums are asked for: ARRIVED_PARTIAL, ALL_PACKETS of offload/checksum
+    fills: i64  # 1: what the port does not fill in is filled in
+    gso: i64  # address of its Gso
+    cuts: i64  # what the port cuts itself: a bit for each kind (transmit_kernel)
+    most_mbufs: i64  # that a packet may lie in which the port cuts, and any other
+    most_mtu_mbufs: i64
+    pools: i64  # Pools.table: what packets are copied to that lie in more; 0 where the port takes any
     inserts: i64  # 1: the port puts tags on
     leaving: i64  # address of room for `segments` mbufs
     segments: i64
@@ -38,7 +50,8 @@ class Twins(Struct):
     failed: i64  # packets that the port did not take, whole, in the last `transmit`; and their bytes
     failed_bytes: i64
     tagged: i64  # tags put on
-    no_room: i64  # packets whose tag found no place in front of them
+    cut: i64  # packets that the port was given to cut
+    copied: i64  # packets made one mbuf, since the port does not take so many
 
 
 receive = Kernel("burstline.offload.receive_kernel:receive", Twins, int, int)

@@ -56,7 +56,6 @@ def tag(twins: Twins, mbuf: int) -> bool:
         store16(mbuf + VLAN_TCI, twins.vlan)
         store64(mbuf + OL_FLAGS, load64(mbuf + OL_FLAGS) | TX_VLAN)
     elif not insert(mbuf, twins.vlan):
-        twins.no_room += 1
         return False
     twins.tagged += 1
     return True

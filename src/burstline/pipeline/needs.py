@@ -71,6 +71,11 @@ class Needs:
         return bool(self.columns) or self.keys or self.tunnels
 
     @property
+    def payloads(self) -> bool:
+        """Stages look behind the headers of packets, or copy them: each must lie in one buffer."""
+        return bool({"payload", "protocols"} & {*self.columns}) or self.literals or self.makes
+
+    @property
     def bytes(self) -> bool:
         """Stages, or the state that they use, look at the bytes of packets."""
         return self.full_parse or self.eth or self.captured or self.groups or self.ahead
