@@ -26,6 +26,7 @@ from burstline.engine.worker import ENGINE_REASONS, NO_BUFFER, PORTS, most_made
 from burstline.errors import BurstlineError, UsageError
 from burstline.offload import mbuf
 from burstline.offload.capabilities import PortCapabilities
+from burstline.offload.twins import receive, transmit
 from burstline.pipeline.pipeline import Pipeline
 
 if TYPE_CHECKING:
@@ -107,6 +108,9 @@ class LivePorts:
             self.buffers = self._planned(attached, reads)
             self.pools = pools = self.buffers.pools([_held(device) for device in self.devices])
             self.cutting = cutting = self._segment_pools()
+            if any(map(needs_twins, self.offloads.plans)):
+                for kernel in (receive, transmit):
+                    kernel.load()  # before packets come
             after.callback(_release, [*pools.values(), *cutting.values()])
             ports = []
             for number, (port, buffers) in enumerate(zip(attached, self.buffers.ports, strict=True)):

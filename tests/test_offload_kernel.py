@@ -1,0 +1,116 @@
+"""TCP of the kernel's own stack through a pipeline that merges its segments and cuts them again: all bytes arrive, and
+the receiving kernel finds no checksum wrong."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from burstline import dpdk
+from namespaces import Line, line, sh, until
+
+if not dpdk.available():
+    pytest.skip("built without DPDK", allow_module_level=True)
+if os.geteuid() != 0:
+    pytest.skip("needs root", allow_module_level=True)
+
+SIZE = int(os.environ.get("BURSTLINE_TCP_BYTES", 2**30))
+APP = """
+import burstline as bl
+
+merged = bl.Counter("merged")
+
+@bl.stage
+def count(pkt):
+    if pkt.segments > 1:
+        merged.add(1)
+
+@bl.stage
+def cross(pkt):
+    return bl.send(1 - pkt.port)
+
+pipeline = bl.Pipeline(count, cross, offloads=bl.Offloads(checksum=True, gro=True, gso=True))
+"""
+
+
+@pytest.fixture
+def between() -> Iterator[Line]:
+    with line() as made:
+        made.left.ip("address add 10.7.0.1/24 dev outside")
+        made.right.ip("address add 10.7.0.2/24 dev inside")
+        yield made
+
+
+def errors(between: Line) -> int:
+    """Checksum errors that the kernel on the right has counted, of IP and TCP."""
+    command = between.right.command("cat", "/proc/net/snmp", "/proc/net/netstat")
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    found = dict[str, int]()
+    for names, values in zip(text[::2], text[1::2], strict=True):
+        found |= {f"{names.split()[0]}{n}": int(v) for n, v in zip(names.split()[1:], values.split()[1:], strict=True)}
+    return found["Tcp:InCsumErrors"] + found["IpExt:InCsumErrors"]
+
+
+def transfer(between: Line, size: int) -> tuple[str, str]:
+    """Random bytes from left to right; their SHA-256 there and here."""
+    server = between.right.socket(socket.AF_INET, socket.SOCK_STREAM)
+    server.bind(("10.7.0.2", 5001))
+    server.listen()
+    server.settimeout(180)  # until all is compiled
+    client = between.left.socket(socket.AF_INET, socket.SOCK_STREAM)
+    got, said = hashlib.sha256(), hashlib.sha256()
+
+    def receive() -> None:
+        with server.accept()[0] as connection:
+            connection.settimeout(60)
+            while block := connection.recv(1 << 20):
+                got.update(block)
+
+    def joined() -> bool:
+        between.check()
+        client.settimeout(0.5)
+        return client.connect_ex(("10.7.0.2", 5001)) in (0, errno.EISCONN)  # the kernel goes on trying by itself
+
+    with server, client:
+        thread = threading.Thread(target=receive)
+        thread.start()
+        assert until(joined), "nothing came through"
+        client.settimeout(60)
+        block = os.urandom(1 << 22)
+        for start in range(0, size, len(block)):
+            part = block[: size - start]
+            client.sendall(part)
+            said.update(part)
+        client.shutdown(socket.SHUT_WR)
+        thread.join(120)
+    return said.hexdigest(), got.hexdigest()
+
+
+@pytest.mark.parametrize("sums", ["whole", "partial"])
+def test_a_gigabyte_merged_and_cut_arrives_whole(between: Line, tmp_path: Path, sums: str) -> None:
+    """With partial checksums, frames come with the pseudo header's sum alone, as the kernel leaves it to devices."""
+    app = tmp_path / "app.py"
+    app.write_text(APP)
+    if sums == "partial":
+        for place, end in ((between.left, "outside"), (between.right, "inside")):
+            sh(*place.command("ethtool", "-K", end, "tx", "on", "tso", "off", "gso", "off", "gro", "off"))
+    between.start(app, "net_af_packet")
+    size = SIZE if sums == "whole" else SIZE // 8
+    said, got = transfer(between, size)
+    report = between.stop()
+    assert said == got
+    assert errors(between) == 0
+    did = [port["offloads"]["did"] for port in report["ports"]]
+    assert did[0]["gro_merged"] > 0 and did[1]["gso_segments"] > did[1]["gso_packets"] > 0
+    assert "bad checksum" not in report["drops"]
+    if sums == "partial":
+        assert did[0]["checksums_partials"] > size // 1500
+    assert did[0]["gro_segments"] / did[0]["gro_merged"] > 2
