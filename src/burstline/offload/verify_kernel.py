@@ -98,12 +98,7 @@ def mark(state: Checksums, mbuf: int, flags: int, room: int) -> int:
         flags |= found_flags(mbuf, flags, state.partial, room)
         store64(mbuf + m.OL_FLAGS, flags)
     l4 = flags & m.RX_L4_CKSUM_NONE
-    if (
-        flags & m.RX_IP_CKSUM_NONE == m.RX_IP_CKSUM_BAD
-        or l4 == m.RX_L4_CKSUM_BAD
-        or flags & m.RX_OUTER_IP_CKSUM_BAD
-        or flags & OUTER_L4_MASK == m.RX_OUTER_L4_CKSUM_BAD
-    ):
+    if is_bad(flags):
         state.bad += 1
         return 1
     if l4 == m.RX_L4_CKSUM_NONE:
@@ -113,6 +108,16 @@ def mark(state: Checksums, mbuf: int, flags: int, room: int) -> int:
     else:
         state.none += 1
     return 0
+
+
+def is_bad(flags: int) -> bool:
+    """The port, or software in its place, has found a wrong checksum."""
+    return (
+        flags & m.RX_IP_CKSUM_NONE == m.RX_IP_CKSUM_BAD
+        or flags & m.RX_L4_CKSUM_NONE == m.RX_L4_CKSUM_BAD
+        or flags & m.RX_OUTER_IP_CKSUM_BAD != 0
+        or flags & OUTER_L4_MASK == m.RX_OUTER_L4_CKSUM_BAD
+    )
 
 
 def found_flags(mbuf: int, flags: int, partial: int, room: int) -> int:
