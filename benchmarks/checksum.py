@@ -30,7 +30,7 @@ ROOM = 128 + 128 + 9216  # an mbuf, its headroom, a jumbo frame
 
 
 def run(options: Options) -> Iterator[Row]:
-    from burstline.offload.checksum import Checksums, verify
+    from burstline.offload.checksums.checksums import Checksums, verify
     from burstline.state.region import Block
 
     made = {name: _library(name, options) for name in ("gcc", "clang") if program(name)}

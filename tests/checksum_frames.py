@@ -20,7 +20,7 @@ from scapy.packet import Packet, Raw
 
 from burstline.native.kernel import Kernel
 from burstline.offload import mbuf as m
-from burstline.offload.checksum import Checksums
+from burstline.offload.checksums.checksums import Checksums
 from burstline.state.region import Block, Region
 
 KINDS = {"tcp": TCP, "udp": UDP, "sctp": SCTP, "icmp": ICMP, "icmp6": ICMPv6EchoRequest}

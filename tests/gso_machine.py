@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from burstline.offload import gso
 from burstline.offload import mbuf as m
+from burstline.offload.gso import gso
 from gso_oracle import Large
 
 ROOM = 70_000

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from burstline.cli.bench import Options
-from burstline.offload.checksum import Checksums, verify
+from burstline.offload.checksums.checksums import Checksums, verify
 from burstline.state.region import Block, Region
 
 ROOT = Path(__file__).resolve().parents[1]

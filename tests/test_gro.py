@@ -15,7 +15,7 @@ from scapy.layers.vxlan import VXLAN  # noqa: F401  # scapy then knows its port
 
 from burstline.errors import UsageError
 from burstline.offload import mbuf as m
-from burstline.offload.gro import Merging, flush_kernel, gro_kernel
+from burstline.offload.gro.gro import Merging, flush_kernel, gro_kernel
 from gro_frames import ACK, FIN, PSH, TIMESTAMPS, Ip, Segment, Tunnel, checksum, cut, merged, partial
 from gro_model import GOOD, Model, Packet
 from gro_senders import traffic

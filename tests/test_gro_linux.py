@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from burstline.offload.gro import Merging
+from burstline.offload.gro.gro import Merging
 from dpdk_live import alone, needs_root
 from gro_frames import TIMESTAMPS, Ip, Segment
 from gro_model import Packet

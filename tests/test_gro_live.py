@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(not dpdk.available(), reason="built without DPDK
 def through_a_pool(seed: int) -> tuple[int, int, list[bytes]]:
     """How many packets came out, how many mbufs were in use meanwhile, and the frames."""
     from burstline.dpdk.binding import native
-    from burstline.offload.gro import Merging, flush_kernel, gro_kernel
+    from burstline.offload.gro.gro import Merging, flush_kernel, gro_kernel
     from burstline.state.region import Region
     from gro_senders import traffic
 

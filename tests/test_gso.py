@@ -16,8 +16,8 @@ from scapy.layers.l2 import GRE, Ether
 
 from burstline import dpdk
 from burstline.native.kernel import Kernel
-from burstline.offload import gso
 from burstline.offload import mbuf as m
+from burstline.offload.gso import gso
 from burstline.state.region import Region
 from dpdk_live import alone
 from gso_machine import LARGEST_ROOM, ROOM, Machine

@@ -13,7 +13,7 @@ import pytest
 
 from burstline import dpdk
 from burstline.errors import UsageError
-from burstline.offload.capabilities import (
+from burstline.offload.planning.capabilities import (
     RECORDED,
     Descriptors,
     PortCapabilities,

@@ -16,7 +16,7 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
 from burstline.offload import mbuf as m
-from burstline.offload.checksum import ALL_PACKETS, ARRIVED_PARTIAL, hardware_mask
+from burstline.offload.checksums.checksums import ALL_PACKETS, ARRIVED_PARTIAL, hardware_mask
 from burstline.offload.mbuf import tx_offload
 from burstline.simd import level
 from checksum_frames import Frame, Mbufs, cuts, frames, kernel, pseudo, pseudo_of, sum16

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from burstline.errors import BurstlineError
-from burstline.offload.capabilities import PortCapabilities, names, recorded
-from burstline.offload.choice import PortUse
-from burstline.offload.conflicts import EXCLUSIONS, PEERS, VECTOR_PATHS, vector_notes
-from burstline.offload.plan import SOFTWARE, TWINS, Asked, OffloadPlan, plan_offloads, plan_ports, replanned
+from burstline.offload.planning.capabilities import PortCapabilities, names, recorded
+from burstline.offload.planning.choice import PortUse
+from burstline.offload.planning.conflicts import EXCLUSIONS, PEERS, VECTOR_PATHS, vector_notes
+from burstline.offload.planning.plan import SOFTWARE, TWINS, Asked, OffloadPlan, plan_offloads, plan_ports, replanned
 from burstline.pipeline.offloads import DEFAULTS, NAMES, Offloads
 from burstline.schema import keys
 

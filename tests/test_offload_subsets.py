@@ -16,8 +16,8 @@ from scapy.layers.vxlan import VXLAN
 from scapy.packet import Packet, Raw
 
 from burstline import dpdk
-from burstline.offload.capabilities import PortCapabilities
-from burstline.offload.choice import PortUse
+from burstline.offload.planning.capabilities import PortCapabilities
+from burstline.offload.planning.choice import PortUse
 from burstline.pipeline.offloads import DEFAULTS, Offloads
 from dpdk_live import alone
 from nic_model import Given, received, sent
@@ -97,7 +97,7 @@ def through(place: Any, can: PortCapabilities, frames: list[bytes]) -> tuple[lis
     """What is on the wire behind the port of frames before it, and how many were dropped."""
     from burstline.dpdk.binding import native
     from burstline.engine.port_twins import PortTwins
-    from burstline.offload.plan import Asked, plan_ports
+    from burstline.offload.planning.plan import Asked, plan_ports
     from burstline.offload.twins import Twins, receive, transmit
     from burstline.state.region import Region
 

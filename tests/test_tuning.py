@@ -11,9 +11,9 @@ import pytest
 from burstline.dpdk.device import Device
 from burstline.engine.config import Config, Port
 from burstline.engine.live_offloads import LiveOffloads
-from burstline.offload.capabilities import PortCapabilities, names, recorded
-from burstline.offload.profiles import PROFILES
-from burstline.offload.tuning import NO_TUNING, preferred, tune
+from burstline.offload.planning.capabilities import PortCapabilities, names, recorded
+from burstline.offload.planning.profiles import PROFILES
+from burstline.offload.planning.tuning import NO_TUNING, preferred, tune
 from burstline.pipeline.offloads import Offloads
 
 SOURCE = Path(os.environ.get("BURSTLINE_DPDK_SOURCE", "/nonexistent"))

@@ -12,7 +12,7 @@ import numpy as np
 
 from burstline.dpdk.pool import Pool
 from burstline.errors import BurstlineError
-from burstline.offload.gro import Merging, flush_kernel, gro_kernel
+from burstline.offload.gro.gro import Merging, flush_kernel, gro_kernel
 
 BUFFERS = 16384
 LATER = 1 << 60  # ns: what is held waits for the end of a lap

@@ -15,7 +15,7 @@ from burstline.dpdk.binding import native
 from burstline.dpdk.pool import Pool
 from burstline.dpdk.pools import Pools
 from burstline.errors import BurstlineError
-from burstline.offload import gso
+from burstline.offload.gso import gso
 
 SEGSZ = 1448  # what Ethernet and TCP with timestamps leave of 1,500 bytes
 PAYLOAD = 45 * SEGSZ  # as much as an mbuf holds

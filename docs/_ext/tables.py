@@ -19,12 +19,12 @@ from burstline.compiler.names import BUILTINS, MATH
 from burstline.compiler.rules import REFUSED
 from burstline.engine.config import Config
 from burstline.native.struct import FIELD_TYPES
-from burstline.offload.capabilities import names as recorded_names
-from burstline.offload.capabilities import recorded
-from burstline.offload.choice import PortUse
-from burstline.offload.conflicts import EXCLUSIONS, VECTOR_PATHS
-from burstline.offload.plan import SOFTWARE, Asked, plan_ports
-from burstline.offload.profiles import PROFILES
+from burstline.offload.planning.capabilities import names as recorded_names
+from burstline.offload.planning.capabilities import recorded
+from burstline.offload.planning.choice import PortUse
+from burstline.offload.planning.conflicts import EXCLUSIONS, VECTOR_PATHS
+from burstline.offload.planning.plan import SOFTWARE, Asked, plan_ports
+from burstline.offload.planning.profiles import PROFILES
 from burstline.packet.fields import HEADER_METHODS, HEADERS, LEVELS, PACKET_FIELDS, PACKET_METHODS, Field
 from burstline.pipeline.offloads import DEFAULTS, Offloads
 from burstline.ports.traffic import PARAMETERS

@@ -10,8 +10,8 @@ from typing import Any
 
 from burstline.engine.config import Config, load
 from burstline.errors import UsageError
-from burstline.offload.capabilities import PortCapabilities, names, recorded
-from burstline.offload.plan import OffloadPlan
+from burstline.offload.planning.capabilities import PortCapabilities, names, recorded
+from burstline.offload.planning.plan import OffloadPlan
 from burstline.pipeline.needs import needs_of
 from burstline.pipeline.pipeline import Pipeline
 

@@ -10,11 +10,11 @@ from burstline.buffers.receive import AROUND, Capabilities, Mode
 from burstline.engine.config import Config
 from burstline.engine.config import Port as Settings
 from burstline.engine.live_buffers import RING_LOOP, LiveBuffers
-from burstline.offload.capabilities import Descriptors, PortCapabilities, recorded
-from burstline.offload.choice import PortUse
 from burstline.offload.mbuf import MOST_SEGMENT
-from burstline.offload.plan import Asked, OffloadPlan, check_mtu, plan_offloads, plan_ports
-from burstline.offload.tuning import NO_TUNING, Tuning, tune
+from burstline.offload.planning.capabilities import Descriptors, PortCapabilities, recorded
+from burstline.offload.planning.choice import PortUse
+from burstline.offload.planning.plan import Asked, OffloadPlan, check_mtu, plan_offloads, plan_ports
+from burstline.offload.planning.tuning import NO_TUNING, Tuning, tune
 from burstline.pipeline.needs import needs_of
 from burstline.pipeline.offloads import NAMES, Offloads
 from burstline.pipeline.pipeline import Pipeline

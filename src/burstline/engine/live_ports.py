@@ -25,7 +25,7 @@ from burstline.engine.report import Count, Report
 from burstline.engine.worker import ENGINE_REASONS, NO_BUFFER, PORTS, most_made
 from burstline.errors import BurstlineError, UsageError
 from burstline.offload import mbuf
-from burstline.offload.capabilities import PortCapabilities
+from burstline.offload.planning.capabilities import PortCapabilities
 from burstline.offload.twins import receive, transmit
 from burstline.pipeline.pipeline import Pipeline
 

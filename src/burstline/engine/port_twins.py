@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from burstline.offload.checksum import ALL_PACKETS, ARRIVED_PARTIAL, Checksums, hardware_mask
-from burstline.offload.gro import Merging
-from burstline.offload.gso import IP, OUTER_IP, OUTER_UDP, TCP, UDP, Segmenter
+from burstline.offload.checksums.checksums import ALL_PACKETS, ARRIVED_PARTIAL, Checksums, hardware_mask
+from burstline.offload.gro.gro import Merging
+from burstline.offload.gso.gso import IP, OUTER_IP, OUTER_UDP, TCP, UDP, Segmenter
 from burstline.offload.mbuf import MOST_SEGMENT
-from burstline.offload.plan import OffloadPlan
+from burstline.offload.planning.plan import OffloadPlan
 from burstline.offload.twins import Twins
 from burstline.state.region import Block, Region
 

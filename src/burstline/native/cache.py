@@ -58,19 +58,17 @@ def _own_source() -> str:
     for room in (
         "buffers",
         "compiler",
-        "compiler/kinds",
         "engine",
         "filter",
         "native",
         "offload",
         "packet",
-        "packet/states",
         "pipeline",
         "ports",
         "simd",
         "state",
     ):
-        for file in sorted((root / room).glob("*.py")):
+        for file in sorted((root / room).rglob("*.py")):
             digest.update(file.read_bytes())
     return digest.hexdigest()
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from burstline.native.memory import call_with_four, call_with_two, cycles, load32, load64, prefetch, scale, store64
 from burstline.native.struct_type import reference
-from burstline.offload.checksum import Checksums
-from burstline.offload.gro import Gro
-from burstline.offload.gro_kernel import flush, gro
+from burstline.offload.checksums.checksums import Checksums
+from burstline.offload.checksums.verify_kernel import is_bad, verify
+from burstline.offload.gro.gro import Gro
+from burstline.offload.gro.gro_kernel import flush, gro
 from burstline.offload.mbuf import OL_FLAGS, PKT_LEN
 from burstline.offload.twins import Twins
-from burstline.offload.verify_kernel import is_bad, verify
 from burstline.offload.vlan_kernel import untag
 
 checksums_at, gro_at = reference(Checksums), reference(Gro)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from burstline.native.memory import call_with_four, call_with_two, load16, load32, load64, store64
 from burstline.native.struct_type import reference
-from burstline.offload.checksum import Checksums
-from burstline.offload.fill_kernel import fill
-from burstline.offload.gso import Gso
-from burstline.offload.gso_kernel import segment
+from burstline.offload.checksums.checksums import Checksums
+from burstline.offload.checksums.fill_kernel import fill
+from burstline.offload.checksums.request_kernel import request
+from burstline.offload.gso.gso import Gso
+from burstline.offload.gso.gso_kernel import segment
 from burstline.offload.mbuf import (
     NB_SEGS,
     OL_FLAGS,
@@ -19,7 +20,6 @@ from burstline.offload.mbuf import (
     TX_TUNNEL_VXLAN,
     TX_UDP_SEG,
 )
-from burstline.offload.request_kernel import request
 from burstline.offload.twins import Twins
 from burstline.offload.vlan_kernel import tag
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from burstline.buffers.receive import CHAINS
-from burstline.offload.choice import By, Choice
-from burstline.offload.conflicts import BY_DRIVER, PEERS
-from burstline.offload.draft import Draft, named
+from burstline.offload.planning.choice import By, Choice
+from burstline.offload.planning.conflicts import BY_DRIVER, PEERS
+from burstline.offload.planning.draft import Draft, named
 
 ORDINARY = frozenset({"IPV4", "TCP", "UDP"})  # the checksums that most packets have
 RSS = ("IPV4", "IPV6", "TCP", "UDP", "SCTP")

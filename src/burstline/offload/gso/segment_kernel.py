@@ -6,8 +6,8 @@ from typing import Any
 
 from burstline.native.memory import copy, load16, load32, put16, store16, store32, store64, swap32
 from burstline.offload import mbuf as m
-from burstline.offload.gso import HEAD
-from burstline.offload.gso_template_kernel import CWR, FIN_PSH, put_lengths
+from burstline.offload.gso.gso import HEAD
+from burstline.offload.gso.template_kernel import CWR, FIN_PSH, put_lengths
 from burstline.packet.checksum import folded
 from burstline.simd import u64x4, u64x8
 from burstline.simd.memory import load_vector, store_vector

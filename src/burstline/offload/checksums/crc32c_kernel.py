@@ -15,7 +15,7 @@ from numba.core import types
 
 from burstline.native.memory import I32, I64, load8, load16, load32, load64, primitive, shift_right
 from burstline.offload import mbuf as m
-from burstline.offload.sum_kernel import data_of
+from burstline.offload.checksums.sum_kernel import data_of
 from burstline.simd import level
 from burstline.simd.lanes import intrinsic
 

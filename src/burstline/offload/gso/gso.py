@@ -91,7 +91,7 @@ GIVEN, HEAD, PIECE, TEMPLATE, PIECES = 504, 512, 640, 768, 2560
 WORK = PIECES + 8 * (MOST_SEGMENT + 1)
 
 
-segment = Kernel("burstline.offload.gso_kernel:segment", Gso, int, int, int)
+segment = Kernel("burstline.offload.gso.gso_kernel:segment", Gso, int, int, int)
 
 
 @dataclass(frozen=True)

@@ -46,9 +46,9 @@ class Checksums(Struct):
     filled: i64  # packets that `fill`, or `request` at once, wrote checksums of
 
 
-verify = Kernel("burstline.offload.verify_kernel:verify", Checksums, int, int)
-fill = Kernel("burstline.offload.fill_kernel:fill", Checksums, int, int)
-request = Kernel("burstline.offload.request_kernel:request", Checksums, int, int, int)
+verify = Kernel("burstline.offload.checksums.verify_kernel:verify", Checksums, int, int)
+fill = Kernel("burstline.offload.checksums.fill_kernel:fill", Checksums, int, int)
+request = Kernel("burstline.offload.checksums.request_kernel:request", Checksums, int, int, int)
 
 
 def hardware_mask(tx_offloads: Iterable[str]) -> int:

@@ -7,8 +7,8 @@ from typing import Any
 
 from burstline.native.memory import call_with_three, call_with_two, copy, load16, load64, store16, store64
 from burstline.offload import mbuf as m
-from burstline.offload.gso import GIVEN, HEAD, TEMPLATE
-from burstline.offload.gso_segment_kernel import finish_headers, set_size, start_headers, start_mbuf
+from burstline.offload.gso.gso import GIVEN, HEAD, TEMPLATE
+from burstline.offload.gso.segment_kernel import finish_headers, set_size, start_headers, start_mbuf
 from burstline.packet.checksum_kernel import sum16_in_vectors
 
 

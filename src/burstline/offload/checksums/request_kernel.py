@@ -11,8 +11,8 @@ from burstline.native.build import apart
 from burstline.native.memory import load16, load32, load64, store64
 from burstline.offload import headers as h
 from burstline.offload import mbuf as m
-from burstline.offload.checksum import ALL_PACKETS, ARRIVED_PARTIAL, Checksums
-from burstline.offload.covered_kernel import (
+from burstline.offload.checksums.checksums import ALL_PACKETS, ARRIVED_PARTIAL, Checksums
+from burstline.offload.checksums.covered_kernel import (
     NOT_HERE,
     covered_end,
     field_of,
@@ -23,10 +23,10 @@ from burstline.offload.covered_kernel import (
     pseudo_sum,
     write16,
 )
-from burstline.offload.fill_kernel import SEGMENTED, fill_headers, fill_l4
+from burstline.offload.checksums.fill_kernel import SEGMENTED, fill_headers, fill_l4
+from burstline.offload.checksums.sum_kernel import data_of, folded
 from burstline.offload.headers import find_headers
 from burstline.offload.mbuf import tx_offload
-from burstline.offload.sum_kernel import data_of, folded
 from burstline.simd.memory import scratch
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from burstline.native.build import apart
 from burstline.native.memory import be8, be16, be32, load8, load16, load64, put16, store8, store16, store32, store64
-from burstline.offload.gro import Held
-from burstline.offload.gro_forms import Form
-from burstline.offload.gro_transport_kernel import TCP, UDP
-from burstline.offload.gro_word import OUTER_CHECKSUM
+from burstline.offload.gro.forms import Form
+from burstline.offload.gro.gro import Held
+from burstline.offload.gro.transport_kernel import TCP, UDP
+from burstline.offload.gro.word import OUTER_CHECKSUM
 from burstline.offload.mbuf import (
     DATA_OFF,
     NB_SEGS,

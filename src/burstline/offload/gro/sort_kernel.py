@@ -19,12 +19,12 @@ from burstline.native.memory import (
     store64,
     swap16,
 )
-from burstline.offload.gro import HELD, LINE, SORTED, WAYS, Gro
-from burstline.offload.gro_forms import SIX
-from burstline.offload.gro_hash_kernel import K1, K2, addresses6
-from burstline.offload.gro_marks_kernel import GOOD4, GOOD6, LOOKED4, LOOKED6
-from burstline.offload.gro_other_kernel import sort_other
-from burstline.offload.gro_transport_kernel import TCP, UDP, is_tunnel, transport
+from burstline.offload.gro.forms import SIX
+from burstline.offload.gro.gro import HELD, LINE, SORTED, WAYS, Gro
+from burstline.offload.gro.hash_kernel import K1, K2, addresses6
+from burstline.offload.gro.marks_kernel import GOOD4, GOOD6, LOOKED4, LOOKED6
+from burstline.offload.gro.other_kernel import sort_other
+from burstline.offload.gro.transport_kernel import TCP, UDP, is_tunnel, transport
 from burstline.offload.mbuf import DATA_LEN, DATA_OFF, NEXT, OL_FLAGS, PKT_LEN, REFCNT
 
 SHORTEST = 74  # bytes of all headers that the short way reads

@@ -7,7 +7,7 @@ from typing import Any
 from burstline.native.memory import copy, load8, load16, load32, load64, store8, store16, swap16
 from burstline.offload import headers as h
 from burstline.offload import mbuf as m
-from burstline.offload.sum_kernel import data_of, halves, sum_words
+from burstline.offload.checksums.sum_kernel import data_of, halves, sum_words
 
 FRONT = 256  # bytes of a packet that headers are looked for in, where they lie in several mbufs
 NOT_HERE = -1

@@ -11,7 +11,7 @@ from typing import Any
 from burstline.native.build import apart
 from burstline.native.memory import load8, load16, load32, load64, select, shift_right, swap16, unsigned_divide
 from burstline.offload import mbuf as m
-from burstline.offload.add_words import BIAS, add_words
+from burstline.offload.checksums.add_words import BIAS, add_words
 from burstline.simd import m64, u8x64, u32x16
 from burstline.simd.memory import load_masked, load_vector, masks_bytes
 

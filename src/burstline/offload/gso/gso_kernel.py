@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from burstline.native.struct_type import reference
-from burstline.offload.gso import Cut
-from burstline.offload.gso_copy_kernel import copy_all
-from burstline.offload.gso_headers_kernel import read_headers
-from burstline.offload.gso_share_kernel import share
-from burstline.offload.gso_template_kernel import make_template
+from burstline.offload.gso.copy_kernel import copy_all
+from burstline.offload.gso.gso import Cut
+from burstline.offload.gso.headers_kernel import read_headers
+from burstline.offload.gso.share_kernel import share
+from burstline.offload.gso.template_kernel import make_template
 
 cut_at = reference(Cut)
 

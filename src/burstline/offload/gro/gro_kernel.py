@@ -20,13 +20,13 @@ from burstline.native.memory import (
     store64,
 )
 from burstline.native.struct_type import reference
-from burstline.offload.gro import CHUNK, HELD, IMAGE, LINE, MARKS, RECORD, SORTED, TAGS, WAYS, Gro, Held
-from burstline.offload.gro_forms import FORM, ROOM, Form
-from burstline.offload.gro_merged_kernel import make_merged
-from burstline.offload.gro_rules import follows
-from burstline.offload.gro_sort_kernel import sort_packets
-from burstline.offload.gro_transport_kernel import LAST
-from burstline.offload.gro_word import ENDS, HEADER_SHIFT, HEADS, JOINS, MARKED, PAYLOAD_SHIFT, SAME
+from burstline.offload.gro.forms import FORM, ROOM, Form
+from burstline.offload.gro.gro import CHUNK, HELD, IMAGE, LINE, MARKS, RECORD, SORTED, TAGS, WAYS, Gro, Held
+from burstline.offload.gro.merged_kernel import make_merged
+from burstline.offload.gro.rules import follows
+from burstline.offload.gro.sort_kernel import sort_packets
+from burstline.offload.gro.transport_kernel import LAST
+from burstline.offload.gro.word import ENDS, HEADER_SHIFT, HEADS, JOINS, MARKED, PAYLOAD_SHIFT, SAME
 from burstline.offload.mbuf import DATA_LEN, DATA_OFF, NB_SEGS, NEXT, PKT_LEN, TX_OFFLOAD
 from burstline.simd import u32x16, u64x8
 from burstline.simd.memory import load_vector, store_vector, trailing_zeros

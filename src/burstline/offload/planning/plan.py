@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from burstline.errors import BurstlineError
-from burstline.offload.capabilities import PortCapabilities
-from burstline.offload.choice import By, Choice, PortUse
-from burstline.offload.conflicts import PEERS, excluded, vector_notes
-from burstline.offload.draft import Draft
-from burstline.offload.receive_choices import (
+from burstline.offload.planning.capabilities import PortCapabilities
+from burstline.offload.planning.choice import By, Choice, PortUse
+from burstline.offload.planning.conflicts import PEERS, excluded, vector_notes
+from burstline.offload.planning.draft import Draft
+from burstline.offload.planning.receive_choices import (
     choose_gro,
     choose_lro,
     choose_rss,
@@ -24,7 +24,7 @@ from burstline.offload.receive_choices import (
     choose_timestamp,
     choose_verify,
 )
-from burstline.offload.transmit_choices import (
+from burstline.offload.planning.transmit_choices import (
     can_cut,
     choose_fast_free,
     choose_fill,
@@ -32,7 +32,7 @@ from burstline.offload.transmit_choices import (
     choose_segmentation,
     choose_vlan,
 )
-from burstline.offload.tuning import NO_TUNING, Tuning
+from burstline.offload.planning.tuning import NO_TUNING, Tuning
 from burstline.pipeline.offloads import NAMES, Offloads
 
 # The software twins that the engine has.

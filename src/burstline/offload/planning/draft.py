@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import NoReturn
 
 from burstline.errors import BurstlineError
-from burstline.offload.capabilities import PortCapabilities
-from burstline.offload.choice import By, Choice, PortUse
-from burstline.offload.conflicts import PEERS
+from burstline.offload.planning.capabilities import PortCapabilities
+from burstline.offload.planning.choice import By, Choice, PortUse
+from burstline.offload.planning.conflicts import PEERS
 from burstline.pipeline.offloads import Offloads
 
 

@@ -10,8 +10,8 @@ from burstline.native.build import apart
 from burstline.native.memory import load8, load16, load32, load64, shift_right, store64
 from burstline.offload import headers as h
 from burstline.offload import mbuf as m
-from burstline.offload.checksum import HARDWARE_TUNNELS, Checksums
-from burstline.offload.covered_kernel import (
+from burstline.offload.checksums.checksums import HARDWARE_TUNNELS, Checksums
+from burstline.offload.checksums.covered_kernel import (
     NOT_HERE,
     covered_end,
     field_of,
@@ -21,8 +21,8 @@ from burstline.offload.covered_kernel import (
     pseudo_sum,
     write16,
 )
-from burstline.offload.crc32c_kernel import sctp_checksum
-from burstline.offload.sum_kernel import checksum_of, sum_packet, sum_words
+from burstline.offload.checksums.crc32c_kernel import sctp_checksum
+from burstline.offload.checksums.sum_kernel import checksum_of, sum_packet, sum_words
 from burstline.simd.memory import scratch
 
 INNER = m.TX_IP_CKSUM | m.TX_L4_MASK

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from burstline.native.memory import be16, load16, load32, select
-from burstline.offload import gro_forms
-from burstline.offload.gro import Gro
-from burstline.offload.gro_word import ENDS, FLOW, HEADER_SHIFT, HEADS, JOINS, PAYLOAD_SHIFT
+from burstline.offload.gro import forms
+from burstline.offload.gro.gro import Gro
+from burstline.offload.gro.word import ENDS, FLOW, HEADER_SHIFT, HEADS, JOINS, PAYLOAD_SHIFT
 from burstline.offload.headers import VXLAN_PORT
 from burstline.offload.mbuf import BUF_LEN, DATA_LEN, DATA_OFF, PKT_LEN
 
@@ -15,7 +15,7 @@ TCP, UDP = 6, 17
 FIN, SYN, RST, PSH, URG, CWR = 1, 2, 4, 8, 32, 128
 NOT_FIRST, NOT_NEXT, LAST = FIN | SYN | RST | PSH | URG, SYN | RST | URG | CWR, FIN | PSH
 GENEVE, GTPU = 6081, 2152  # IANA, Service Name and Port Number Registry
-LONGEST = gro_forms.LONGEST
+LONGEST = forms.LONGEST
 
 
 def transport(mbuf: int, data: Any, form: int, l4: int, proto: int) -> int:
@@ -32,7 +32,7 @@ def transport(mbuf: int, data: Any, form: int, l4: int, proto: int) -> int:
     else:
         header = l4 + 8
         may = HEADS | JOINS
-        form += gro_forms.UDP
+        form += forms.UDP
         # net/ipv4/udp_offload.c, udp_gro_receive_segment: no padding, and a checksum.
         wrong = be16(data, l4 + 4) != whole - l4 or be16(data, l4 + 6) == 0
     payload = whole - header

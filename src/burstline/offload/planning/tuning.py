@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from burstline.offload.capabilities import ALIASES, PortCapabilities
+from burstline.offload.planning.capabilities import ALIASES, PortCapabilities
 
 Mode = Literal["throughput", "latency", "off"]
 # Where a setting goes: the rings, the queues' thresholds, the text that names the device, EAL's command line, the burst
@@ -98,7 +98,7 @@ def tune(
     """The profile of a driver, without what the user settled: `arguments` of the device's text, and `taken`, names of
     other settings; without what stands in the way of the offloads that are `asked` for, or needs instructions that the
     `cpu` has not. A driver without a profile gets what it prefers itself, as `can` tells."""
-    from burstline.offload.profiles import PROFILES
+    from burstline.offload.planning.profiles import PROFILES
 
     if mode == "off":
         return NO_TUNING

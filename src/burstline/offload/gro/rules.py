@@ -7,9 +7,9 @@ from typing import Any
 
 from burstline.native.memory import be16, be32, load8, load64
 from burstline.native.struct_type import struct_address
-from burstline.offload.gro import IMAGE, MARKS, TAGS, Gro, Held
-from burstline.offload.gro_forms import ROOM, Form
-from burstline.offload.gro_word import HEADER_SHIFT, JOINS, MARKED, PAYLOAD_SHIFT, SAME
+from burstline.offload.gro.forms import ROOM, Form
+from burstline.offload.gro.gro import IMAGE, MARKS, TAGS, Gro, Held
+from burstline.offload.gro.word import HEADER_SHIFT, JOINS, MARKED, PAYLOAD_SHIFT, SAME
 from burstline.simd import u64x8
 from burstline.simd.memory import load_vector
 

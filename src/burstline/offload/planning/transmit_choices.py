@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from burstline.offload.choice import By, Choice
-from burstline.offload.conflicts import (
+from burstline.offload.planning.choice import By, Choice
+from burstline.offload.planning.conflicts import (
     BY_DRIVER,
     EXCLUSIONS,
     FILLS_IP_BY_TSO,
@@ -11,8 +11,8 @@ from burstline.offload.conflicts import (
     TSO_IPV4_ONLY,
     costly,
 )
-from burstline.offload.draft import Draft, named
-from burstline.offload.receive_choices import ORDINARY
+from burstline.offload.planning.draft import Draft, named
+from burstline.offload.planning.receive_choices import ORDINARY
 
 HEADERS = 40  # of a TCP segment over IPv4, at least
 TUNNELS = {"VXLAN_TNL_TSO": "VXLAN", "GRE_TNL_TSO": "GRE"}

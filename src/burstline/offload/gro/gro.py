@@ -3,7 +3,7 @@
 What is held is found by the hash of its flow: sixteen tags of 32 bits share a cache line and are compared at once; the
 place of the tag is the place of the packet. A held packet has one line of what the next one must be, and behind it its
 headers, which the next one's are compared with as vectors. The order in which packets began to be held is a queue, so
-that nobody looks for what is over its time. `gro_kernel.py` has the functions, `gro_rules.py` says what may merge.
+that nobody looks for what is over its time. `gro_kernel.py` has the functions, `rules.py` says what may merge.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from burstline.errors import UsageError
 from burstline.native.fieldtypes import i64, u8, u16, u32
 from burstline.native.kernel import Kernel
 from burstline.native.struct import Struct
-from burstline.offload import gro_forms
+from burstline.offload.gro import forms
 from burstline.offload.headers import VXLAN_PORT
 from burstline.offload.mbuf import MOST_SEGMENT
 from burstline.state.region import Block, Region
@@ -22,10 +22,10 @@ from burstline.state.region import Block, Region
 LINE = 64
 WAYS = 16  # tags of a line
 CHUNK = 16  # packets that are looked at before the first of them is merged: what they touch stays in the L1 cache
-SORTED = 32  # bytes for each: its flow's hash, its word (`gro_word.py`), its marks, its tags
+SORTED = 32  # bytes for each: its flow's hash, its word (`word.py`), its marks, its tags
 HELD = 256  # bytes of a held packet
 IMAGE = 64  # where its headers are in them
-MARKS, TAGS = IMAGE + gro_forms.LONGEST, IMAGE + gro_forms.LONGEST + 8
+MARKS, TAGS = IMAGE + forms.LONGEST, IMAGE + forms.LONGEST + 8
 RECORD = 16  # bytes of the queue: since when, and which place
 FLOWS = 8192
 MOST_FLOWS = 1 << 20
@@ -105,8 +105,8 @@ class GroCount:
         return self.joined + self.merged
 
 
-gro_kernel = Kernel("burstline.offload.gro_kernel:gro", Gro, int, int, int, int, int)
-flush_kernel = Kernel("burstline.offload.gro_kernel:flush", Gro, int, int, int, int)
+gro_kernel = Kernel("burstline.offload.gro.gro_kernel:gro", Gro, int, int, int, int, int)
+flush_kernel = Kernel("burstline.offload.gro.gro_kernel:flush", Gro, int, int, int, int)
 
 
 class Merging:
@@ -138,10 +138,10 @@ class Merging:
         self._places = Region(HELD * flows)
         self._queue = Region(RECORD * records)
         self._sorted = Region(SORTED * CHUNK)
-        self._forms = Region(gro_forms.FORM * gro_forms.COUNT)
-        self._forms.write(0, gro_forms.table())
-        self._covers = Region(2 * gro_forms.ROOM)
-        self._covers.write(0, b"\xff" * gro_forms.ROOM)
+        self._forms = Region(forms.FORM * forms.COUNT)
+        self._forms.write(0, forms.table())
+        self._covers = Region(2 * forms.ROOM)
+        self._covers.write(0, b"\xff" * forms.ROOM)
         self._gro = Block(Gro.layout)
         self._gro.set(
             timeout=timeout, most=most, udp=int(udp), tunnels=int(tunnels), vxlan_port=vxlan_port,

@@ -21,9 +21,9 @@ from burstline.native.memory import (
     unsigned_divide,
 )
 from burstline.offload import mbuf as m
-from burstline.offload.gso import GIVEN, HEAD, PIECE, PIECES, TEMPLATE
-from burstline.offload.gso_segment_kernel import finish_headers, link, set_size, start_headers, start_mbuf
-from burstline.offload.gso_template_kernel import store_image
+from burstline.offload.gso.gso import GIVEN, HEAD, PIECE, PIECES, TEMPLATE
+from burstline.offload.gso.segment_kernel import finish_headers, link, set_size, start_headers, start_mbuf
+from burstline.offload.gso.template_kernel import store_image
 from burstline.packet.checksum_kernel import sum16_in_vectors
 from burstline.simd import u64x8
 from burstline.simd.memory import load_vector, store_vector

@@ -10,8 +10,8 @@ from burstline.native.build import apart
 from burstline.native.memory import load8, load16, load32, load64, prefetch, shift_right, store64, swap16
 from burstline.offload import headers as h
 from burstline.offload import mbuf as m
-from burstline.offload.checksum import Checksums
-from burstline.offload.covered_kernel import (
+from burstline.offload.checksums.checksums import Checksums
+from burstline.offload.checksums.covered_kernel import (
     NOT_HERE,
     covered_end,
     field_of,
@@ -22,9 +22,9 @@ from burstline.offload.covered_kernel import (
     pseudo_sum,
     write16,
 )
-from burstline.offload.crc32c_kernel import sctp_checksum
+from burstline.offload.checksums.crc32c_kernel import sctp_checksum
+from burstline.offload.checksums.sum_kernel import checksum_of, data_of, folded, halves, is_right, sum_here, sum_packet
 from burstline.offload.headers import find_headers
-from burstline.offload.sum_kernel import checksum_of, data_of, folded, halves, is_right, sum_here, sum_packet
 from burstline.simd.memory import scratch
 
 WINDOW, MOST = 32, 16  # lines that are asked for ahead of use, and of one packet: the CPU itself asks for what follows

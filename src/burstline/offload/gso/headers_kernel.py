@@ -6,7 +6,7 @@ from typing import Any
 
 from burstline.native.memory import be8, be16, copy, load16, load32, load64, unsigned_divide
 from burstline.offload import mbuf as m
-from burstline.offload.gso import TEMPLATE
+from burstline.offload.gso.gso import TEMPLATE
 
 
 def read_headers(state: Any, cut: Any, mbuf: int) -> bool:

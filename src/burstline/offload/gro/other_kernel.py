@@ -8,12 +8,13 @@ from typing import Any
 
 from burstline.native.build import apart
 from burstline.native.memory import be16, be32, load16, load32, load64, select, store64
-from burstline.offload import gro_forms, headers
-from burstline.offload.gro import Gro
-from burstline.offload.gro_hash_kernel import hash_other
-from burstline.offload.gro_marks_kernel import marks_of, tags_of
-from burstline.offload.gro_transport_kernel import TCP, UDP, is_tunnel, transport
-from burstline.offload.gro_word import FLOW, MARKED, OUTER_CHECKSUM
+from burstline.offload import headers
+from burstline.offload.gro import forms
+from burstline.offload.gro.gro import Gro
+from burstline.offload.gro.hash_kernel import hash_other
+from burstline.offload.gro.marks_kernel import marks_of, tags_of
+from burstline.offload.gro.transport_kernel import TCP, UDP, is_tunnel, transport
+from burstline.offload.gro.word import FLOW, MARKED, OUTER_CHECKSUM
 from burstline.offload.headers import find_headers
 from burstline.offload.mbuf import (
     DATA_LEN,
@@ -29,7 +30,7 @@ from burstline.offload.mbuf import (
     RX_OUTER_L4_CKSUM_GOOD,
 )
 
-TAG, SIX, TUNNEL = gro_forms.TAG, gro_forms.SIX, gro_forms.TUNNEL
+TAG, SIX, TUNNEL = forms.TAG, forms.SIX, forms.TUNNEL
 ETHERNET = 14
 BEHIND = 8 + 8 + ETHERNET  # from the outer UDP header to what follows the inner Ethernet header
 
@@ -69,10 +70,10 @@ def form_of(mbuf: int, data: Any, shape: int, outer_l3: int, outer_l4: int, l3: 
         return -1
     if outer_l3 == 0:
         tags = l3 - ETHERNET >> 2
-        return tags * TAG + six * SIX if tags <= gro_forms.TAGS else -1
+        return tags * TAG + six * SIX if tags <= forms.TAGS else -1
     tags, inner_tags = outer_l3 - ETHERNET >> 2, l3 - outer_l4 - BEHIND >> 2
     outer_six = select(shape & headers.OUTER_V6 != 0, 1, 0)
-    if tags > gro_forms.TAGS or inner_tags > gro_forms.INNER_TAGS or flags & RX_OUTER_IP_CKSUM_BAD:
+    if tags > forms.TAGS or inner_tags > forms.INNER_TAGS or flags & RX_OUTER_IP_CKSUM_BAD:
         return -1
     if not is_plain(data, outer_six, outer_l3, outer_l4, whole) or not is_right(data, outer_six, outer_l3, 0):
         return -1

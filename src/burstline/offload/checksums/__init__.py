@@ -1,0 +1,1 @@
+"""Checksums by software: verified on receive, asked for and filled on send."""

@@ -1,0 +1,1 @@
+"""GRO: segments of a flow merged in software."""

@@ -1,0 +1,1 @@
+"""GSO: large packets cut into segments in software."""

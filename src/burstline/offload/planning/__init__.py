@@ -1,0 +1,1 @@
+"""Who does which offload of a port: what it can do, what is asked, and why."""
