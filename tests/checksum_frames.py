@@ -210,7 +210,7 @@ class Mbufs:
 def kernel(name: str, level: str, *arguments: Any) -> Kernel:
     """A kernel of `offload`, compiled for one level of vector instructions."""
     with mock.patch.dict(os.environ, {"BURSTLINE_SIMD": level}):
-        made = Kernel(f"burstline.offload.{name}_kernel:{name}", Checksums, int, int, *arguments)
+        made = Kernel(f"burstline.offload.checksums.{name}_kernel:{name}", Checksums, int, int, *arguments)
         made.load()
     return made
 

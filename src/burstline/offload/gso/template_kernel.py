@@ -12,7 +12,8 @@ from typing import Any
 
 from burstline.native.memory import be16, be32, load64, put16, store16, store32, store64
 from burstline.offload import mbuf as m
-from burstline.offload.gso.gso import HEAD, TEMPLATE, gso
+from burstline.offload.gso import gso
+from burstline.offload.gso.gso import HEAD, TEMPLATE
 from burstline.packet.checksum import folded, sum16
 from burstline.simd import u64x8
 from burstline.simd.memory import load_vector, store_vector
