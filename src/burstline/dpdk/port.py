@@ -283,9 +283,13 @@ class Port:
         A packet in several segments is made one: in its first mbuf where that has the room, else in another one of the
         pools in `table`; where none has the room, or none is left, the view ends with the first segment.
         """
+        return self.views(native.receive(self.id, queue, n))
+
+    def views(self, mbufs: Sequence[int]) -> list[tuple[int, memoryview]]:
+        """Packets as `receive` gives them."""
         table = self.table or ctypes.addressof(_NO_POOLS)
-        mbufs = [native.gather(mbuf, table) for mbuf in native.receive(self.id, queue, n)]
-        return [(mbuf, native.mbuf_view(mbuf)) for mbuf in mbufs]
+        gathered = [native.gather(mbuf, table) for mbuf in mbufs]
+        return [(mbuf, native.mbuf_view(mbuf)) for mbuf in gathered]
 
     def transmit(self, queue: int, mbufs: Sequence[int]) -> int:
         """Hand mbufs to the device; returns how many it took, from the front. The rest stay the caller's."""

@@ -123,6 +123,19 @@ class Interpreter:
         report.sent += one
         return True
 
+    def count_dropped(self, reason: str, count: Count) -> None:
+        """Packets that came, and were dropped before any stage."""
+        if count.packets:
+            self.report.received += count
+            self.report.drops[reason] = self.report.drops.get(reason, Count()) + count
+
+    def count_unsent(self, reason: str, count: Count) -> None:
+        """Packets that were counted as sent, and were not."""
+        if count.packets:
+            sent = self.report.sent
+            self.report.sent = Count(sent.packets - count.packets, sent.bytes - count.bytes)
+            self.report.drops[reason] = self.report.drops.get(reason, Count()) + count
+
     @contextmanager
     def turn(self) -> Iterator[None]:
         """Around the processing of a packet, or a burst: the pipeline stays what it is meanwhile."""

@@ -13,12 +13,13 @@ from burstline.engine.carry import Swap
 from burstline.engine.config import Config
 from burstline.engine.interpreter import Interpreter, send_target
 from burstline.engine.live_ports import LivePorts
+from burstline.engine.mbuf_marks import read_marks, write_marks
 from burstline.engine.report import Count, Report
 from burstline.engine.threads import process_age
 from burstline.engine.worker import ENGINE_REASONS, SINK_FAILED
 from burstline.errors import BurstlineError
 from burstline.packet.made import ANYWHERE
-from burstline.packet.packet import MadePacket, data_of, leaves_by, made_of
+from burstline.packet.packet import MadePacket, came, came_as, data_of, leaves_by, made_of
 from burstline.packet.parser import LINK_ETHERNET
 from burstline.pipeline.needs import needs_of
 from burstline.pipeline.pipeline import Pipeline
@@ -27,6 +28,7 @@ from burstline.ports.capture_writer import CaptureWriter, create_capture
 
 if TYPE_CHECKING:
     from burstline.dpdk.port import Port
+    from burstline.engine.port_twins import PortTwins
 
 _, NO_SUCH_PORT, SEND_FAILED, NO_BUFFER, BAD_CHECKSUM = ENGINE_REASONS
 SEND_TRIES = 4  # as port_kernel: a port whose ring is full gets this many chances a burst
@@ -53,6 +55,7 @@ class LiveInterpreter:
     def __init__(self, pipeline: Pipeline, devices: Sequence[str], out: str | None, config: Config) -> None:
         self.config = config
         self.ports = LivePorts(devices, out, config, config.engine.workers, pipeline)
+        self.ports.gathers = True
         self.count_edges = True
         self._interpreter = Interpreter(pipeline, " ".join(f"dpdk:{d}" for d in devices), config.parser.tunnel_ports)
         self.report = self._interpreter.report
@@ -62,6 +65,7 @@ class LiveInterpreter:
         self._asked: Pipeline | None = None  # whose stages read bytes, or do not: the answer
         self._answer = False
         self._kept = Count()  # of what was sent, what surely is in the file
+        self._twins: dict[tuple[int, int], PortTwins] = {}  # by port and queue, where software works around it
 
     @property
     def pipeline(self) -> Pipeline:
@@ -135,11 +139,15 @@ class LiveInterpreter:
         engine = self.config.engine
         deadline = started + engine.duration if engine.duration is not None else float("inf")
         drained, idle = started, 0
+        for number, port in enumerate(ports):
+            for queue in range(port.queues):
+                if (twins := self.ports.twins(number, port, queue)) is not None:
+                    self._twins[number, queue] = twins
         while not self._stop.is_set() and self._failure is None and (now := time.perf_counter()) < deadline:
             found = 0
             for number, port in enumerate(ports):
                 for queue in range(port.queues if self.ports.receives(number) else 0):
-                    burst = port.receive(queue, engine.most_burst)
+                    burst = self._receive(number, port, queue)
                     if burst:
                         found += len(burst)
                         with self._interpreter.turn():
@@ -150,6 +158,20 @@ class LiveInterpreter:
             idle = 0 if found else idle + 1
             if idle > PATIENCE and engine.idle == "adaptive":
                 time.sleep(NAP)
+        for number, port in enumerate(ports):
+            for queue in range(port.queues if self.ports.receives(number) else 0):
+                while burst := self._receive(number, port, queue, ending=True):
+                    with self._interpreter.turn():
+                        self._burst(ports, number, queue, burst)
+
+    def _receive(self, number: int, port: Port, queue: int, *, ending: bool = False) -> list[tuple[int, memoryview]]:
+        """What came on a queue, through the software that stands before it; or at the end what that still holds."""
+        twins = self._twins.get((number, queue))
+        if twins is None:
+            return [] if ending else port.receive(queue, self.config.engine.most_burst)
+        mbufs, bad = twins.receive(ending=ending)
+        self._interpreter.count_dropped(BAD_CHECKSUM, bad)
+        return port.views(mbufs)
 
     def _burst(self, ports: Sequence[Port], number: int, queue: int, burst: list[tuple[int, memoryview]]) -> None:
         """Run the stages over a burst, send and free: every packet is counted, every mbuf given away, once."""
@@ -171,9 +193,13 @@ class LiveInterpreter:
                 # A copy, so that what a stage keeps of a packet while it is debugged stays readable.
                 data = bytearray(view)
                 packet = self._interpreter.packet(data, length, time_ns, number, LINK_ETHERNET)
+                said = read_marks(mbuf, data, length)
+                came_as(packet, said)
                 verdict = self._interpreter.verdict(packet)
                 made += made_of(packet)
                 view[:] = data
+                if packet.segment_size != said.segment_size:
+                    write_marks(mbuf, packet.segment_size, said.partial)
                 target = self._target(verdict)
                 if target >= len(ports):
                     verdict, target = Verdict(DROPPED, NO_SUCH_PORT), -1
@@ -185,7 +211,7 @@ class LiveInterpreter:
                 else:
                     self._interpreter.count(verdict, length, has_sink=False)
             for target, packets in leaving.items():
-                self._send(ports[target], queue % ports[target].queues, packets, held)
+                self._send(ports, target, queue, packets, held)
             self._send_made(ports, queue, made, held)
         finally:
             free(list(held))
@@ -210,11 +236,12 @@ class LiveInterpreter:
                 self._interpreter.count(Verdict(DROPPED, NO_SUCH_PORT), length, has_sink=False, made=True)
             elif mbuf := native.mbuf_copy(ports[0].table, bytearray(data_of(packet))):
                 held.add(mbuf)
+                write_marks(mbuf, packet.segment_size, came(packet).partial)
                 leaving.setdefault(target, []).append(Leaving(mbuf, Verdict(NEXT), length))
             else:
                 self._interpreter.count(Verdict(DROPPED, NO_BUFFER), length, has_sink=False, made=True)
         for target, packets in leaving.items():
-            self._send(ports[target], queue % ports[target].queues, packets, held, made=True)
+            self._send(ports, target, queue, packets, held, made=True)
 
     def _reads(self) -> bool:
         """Whether a packet has to be whole: for its stages, or for the file that it is written to."""
@@ -252,9 +279,18 @@ class LiveInterpreter:
         if writer.packets == self.report.sent.packets:  # it has just been flushed
             self._kept = self.report.sent
 
-    def _send(self, port: Port, queue: int, packets: list[Leaving], held: set[int], made: bool = False) -> None:
+    def _send(
+        self, ports: Sequence[Port], target: int, queue: int, packets: list[Leaving], held: set[int], made: bool = False
+    ) -> None:
         """Send on a port and count; what it does not take stays in `held`."""
-        mbufs = [p.mbuf for p in packets]
+        port, mbufs = ports[target], [p.mbuf for p in packets]
+        queue %= port.queues
+        if (twins := self._twins.get((target, queue))) is not None:
+            held.difference_update(mbufs)
+            for packet in packets:
+                self._interpreter.count(packet.verdict, packet.length, has_sink=True, made=made)
+            self._interpreter.count_unsent(SEND_FAILED, twins.transmit(mbufs))
+            return
         sent = 0
         for _ in range(SEND_TRIES):
             taken = port.transmit(queue, mbufs[sent:])

@@ -125,9 +125,9 @@ class LiveOffloads:
         self.plans = plan_ports(asked)
         return self.plans
 
-    def most_merged(self, pipeline: Pipeline | None, to_file: bool) -> int:
+    def most_merged(self, pipeline: Pipeline | None, all_gathered: bool) -> int:
         """Bytes of the largest IP packet to merge: one that stages look into is gathered into one buffer."""
-        gathered = to_file or pipeline is None or needs_of(pipeline).payloads
+        gathered = all_gathered or pipeline is None or needs_of(pipeline).payloads
         return min(MOST_SEGMENT, self.config.pools.size_classes.largest - AROUND) if gathered else MOST_SEGMENT
 
     def revised(self, number: int, can: PortCapabilities) -> OffloadPlan:

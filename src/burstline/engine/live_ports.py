@@ -57,6 +57,7 @@ class LivePorts:
         self.pools: dict[int, Pools] = {}  # of each NUMA node, while they are open
         self.cutting: dict[int, Pools] = {}  # by which software cuts packets, where it does (SegmentPools)
         self._twins: dict[int, list[PortTwins]] = {}  # of each port, one for each worker
+        self.gathers = self.out_file is not None  # each packet must fit one buffer, whatever stages look at
         if self.out_device and self.out_device not in self.devices:
             self.devices.append(self.out_device)
         if len(set(self.devices)) != len(self.devices):
@@ -137,14 +138,14 @@ class LivePorts:
             return None
         made = PortTwins(
             plan, port, worker % port.queues, burst=self.config.engine.most_burst, pools=self.pools[node],
-            cutting=self.cutting.get(node), most=self.offloads.most_merged(self.offloads.pipeline, bool(self.out_file)),
+            cutting=self.cutting.get(node), most=self.offloads.most_merged(self.offloads.pipeline, self.gathers),
         )  # fmt: skip
         self._twins.setdefault(number, []).append(made)
         return made
 
     def merge_for(self, pipeline: Pipeline) -> None:
         """Merge no larger packets than the stages of another pipeline can take."""
-        most = self.offloads.most_merged(pipeline, bool(self.out_file))
+        most = self.offloads.most_merged(pipeline, self.gathers)
         for each in (twins for made in self._twins.values() for twins in made):
             each.merge_up_to(most)
 

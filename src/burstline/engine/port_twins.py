@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from burstline.engine.report import Count
 from burstline.offload.checksums.checksums import ALL_PACKETS, ARRIVED_PARTIAL, Checksums, hardware_mask
 from burstline.offload.gro.gro import Merging
 from burstline.offload.gso.gso import IP, OUTER_IP, OUTER_UDP, TCP, UDP, Segmenter
 from burstline.offload.mbuf import MOST_SEGMENT
 from burstline.offload.planning.plan import OffloadPlan
-from burstline.offload.twins import Twins
+from burstline.offload.twins import Twins, receive, transmit
 from burstline.state.region import Block, Region
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class PortTwins:
             )
         self._checksums = Block(Checksums.layout)
         self._checksums.set(partial=int(plan.partial), hardware=hardware_mask(plan.tx))
+        self._room, self._mbufs = burst, Region(8 * burst)
         self._received, self._leaving, self._ends = Region(8 * burst), Region(8 * LEAVING), Region(16 * LEAVING)
         asks = plan.asked.intent.checksum in (True, "fill")
         self._block = Block(Twins.layout)
@@ -104,6 +106,23 @@ class PortTwins:
     @property
     def address(self) -> int:
         return self._block.address
+
+    def receive(self, *, ending: bool = False) -> tuple[list[int], Count]:
+        """For the interpreter: what came, and what was dropped for its checksums. `ending`: what is held back."""
+        self._block.set(ending=int(ending))
+        n = receive(self.address, self._mbufs.address, self._room)
+        bad = Count(self._block.get("bad"), self._block.get("bad_bytes"))
+        return [self._mbufs.i64(8 * k) for k in range(n)], bad
+
+    def transmit(self, mbufs: Sequence[int]) -> Count:
+        """For the interpreter: send packets; what the port did not take. All mbufs are given away."""
+        unsent = Count()
+        for start in range(0, len(mbufs), self._room):
+            burst = mbufs[start : start + self._room]
+            for k, mbuf in enumerate(burst):
+                self._mbufs.set_i64(8 * k, mbuf)
+            unsent += Count(transmit(self.address, self._mbufs.address, len(burst)), self._block.get("failed_bytes"))
+        return unsent
 
     def merge_up_to(self, most: int) -> None:
         """Bytes of the largest packet to merge from now on."""

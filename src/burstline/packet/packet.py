@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from burstline.native.bytes_view import Bytes
 from burstline.packet.checksum import checksums_wrong
@@ -28,6 +28,19 @@ from burstline.packet.protocol import Protocol
 from burstline.packet.views import VIEWS, HeaderView, fix_checksums, protocol_view, unknown_attribute
 
 _NOTHING = Parsed(0, 0, 0, 0, 0, 0, 0, 0, 0)
+
+
+class Came(NamedTuple):
+    """What a port says of a packet: how many of the wire it was merged of, with so many bytes of payload in each;
+    whether its checksums are right; and whether its transport's is left out, to be filled in by who sends it."""
+
+    segments: int = 1
+    segment_size: int = 0
+    checked: bool = False
+    partial: bool = False
+
+
+AS_IT_IS = Came()
 
 
 class Level:
@@ -118,7 +131,7 @@ class Packet(Level):
     """
 
     __slots__ = (
-        "_checked",
+        "_came",
         "_inner",
         "_key",
         "_length",
@@ -127,11 +140,10 @@ class Packet(Level):
         "_made",
         "_port",
         "_segment_size",
-        "_segments",
         "_time",
     )
 
-    _checked: bool
+    _came: Came
 
     _inner: Inner
     _key: bytes
@@ -141,7 +153,6 @@ class Packet(Level):
     _made: list[MadePacket]
     _port: int
     _segment_size: int
-    _segments: int
     _time: int
 
     def __init__(
@@ -164,9 +175,8 @@ class Packet(Level):
         put(self, "_key", flow_key(self._data, outer))
         put(self, "_levels", Levels(outer, inner))
         put(self, "_made", [])
-        put(self, "_segments", 1)
+        put(self, "_came", AS_IT_IS)
         put(self, "_segment_size", 0)
-        put(self, "_checked", False)
 
     @property
     def outer(self) -> Packet:
@@ -201,7 +211,7 @@ class Packet(Level):
     @property
     def segments(self) -> int:
         """How many packets of the wire it was merged of, by its port or in software: 1 where it is as it came."""
-        return self._segments
+        return self._came.segments
 
     @property
     def segment_size(self) -> int:
@@ -227,7 +237,7 @@ class Packet(Level):
         """Whether none of the IPv4, TCP, UDP, ICMP and ICMPv6 checksums is wrong. Those that `fix_checksums` leaves
         alone are not; a UDP checksum of 0 over IPv6 is."""
         columns = self._columns
-        return self._checked or not checksums_wrong(
+        return self._came.checked or not checksums_wrong(
             self._data, len(self._data), columns.present, columns.l3, columns.l4
         )
 
@@ -239,7 +249,8 @@ class Packet(Level):
         buffer for it, it is false and has no headers, and counts as dropped: "no buffer".
         """
         made = _make(self, bytearray(self._data), self._length, self._levels, self._link, port)
-        came_as(made, self._segments, self._segment_size, self._checked)
+        came_as(made, self._came)
+        object.__setattr__(made, "_segment_size", self._segment_size)
         return made
 
     def _names(self) -> tuple[str, ...]:
@@ -262,11 +273,15 @@ class MadePacket(Packet):
         raise TypeError("a packet that a stage made is not cloned: clone the one that the stage was given")
 
 
-def came_as(packet: Packet, segments: int, segment_size: int, checked: bool) -> None:
-    """What a port said of a packet: of how many it was merged, and whether its checksums were found right."""
-    object.__setattr__(packet, "_segments", segments)
-    object.__setattr__(packet, "_segment_size", segment_size)
-    object.__setattr__(packet, "_checked", checked)
+def came_as(packet: Packet, came: Came) -> None:
+    """What a port, or software in its place, said of a packet."""
+    object.__setattr__(packet, "_came", came)
+    object.__setattr__(packet, "_segment_size", came.segment_size)
+
+
+def came(packet: Packet) -> Came:
+    """What a port said of it, or of the one that it is a clone of."""
+    return packet._came
 
 
 def emitted(packet: Packet, frame: bytes, levels: Levels, port: int) -> MadePacket:
