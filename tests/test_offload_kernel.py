@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,6 +63,7 @@ def errors(between: Line) -> int:
 def transfer(between: Line, size: int) -> tuple[str, str]:
     """Random bytes from left to right; their SHA-256 there and here."""
     server = between.right.socket(socket.AF_INET, socket.SOCK_STREAM)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     server.bind(("10.7.0.2", 5001))
     server.listen()
     server.settimeout(180)  # until all is compiled
@@ -114,3 +116,19 @@ def test_a_gigabyte_merged_and_cut_arrives_whole(between: Line, tmp_path: Path, 
     if sums == "partial":
         assert did[0]["checksums_partials"] > size // 1500
     assert did[0]["gro_segments"] / did[0]["gro_merged"] > 2
+
+
+def test_segments_follow_the_mtu_of_the_interface_while_it_runs(between: Line, tmp_path: Path) -> None:
+    app = tmp_path / "app.py"
+    app.write_text(APP)
+    between.start(app, "net_af_packet")
+    said, got = transfer(between, 1 << 20)
+    assert said == got
+    between.middle.ip("link set fw-right mtu 1200")
+    time.sleep(2.5)
+    said, got = transfer(between, 1 << 22)
+    report = between.stop()
+    assert said == got
+    assert any("fw-right has an MTU of 1,200 now, no longer 1,500" in warning for warning in report["warnings"])
+    assert report["ports"][1]["offloads"]["mtu"] == 1200
+    assert report["ports"][1]["offloads"]["did"]["gso_lowered"] > 0

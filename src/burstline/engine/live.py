@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 QUEUE_STRIDE = 64  # as port_kernel.QUEUE_SIZE
 BUFFERS_EVERY = 0.02  # seconds between two looks at the pools
+PORTS_EVERY = 1.0  # and at whether ports have changed
 Progress = Callable[[int, "int | None", int], None]
 
 
@@ -144,8 +145,14 @@ class LiveRun:
             finally:
                 versions.ended(index)
 
+        looked = time.monotonic()
+
         def tick() -> None:
+            nonlocal looked
             versions.drain()
+            if time.monotonic() - looked > PORTS_EVERY:
+                looked = time.monotonic()
+                self.report.warnings += self.ports.follow(ports)
             if self.progress:
                 self.progress(0, None, sum(c.get("packets_in") for c in contexts))
 

@@ -10,10 +10,11 @@ from burstline.buffers.receive import AROUND, Capabilities, Mode
 from burstline.engine.config import Config
 from burstline.engine.config import Port as Settings
 from burstline.engine.live_buffers import RING_LOOP, LiveBuffers
+from burstline.errors import BurstlineError
 from burstline.offload.mbuf import MOST_SEGMENT
 from burstline.offload.planning.capabilities import Descriptors, PortCapabilities, recorded
 from burstline.offload.planning.choice import PortUse
-from burstline.offload.planning.plan import Asked, OffloadPlan, check_mtu, plan_offloads, plan_ports
+from burstline.offload.planning.plan import Asked, OffloadPlan, check_mtu, plan_offloads, plan_ports, replanned
 from burstline.offload.planning.tuning import NO_TUNING, Tuning, tune
 from burstline.pipeline.needs import needs_of
 from burstline.pipeline.offloads import NAMES, Offloads
@@ -137,6 +138,23 @@ class LiveOffloads:
             self.plans[number] = plan_offloads(replace(asked, can=can))
         return self.plans[number]
 
+    def follow(self, number: int, at: Port) -> str:
+        """Plan again when the MTU of a port is another than it was; what there is to say of it, or nothing."""
+        plan, mtu = self.plans[number], mtu_of(at)
+        port = plan.asked.use.port
+        if mtu == plan.mtu or self.config.port(f"dpdk:{self.devices[number]}").mtu is not None:
+            return ""
+        try:
+            self.plans[number] = replaced = replanned(plan, mtu=mtu) or plan
+        except BurstlineError as error:
+            return (
+                f"{plan.asked.use.port} has an MTU of {mtu:,} now, and its offloads stay as they are: {error.message}"
+            )
+        self.plans[number] = replace(replaced, bursts=plan.bursts)
+        return (
+            f"{plan.asked.use.port} has an MTU of {mtu:,} now, no longer {plan.mtu:,}: its offloads were planned again"
+        )
+
     def started(self, number: int, port: Port) -> None:
         """Note how the driver of a started port moves packets."""
         rx, tx = port.burst_modes()
@@ -169,8 +187,12 @@ def presumed(device: str) -> PortCapabilities | None:
 
 
 def mtu_of(port: Port | None) -> int:
-    """The MTU that an attached port has."""
-    return port.info().mtu if port is not None else ORDINARY_MTU
+    """The MTU that an attached port has, or the interface of the kernel that it stands for."""
+    from burstline.dpdk.device import interface_mtu
+
+    if port is None:
+        return ORDINARY_MTU
+    return interface_mtu(port.device.interface or "") or port.info().mtu
 
 
 def _says(device: str, argument: str) -> bool:

@@ -143,6 +143,17 @@ class LivePorts:
         self._twins.setdefault(number, []).append(made)
         return made
 
+    def follow(self, ports: Sequence[Port]) -> list[str]:
+        """Plan the offloads of ports again that have changed, and have the software around them keep to it; returns
+        what there is to say."""
+        said = []
+        for number, port in enumerate(ports):
+            if text := self.offloads.follow(number, port):
+                said.append(text)
+                for twins in self._twins.get(number, []):
+                    twins.follow(self.offloads.plans[number])
+        return said
+
     def merge_for(self, pipeline: Pipeline) -> None:
         """Merge no larger packets than the stages of another pipeline can take."""
         most = self.offloads.most_merged(pipeline, self.gathers)

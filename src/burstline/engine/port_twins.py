@@ -124,6 +124,12 @@ class PortTwins:
             unsent += Count(transmit(self.address, self._mbufs.address, len(burst)), self._block.get("failed_bytes"))
         return unsent
 
+    def follow(self, plan: OffloadPlan) -> None:
+        """Keep to a plan that was made again: segments are to fit another MTU."""
+        self.plan = plan
+        if self._cutting:
+            self._cutting.fit(plan.mtu)
+
     def merge_up_to(self, most: int) -> None:
         """Bytes of the largest packet to merge from now on."""
         if self._merging:

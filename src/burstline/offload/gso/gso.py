@@ -138,6 +138,10 @@ class Segmenter:
             fixed_id=int(fixed_id), work=self._work.address,
         )  # fmt: skip
 
+    def fit(self, largest: int) -> None:
+        """The port's MTU from now on."""
+        self._state.set(largest=min(largest, MOST_SEGMENT))
+
     @property
     def address(self) -> int:
         return self._state.address
