@@ -27,7 +27,8 @@ from burstline.offload.checksums.sum_kernel import checksum_of, data_of, folded,
 from burstline.offload.headers import find_headers
 from burstline.simd.memory import scratch
 
-WINDOW, MOST = 32, 16  # lines that are asked for ahead of use, and of one packet: the CPU itself asks for what follows
+# Lines that are asked for ahead of use; of a large packet the first bytes of the next one, and the CPU does the rest.
+WINDOW, LARGE, FIRST = 32, 1024, 256
 LOW = 0xFFFFFFFF
 
 OUTER_L4_MASK = m.RX_OUTER_L4_CKSUM_BAD | m.RX_OUTER_L4_CKSUM_GOOD
@@ -40,7 +41,7 @@ def verify(state: Checksums, mbufs: int, n: int) -> int:
     """Marks `n` packets; returns how many have a wrong checksum."""
     room = scratch()
     plain = bad = 0
-    ahead = min(n, WINDOW // (1 + lines_of(load64(mbufs)))) if n > 0 else 0
+    ahead = min(n, packets_ahead(load64(mbufs))) if n > 0 else 0
     for i in range(ahead):
         fetch(load64(mbufs + 8 * i))
     for i in range(n):
@@ -57,14 +58,17 @@ def verify(state: Checksums, mbufs: int, n: int) -> int:
     return bad
 
 
-def lines_of(mbuf: int) -> int:
-    return min((load16(mbuf + m.DATA_LEN) + 63) >> 6, MOST)
+def packets_ahead(mbuf: int) -> int:
+    """How far ahead of use to ask for packets like this one."""
+    size = load16(mbuf + m.DATA_LEN)
+    return 1 if size > LARGE else WINDOW // (1 + (size + 63) // 64)
 
 
 def fetch(mbuf: int) -> None:
-    data = data_of(mbuf)
-    for k in range(lines_of(mbuf)):
-        prefetch(data + 64 * k)
+    data, size = data_of(mbuf), load16(mbuf + m.DATA_LEN)
+    prefetch(data)
+    for k in range(64, FIRST if size > LARGE else size, 64):
+        prefetch(data + k)
 
 
 def is_plain_and_right(mbuf: int, flags: int) -> bool:
