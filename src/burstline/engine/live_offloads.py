@@ -147,13 +147,9 @@ class LiveOffloads:
         try:
             self.plans[number] = replaced = replanned(plan, mtu=mtu) or plan
         except BurstlineError as error:
-            return (
-                f"{plan.asked.use.port} has an MTU of {mtu:,} now, and its offloads stay as they are: {error.message}"
-            )
+            return f"{port} has an MTU of {mtu:,} now, and its offloads stay as they are: {error.message}"
         self.plans[number] = replace(replaced, bursts=plan.bursts)
-        return (
-            f"{plan.asked.use.port} has an MTU of {mtu:,} now, no longer {plan.mtu:,}: its offloads were planned again"
-        )
+        return f"{port} has an MTU of {mtu:,} now, no longer {plan.mtu:,}: its offloads were planned again"
 
     def started(self, number: int, port: Port) -> None:
         """Note how the driver of a started port moves packets."""
