@@ -15,14 +15,17 @@ from scapy.layers.inet6 import IPv6, IPv6ExtHdrRouting
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
+from burstline.native.kernel import Kernel
 from burstline.offload import mbuf as m
 from burstline.offload.checksums.checksums import ALL_PACKETS, ARRIVED_PARTIAL, hardware_mask
 from burstline.offload.mbuf import tx_offload
 from burstline.simd import level
+from burstline.state.region import Region
 from checksum_frames import Frame, Mbufs, cuts, frames, kernel, pseudo, pseudo_of, sum16
 
 BEST = level.known()[-1]
 MBUFS = Mbufs()
+PLAIN = Kernel("plain_checksum_kernel:is_plain", int)
 MACS = {"src": "02:00:00:00:00:01", "dst": "02:00:00:00:00:02"}  # else scapy asks the network
 EVERYTHING = hardware_mask(
     ["IPV4_CKSUM", "TCP_CKSUM", "UDP_CKSUM", "SCTP_CKSUM", "OUTER_IPV4_CKSUM", "OUTER_UDP_CKSUM"]
@@ -351,9 +354,37 @@ def test_nothing_outside_of_a_packet_is_read_or_written(simd: str) -> None:
             assert memory[at : at + len(frame)] == frame
 
 
-def test_counts_over_a_burst() -> None:
-    from burstline.state.region import Region
+@settings(max_examples=60, deadline=None)
+@given(st.binary(max_size=200), st.sampled_from([[], [("Timestamp", (1, 2))]]))
+def test_plain_packets_go_the_short_way_and_only_these(payload: bytes, options: list[Any]) -> None:
+    ether, ip = Ether(**MACS), IP(src="10.0.0.1", dst="10.0.0.2")
+    raw = bytes(ether / ip / TCP(options=options) / Raw(payload))
 
+    def is_plain(frame: bytes) -> int:
+        MBUFS.put(frame)
+        return PLAIN(MBUFS.address)
+
+    assert is_plain(raw) and is_plain(raw + b"padding")
+    assert not is_plain(raw[:-1])
+    for bit in range(8 * 12, 8 * len(raw)):  # MACs are in no sum
+        assert not is_plain(raw[: bit // 8] + bytes([raw[bit // 8] ^ 1 << bit % 8]) + raw[bit // 8 + 1 :])
+
+
+@settings(max_examples=60, deadline=None)
+@given(frames(("tcp", "udp")), cuts(), st.sampled_from([0x2000, 1, 0xFF, 0x1F00]))
+def test_the_header_has_a_checksum_of_its_own(frame: Frame, where: tuple[int, ...], fragment: int) -> None:
+    if not frame.v4 or frame.tunnel:
+        return
+    for at in (frame.l3 + 1, frame.l3 + 4, frame.l3 + 8, frame.l3 + 10):  # TOS, ID, TTL, the checksum
+        bad, flags = verify(frame.but(at, bytes([frame.raw[at] ^ 0x10])), where)
+        assert (bad, flags) == (1, m.RX_IP_CKSUM_BAD | m.RX_L4_CKSUM_GOOD)
+    raw = frame.but(frame.l3 + 6, fragment.to_bytes(2, "big"))
+    header = raw[frame.l3 : frame.l3 + 10] + bytes(2) + raw[frame.l3 + 12 : frame.l4]
+    raw = raw[: frame.l3 + 10] + (sum16(header) ^ 0xFFFF).to_bytes(2, "big") + raw[frame.l3 + 12 :]
+    assert verify(raw, where) == (0, m.RX_IP_CKSUM_GOOD)  # though what would be the transport's checksum is right
+
+
+def test_counts_over_a_burst() -> None:
     good = bytes(Ether(**MACS) / IP(src="10.0.0.1", dst="10.0.0.2") / TCP() / Raw(bytes(30)))
     wrong = good[:-1] + b"\1"
     partial = good[:50] + pseudo(good, True, 14, 6, len(good) - 34) + good[52:]
