@@ -34,7 +34,7 @@ soak: build
 	$(python) tests/soak_buffers.py --seconds $(or $(SECONDS),600)
 
 lab: build
-	$(python) -m tools.lab.run $(MACHINE) $(PYTEST_ARGS)
+	$(python) -m tools.lab.run $(or $(MACHINE),nics) $(PYTEST_ARGS)
 
 large: build
 	$(python) tests/large_flow_table.py

@@ -118,6 +118,27 @@ def test_a_machine_that_hangs_is_stopped_with_all_its_processes(
     assert not subprocess.run(["pgrep", "-fx", "sleep 4321"], capture_output=True, check=False).stdout
 
 
+@needs_root
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["-k", "jumbo"], ["-k", "jumbo", "tests/lab"]),
+        (["-x", "test_some.py::test_one"], ["-x", "test_some.py::test_one"]),
+    ],
+)
+def test_pytest_is_told_the_machines_tests_unless_some_are_named(
+    given: list[str], told: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen: list[object] = []
+    (tmp_path / "test_some.py").touch()
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    monkeypatch.setattr(needs, "vng", lambda: tmp_path / "vng")
+    monkeypatch.setattr(needs, "kernel", lambda: tmp_path / "vmlinuz")
+    monkeypatch.setattr(run, "boot", lambda *arguments: seen.append(arguments[-1]))
+    run.main("nics", *given)
+    assert seen == [told]
+
+
 def test_a_machine_that_is_not_there_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run.main(["nisc"]) == 2
+    assert run.main("nisc", "-x") == 2
     assert "there is no machine 'nisc'" in capsys.readouterr().err

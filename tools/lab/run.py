@@ -1,6 +1,6 @@
 """Run tests in a machine of the lab, which QEMU emulates: `make lab`.
 
-python -m tools.lab.run [MACHINE] [PYTEST ARGUMENTS]   exits as pytest does
+python -m tools.lab.run MACHINE [PYTEST ARGUMENTS]   exits as pytest does
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ BOOT = 240  # seconds until the guest must have spoken
 DID_NOT_BOOT = "the machine did not boot"
 
 
-def main(arguments: list[str]) -> int:
-    name = arguments.pop(0) if arguments and not arguments[0].startswith("-") else next(iter(MACHINES))
+def main(name: str = "", *arguments: str) -> int:
     if name not in MACHINES:
         print(f"there is no machine {name!r} in tools/lab/machines.py: {', '.join(MACHINES)}", file=sys.stderr)
         return 2
@@ -43,9 +42,8 @@ def main(arguments: list[str]) -> int:
     results.mkdir(parents=True, exist_ok=True)
     for old in ("status", "junit.xml", "console.log", "failures.txt"):
         (results / old).unlink(missing_ok=True)
-    if not any(not a.startswith("-") for a in arguments):
-        arguments = [*arguments, machine.tests]
-    return boot(machine, vng, kernel, results, arguments)
+    paths = [a for a in arguments if Path(ROOT, a.split("::")[0]).exists()]
+    return boot(machine, vng, kernel, results, [*arguments, *([] if paths else [machine.tests])])
 
 
 def boot(machine: Machine, vng: Path, kernel: Path, results: Path, arguments: list[str]) -> int:
@@ -115,4 +113,4 @@ def relay(process: subprocess.Popen[bytes], console: int, limit: float) -> str:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(*sys.argv[1:]))
