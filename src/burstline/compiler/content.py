@@ -1,19 +1,22 @@
-"""What a function's compiled code depends on: two functions of the same content are compiled once in a process."""
+"""What a function's compiled code depends on: two functions of the same content are compiled once."""
 
 from __future__ import annotations
 
 import hashlib
+import sys
 from ipaddress import IPv4Address, IPv6Address
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from burstline.native.cache import code_of
-from burstline.native.memory import LOWERED
+from burstline.native.lowered_cache import Content
+from burstline.native.memory import LOWERED, Primitive
 from burstline.packet.protocol import Protocol
 from burstline.pipeline.branch import Branch
 from burstline.pipeline.pipeline import Chain, Pipeline
 from burstline.pipeline.references import references
 from burstline.pipeline.verdict import Verdict
+from burstline.simd.vectors import MaskKind, VectorKind
 from burstline.state.base import State
 
 _PLAIN = (bool, int, float, str, bytes, type(None), Verdict, IPv4Address, IPv6Address)
@@ -32,11 +35,11 @@ class Same:
         return id(self.value)
 
 
-def content(function: FunctionType, pipeline: Pipeline) -> tuple[str, tuple[Same, ...]]:
+def content(function: FunctionType, pipeline: Pipeline) -> Content:
     """A digest of the function's code, of what it names, and of the functions that it calls, and they call.
 
     State counts by its symbol and signature, a chain and a protocol by their numbers, plain values by what they are,
-    and anything else as the very object.
+    a module and what is a global of one of burstline's own by its name, and anything else as the very object.
     """
     digest = hashlib.blake2b(digest_size=20)
     seen: list[FunctionType] = []
@@ -52,9 +55,9 @@ def content(function: FunctionType, pipeline: Pipeline) -> tuple[str, tuple[Same
             value_of(default)
         for name, value in references(function):
             add(name)
-            value_of(value)
+            value_of(value, _place(function, name))
 
-    def value_of(value: Any) -> None:
+    def value_of(value: Any, place: str = "") -> None:
         if isinstance(value, State):
             add(("state", type(value).__name__, value.symbol, value.signature()))
         elif isinstance(value, Chain) and value in pipeline.chains:
@@ -75,8 +78,30 @@ def content(function: FunctionType, pipeline: Pipeline) -> tuple[str, tuple[Same
             add(("function", seen.index(value)))
         elif isinstance(value, FunctionType) and value not in LOWERED:
             look(value)
+        elif isinstance(value, ModuleType):
+            add(("module", value.__name__))
+        elif isinstance(value, (VectorKind, MaskKind)):
+            add(("vector", repr(value)))
+        elif isinstance(value, Primitive) and value.means:
+            add(("primitive", value.means))
+        elif place := place or _home(value):
+            add(("global", place))
         else:
             objects.append(Same(value))
 
     look(function)
-    return digest.hexdigest(), tuple(objects)
+    return Content(digest.hexdigest(), tuple(objects))
+
+
+def _home(value: Any) -> str:
+    """Where a function of burstline's own is."""
+    module, name = getattr(value, "__module__", None) or "", getattr(value, "__qualname__", "")
+    own = isinstance(value, FunctionType) and module.startswith("burstline.")
+    return f"{module}:{name}" if own and getattr(sys.modules.get(module), name, None) is value else ""
+
+
+def _place(function: FunctionType, name: str) -> str:
+    """Where a name of a function of burstline's own leads, if it is that of a global: the source says what is there."""
+    module, first = function.__module__ or "", name.partition(".")[0]
+    own = module.startswith("burstline.") and function.__globals__ is getattr(sys.modules.get(module), "__dict__", None)
+    return f"{module}:{name}" if own and first not in function.__code__.co_freevars else ""

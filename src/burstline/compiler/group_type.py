@@ -14,6 +14,7 @@ from numba.extending import models, register_model
 
 from burstline.compiler.columns import zeros
 from burstline.compiler.verdict_type import VERDICT, VerdictType
+from burstline.native.lowered_cache import lasting
 from burstline.native.memory import I16, I32, I64, LOWERED, load_big_endian, pointer
 from burstline.packet.burst import COLUMN, INNER, Burst
 from burstline.packet.fields import FRAGMENT, HEADER, PRESENT, Field, Header
@@ -31,6 +32,7 @@ def _lanes(bits: int) -> VectorType:
     return VectorType(bits, LANES)
 
 
+@lasting
 class GroupType(types.Type):
     """`shared`: the packets are those of the worker's list."""
 
@@ -56,6 +58,7 @@ for _kind in (GroupType, GroupHeaderType):
             super().__init__(manager, kind, members)
 
 
+@lasting
 class VerdictsType(types.Type):
     """A verdict for each packet of a group."""
 

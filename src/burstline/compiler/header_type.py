@@ -18,6 +18,7 @@ from burstline.compiler.columns import Columns, call, fix, zeros
 from burstline.native.address_type import IPV4, IPV6
 from burstline.native.bytes_type import BYTES, make_bytes
 from burstline.native.memory import I64, load_big_endian, store_big_endian
+from burstline.native.spelling import spelling
 from burstline.packet.burst import Burst
 from burstline.packet.extension import EXTENSION_PROTO
 from burstline.packet.fields import HEADER_METHODS, PRESENT, Field, Header
@@ -33,7 +34,7 @@ class HeaderType(types.Type):
     def __init__(self, header: Header, burst: Burst, level: str = "", own: int = -1) -> None:
         self.header, self.burst, self.level = header, burst, level
         self.own = own  # the number of a protocol of the user's own
-        fields = hash(header) if own >= 0 else 0  # two of one name may differ
+        fields = spelling(header) if own >= 0 else 0  # two of one name may differ
         super().__init__(f"Header({header.name}, {level or 'outer'}, {burst.capacity}, {own}, {fields})")
 
 

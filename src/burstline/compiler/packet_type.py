@@ -14,6 +14,7 @@ from numba.extending import models, register_model
 from burstline.compiler.columns import CHECKSUMS_WRONG, Columns, call, fix
 from burstline.compiler.header_type import HeaderType, header_view
 from burstline.native.bytes_type import BYTES, make_bytes
+from burstline.native.lowered_cache import lasting
 from burstline.native.memory import I64, load
 from burstline.packet.burst import INNER, Burst
 from burstline.packet.burst_type import write
@@ -27,6 +28,7 @@ ROOM, BURST = Made.layout.offset("room"), Made.layout.offset("burst")
 INTEGER_FIELDS = ("length", "captured", "time", "port", "vlan_depth", "mpls_depth", "segments", "segment_size")
 
 
+@lasting
 class PacketType(types.Type):
     """One packet: its burst and its index there. `level` is before the names of its columns: the packet itself has
     none, its inner one `inner_`. `made` ones are those that stages made, which no state knows."""

@@ -14,6 +14,7 @@ from burstline.compiler.columns import Columns
 from burstline.compiler.header_type import HeaderType, own_place, view_at
 from burstline.compiler.packet_type import PacketType
 from burstline.native.memory import I64
+from burstline.native.spelling import spelling
 from burstline.packet.found_kernel import HERE
 from burstline.packet.protocol import Protocol
 
@@ -27,7 +28,7 @@ class ProtocolNumbers:
 class ProtocolType(types.Type):
     def __init__(self, protocol: Protocol, number: int) -> None:
         self.protocol, self.number = protocol, number
-        super().__init__(f"Protocol({protocol.name}, {number}, {hash(protocol.fields)})")
+        super().__init__(f"Protocol({protocol.name}, {number}, {spelling(protocol.fields)})")
 
 
 register_model(ProtocolType)(models.OpaqueModel)

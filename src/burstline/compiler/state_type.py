@@ -18,6 +18,7 @@ from numba.extending import models, register_model, typeof_impl
 from burstline.compiler.packet_type import PacketType
 from burstline.native.memory import I64, load
 from burstline.native.passes import takes
+from burstline.native.spelling import spelling
 from burstline.packet.burst_type import BurstType
 from burstline.pipeline.needs import Needs
 from burstline.state.base import State
@@ -64,7 +65,7 @@ class StateType(types.Type):
     def __init__(self, owner: Any) -> None:
         self.owner = owner
         self.symbol = owner.symbol
-        super().__init__(f"{self.kind}({self.symbol}, {hash(repr(owner.signature()))})")
+        super().__init__(f"{self.kind}({self.symbol}, {spelling(repr(owner.signature()))})")
 
 
 def state_type(

@@ -12,6 +12,7 @@ from numba.core.typeconv import Conversion
 from numba.core.typing.templates import AbstractTemplate, builtin_registry, signature
 from numba.extending import models, register_model, typeof_impl
 
+from burstline.native.lowered_cache import lasting
 from burstline.native.memory import I64, LOWERED
 from burstline.pipeline.pipeline import Chain
 from burstline.pipeline.verdict import CHAINED, DROPPED, KIND_BITS, NEXT, SENT, Verdict, drop, send
@@ -52,6 +53,7 @@ def with_numbers(text: str) -> str:
     return _REASON.sub(number, text)
 
 
+@lasting
 class VerdictType(types.Type):
     def __init__(self) -> None:
         super().__init__("Verdict")

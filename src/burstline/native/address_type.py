@@ -12,6 +12,7 @@ from numba.core.imputils import lower_builtin, lower_cast, lower_constant
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import models, register_model, typeof_impl
 
+from burstline.native.lowered_cache import lasting
 from burstline.native.memory import (
     I32,
     I64,
@@ -20,6 +21,7 @@ from burstline.native.memory import (
 i64 = types.int64
 
 
+@lasting
 class AddressType(types.Type):
     """An IPv4 or IPv6 address; a 32-bit number, or the two 64-bit halves."""
 

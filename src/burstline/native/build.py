@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from types import CodeType, FunctionType
 from typing import Any, TypeVar
@@ -19,9 +19,10 @@ from numba.core.imputils import fix_returning_optional, lower_builtin
 from numba.core.typing.templates import AbstractTemplate, signature
 from numba.extending import typeof_impl
 
-from burstline.native import host
+from burstline.native import host, lowered_cache
+from burstline.native.lowered_cache import Content
 from burstline.native.memory import LOWERED
-from burstline.native.pipeline import lower
+from burstline.native.pipeline import declared, lower
 from burstline.simd import level
 
 # What the machine code may still refer to: the C library's memory functions, which LLVM itself calls.
@@ -119,24 +120,28 @@ class Lowered:
 
 KEPT = 2048  # functions that the process remembers: a pipeline has some fifty
 _remembered: dict[Any, Lowered] = {}
+_uses_disk = True
 
 
 def forget() -> None:
-    """Compile as a new process does: for measurements."""
+    """From here on compile as the first process does: for measurements."""
+    global _uses_disk
     _remembered.clear()
+    _uses_disk = False
 
 
 @dataclass
 class Build:
     """Everything that goes into one object.
 
-    With `identify`, the process remembers what it lowered: a function for which that gives the same as for an earlier
-    one, called with the same types, is neither typed nor lowered again. Only one thread may compile at a time.
+    With `identify`, the process remembers what it lowered, and later ones find it on disk: a function for which that
+    gives the same as for an earlier one, called with the same types, is neither typed nor lowered again. Only one
+    thread may compile at a time.
     """
 
     overrides: dict[Any, Any] = field(default_factory=dict)  # globals that mean something else in compiled code
     modules: dict[str, str] = field(default_factory=dict)  # IR text by symbol
-    identify: Callable[[FunctionType], Hashable] | None = None
+    identify: Callable[[FunctionType], Content] | None = None
     _done: dict[tuple[Any, ...], Lowered] = field(default_factory=dict)
     _callees: dict[FunctionType, Callee] = field(default_factory=dict)
     _within: list[dict[str, str]] = field(default_factory=list)  # what the functions being compiled have called so far
@@ -161,12 +166,26 @@ class Build:
     def _found(self, function: FunctionType, arguments: tuple[types.Type, ...], returns: types.Type | None) -> Lowered:
         if self.identify is None:
             return self._lowered(function, arguments, returns)
-        key = (level.used(), self.identify(function), arguments, returns)
-        found = _remembered.pop(key, None) or self._lowered(function, arguments, returns)
+        content = self.identify(function)
+        key = (level.used(), content, arguments, returns)
+        found = _remembered.pop(key, None) or self._kept(content, function, arguments, returns)
         _remembered[key] = found  # the last one is the one used last
         if len(_remembered) > KEPT:
             del _remembered[next(iter(_remembered))]
         return found
+
+    def _kept(
+        self, content: Content, function: FunctionType, arguments: tuple[types.Type, ...], returns: types.Type | None
+    ) -> Lowered:
+        key = lowered_cache.key_of(content, arguments, returns) if _uses_disk else None
+        if key is None:
+            return self._lowered(function, arguments, returns)
+        if (found := lowered_cache.load(key)) is not None:
+            result, symbol, texts = found
+            return Lowered(Compiled(symbol, result, arguments, declared(symbol, arguments, result)), texts)
+        made = self._lowered(function, arguments, returns)
+        lowered_cache.save(key, made.compiled.returns, made.compiled.symbol, made.texts)
+        return made
 
     def _lowered(
         self, function: FunctionType, arguments: tuple[types.Type, ...], returns: types.Type | None

@@ -11,6 +11,7 @@ from numba.core.imputils import lower_builtin, lower_cast
 from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr, infer_global, signature
 from numba.extending import models, register_model
 
+from burstline.native.lowered_cache import lasting
 from burstline.native.memory import (
     I8,
     I32,
@@ -23,6 +24,7 @@ from burstline.native.memory import (
 i64 = types.int64
 
 
+@lasting
 class BytesViewType(types.Type):
     """Bytes somewhere in a packet or record."""
 

@@ -1,4 +1,4 @@
-"""Compiled objects on disk, by the content of everything they were made from.
+"""Compiled objects, and what they are made from, on disk, by the content of everything they were made from.
 
 The key covers the code and the constants of what is compiled, burstline's own source, the versions of Python, Numba
 and llvmlite, and the CPU: an entry never goes stale, it is only no longer asked for.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import json
 import os
 import sys
@@ -73,10 +74,10 @@ def _own_source() -> str:
     return digest.hexdigest()
 
 
-def load(key: str) -> tuple[bytes, dict[str, Any]] | None:
+def load(key: str, suffix: str = "o") -> tuple[bytes, dict[str, Any]] | None:
     """The object and its description, if they are there and whole."""
     try:
-        place = directory() / f"{key}.o"
+        place = directory() / f"{key}.{suffix}"
         data = place.read_bytes()
         with suppress(OSError):
             os.utime(place)  # _trim goes by when it was used
@@ -92,7 +93,7 @@ def _check(object_code: bytes) -> str:
     return hashlib.blake2b(object_code, digest_size=16).hexdigest()
 
 
-def save(key: str, object_code: bytes, description: dict[str, Any]) -> None:
+def save(key: str, object_code: bytes, description: dict[str, Any], suffix: str = "o") -> None:
     """Written whole or not at all; a cache that cannot be written costs only time."""
     with suppress(OSError):
         place = directory()
@@ -102,16 +103,18 @@ def save(key: str, object_code: bytes, description: dict[str, Any]) -> None:
             with os.fdopen(handle, "wb") as file:
                 header = {**description, "check": _check(object_code)}
                 file.write(json.dumps(header).encode() + b"\n" + object_code)
-            os.replace(name, place / f"{key}.o")
+            os.replace(name, place / f"{key}.{suffix}")
         except OSError:
             with suppress(OSError):
                 os.unlink(name)
-        _trim(place)
+        if suffix == "o":  # what else there is comes in great numbers, and before an object
+            _trim(place)
 
 
 def _trim(place: Path) -> None:
     """Forget the entries that were used longest ago."""
-    found = sorted(((f.stat().st_mtime, f.stat().st_size, f) for f in place.glob("*.o")), reverse=True)
+    entries = itertools.chain(place.glob("*.o"), place.glob("*.ll"))
+    found = sorted(((f.stat().st_mtime, f.stat().st_size, f) for f in entries), reverse=True)
     total = 0
     for _, size, file in found:
         total += size

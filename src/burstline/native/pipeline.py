@@ -6,13 +6,16 @@ optimises everything together once it is linked.
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from numba.core import codegen, compiler, types
 from numba.core.compiler import CompilerBase, Flags
 from numba.core.compiler_machinery import PassManager
+from numba.core.funcdesc import ExternalFunctionDescriptor
 from numba.core.registry import cpu_target
 from numba.core.typed_passes import (
     IRLegalization,
@@ -52,6 +55,10 @@ PASSES = (
 )
 
 
+ENVIRONMENT = "_ZN08NumbaEnv"
+NUMBER = re.compile(r"B\d+v\d+(?=[BE])")  # in Numba's names: an ABI tag
+
+
 class _Pipeline(CompilerBase):  # type: ignore[misc]
     def define_pipelines(self) -> list[PassManager]:
         manager = PassManager("burstline")
@@ -75,7 +82,7 @@ class _Text(codegen.JITCodeLibrary):  # type: ignore[misc]
 def lower(
     function: Callable[..., Any], arguments: tuple[types.Type, ...], returns: types.Type | None
 ) -> tuple[Any, types.Type, dict[str, str]]:
-    """Numba's descriptor of the lowered function, its return type, its IR modules by name. Raises Numba's errors."""
+    """What Numba declares the lowered function by, its return type, its IR modules by name. Raises Numba's errors."""
     typing, target = cpu_target.typing_context, cpu_target.target_context
     typing.refresh()
     target.refresh()
@@ -83,12 +90,50 @@ def lower(
     result = compiler.compile_extra(
         typing, target, function, arguments, returns, _flags(), {}, library=library, pipeline_class=_Pipeline
     )
-    texts = {f"{result.fndesc.llvm_func_name}{k or ''}": _saturate(text) for k, text in enumerate(library.text)}
-    for part in library._linking_libraries:
-        if part.name != "nrt":  # Numba adds its runtime on a guess; code that really needs it is refused later
-            text = _saturate(part.get_llvm_str())
-            texts[f"{part.name} {hash(text)}"] = text
-    return result.fndesc, result.signature.return_type, texts
+    helpers = [part.get_llvm_str() for part in library._linking_libraries if part.name != "nrt"]  # that one is a guess
+    names, texts = named_by_content(list(map(_saturate, library.text)), list(map(_saturate, helpers)))
+    returns = result.signature.return_type
+    return declared(names[result.fndesc.llvm_func_name], arguments, returns), returns, texts
+
+
+def declared(symbol: str, arguments: tuple[types.Type, ...], returns: types.Type) -> Any:
+    """The descriptor of a function of Numba's calling convention that is in another module."""
+    return ExternalFunctionDescriptor(symbol, returns, arguments)
+
+
+def named_by_content(own: list[str], helpers: list[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The symbols of a lowered function, and of what Numba compiled to help it, by the names that Numba gave them; and
+    the IR by symbol. Numba's names have a number from the process, these a digest of the IR in its place: the same
+    function has the same name in each process, so that another one can link it."""
+    unnumbered = {symbol: NUMBER.sub("B0v", symbol, count=1) for text in (*own, *helpers) for symbol in defined(text)}
+    digest, names = "", dict[str, str]()
+    for texts in (helpers, own):
+        digest = _digest([digest, *sorted(_renamed(text, unnumbered) for text in texts)])
+        for symbol in itertools.chain(*map(defined, texts)):
+            names[symbol] = NUMBER.sub(f"B{len(digest) + 1}v{digest}", symbol, count=1)
+    return names, {names[defined(text)[0]]: _renamed(text, names) for text in (*helpers, *own)}
+
+
+def defined(text: str) -> list[str]:
+    """The symbols of the functions in a module."""
+    return re.findall(r'^define [^@]*@"?([^"(]+)', text, re.MULTILINE)
+
+
+def _renamed(text: str, names: dict[str, str]) -> str:
+    """A module in which symbols have other names, and the environments that Numba names after them."""
+
+    def new(found: re.Match[str]) -> str:
+        symbol = found[1] or found[2]
+        if symbol.startswith(ENVIRONMENT):
+            start, symbol = ENVIRONMENT, "_ZN" + symbol.removeprefix(ENVIRONMENT)
+            return f'@"{start}{names[symbol].removeprefix("_ZN")}"' if symbol in names else found[0]
+        return f'@"{names[symbol]}"' if symbol in names else found[0]
+
+    return re.sub(r'@"([^"]+)"|@([\w.$-]+)', new, re.sub(r"^; ModuleID = .*\n", "", text))
+
+
+def _digest(texts: Iterable[str]) -> str:
+    return hashlib.blake2b("\0".join(texts).encode(), digest_size=10).hexdigest()
 
 
 def _saturate(text: str) -> str:

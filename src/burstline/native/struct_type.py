@@ -20,6 +20,7 @@ from numba.extending import models, register_model
 
 from burstline.native.address_type import IPV4, IPV6
 from burstline.native.bytes_type import BYTES, make_bytes, view_of
+from burstline.native.lowered_cache import lasting
 from burstline.native.memory import (
     I8,
     I16,
@@ -34,6 +35,7 @@ from burstline.native.memory import (
     store,
     store_big_endian,
 )
+from burstline.native.spelling import spelling
 from burstline.native.struct import FieldType, Layout, Slot, Struct
 
 i64 = types.int64
@@ -52,12 +54,13 @@ class Halves:
     cold_stride: int
 
 
+@lasting
 class StructRefType(types.Type):
     """The address of a structure with this layout, or of its hot half."""
 
     def __init__(self, layout: Layout, halves: Halves | None = None) -> None:
         self.layout, self.halves = layout, halves
-        super().__init__(f"StructRef({layout.name}, {hash(layout)}, {halves})")
+        super().__init__(f"StructRef({layout.name}, {spelling(layout)}, {halves})")
 
 
 def _address(builder: Any, kind: StructRefType, value: Any, slot: Slot) -> Any:

@@ -19,6 +19,7 @@ from numba.core.typing.templates import (
 )
 from numba.extending import models, register_model
 
+from burstline.native.lowered_cache import lasting
 from burstline.native.memory import I64, LOWERED, Primitive, pointer, primitive
 from burstline.packet.burst import COLUMN, Burst, Column
 
@@ -26,6 +27,7 @@ i64 = types.int64
 ARRAYS = frozenset({"length", "time", "port"})  # columns of numbers that stages do sums with, and no parser reads
 
 
+@lasting
 class BurstType(types.Type):
     def __init__(self, burst: Burst) -> None:
         self.burst = burst

@@ -16,6 +16,7 @@ from numba.core.imputils import lower_builtin, lower_constant
 from numba.core.typing.templates import AbstractTemplate, builtin_registry, infer_global, signature
 from numba.extending import models, register_model, typeof_impl
 
+from burstline.native.lowered_cache import lasting
 from burstline.native.memory import I32, I64, LOWERED
 from burstline.native.shift import python_lshift, python_rshift
 from burstline.simd import level, vectors
@@ -25,6 +26,7 @@ i64 = types.int64
 Emit = Callable[..., Any]
 
 
+@lasting
 class VectorType(types.Type):
     """Unsigned numbers of `bits` bits; a mask's lanes have one."""
 
