@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import inspect
 import operator
 from collections.abc import Iterator
@@ -49,13 +50,7 @@ class FieldType:
 
     @property
     def zero(self) -> Any:
-        return {
-            "float": 0.0,
-            "bool": False,
-            "ipv4": IPv4Address(0),
-            "ipv6": IPv6Address(0),
-            "bytes": bytearray(self.size),
-        }.get(self.kind, 0)
+        return bytearray(self.size) if self.kind == "bytes" else _ZEROS.get(self.kind, 0)
 
     def stored(self, value: Any) -> Any:
         """What a field of this type holds after `value` was assigned to it: truncated as memory would. TypeError for
@@ -87,6 +82,7 @@ class FieldType:
         return list(stored.packed) if self.kind == "ipv6" else bytes(stored) if self.kind == "bytes" else stored
 
 
+_ZEROS = {"float": 0.0, "bool": False, "ipv4": IPv4Address(0), "ipv6": IPv6Address(0)}
 _NUMBERS = ("uint", "int", "bool", "float", "ipv4")  # kinds of fields that an integer can be assigned to
 _TAKES: dict[str, tuple[type, ...]] = {
     "uint": (),
@@ -194,8 +190,12 @@ class Layout:
     def __iter__(self) -> Iterator[Slot]:
         return iter(self.slots)
 
+    @functools.cached_property
+    def _by_name(self) -> dict[str, Slot]:
+        return {slot.name: slot for slot in self.slots}
+
     def slot(self, name: str) -> Slot | None:
-        return next((s for s in self.slots if s.name == name), None)
+        return self._by_name.get(name)
 
     def offset(self, name: str) -> int:
         slot = self.slot(name)
