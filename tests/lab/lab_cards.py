@@ -22,7 +22,7 @@ MACHINE = MACHINES[os.environ["BURSTLINE_LAB"]]
 RESULTS = Path(os.environ["BURSTLINE_LAB_RESULTS"])
 # DPDK's driver of each model, as rte_eth_dev_info names it.
 DRIVERS = {"e1000e": "net_e1000_em", "vmxnet3": "net_vmxnet3", "virtio-net-pci": "net_virtio"}
-PATIENCE = 120  # seconds: the machine is slow, and others may use its processors
+PATIENCE = 600  # seconds: the machine is slow, and others may use its processors
 
 
 def pair(model: str) -> tuple[str, str]:
@@ -36,7 +36,7 @@ def dpdk_process() -> Iterator[Callable[..., Any]]:
     """Calls functions in a process whose EAL has all cards of DPDK. After one that crashes it, all fail."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
         executor.submit(_start).result(PATIENCE)
-        yield lambda function, *arguments: executor.submit(function, *arguments).result(4 * PATIENCE)
+        yield lambda function, *arguments: executor.submit(function, *arguments).result(PATIENCE)
 
 
 def _start() -> None:

@@ -23,7 +23,7 @@ from namespaces import Namespace, namespace, sh, until
 
 BRIDGE = Path(__file__).parents[2] / "examples" / "bridge.py"
 PORT = 7000
-START = 600  # seconds for a pipeline to be compiled and run
+START = 1200  # seconds for a pipeline to be compiled and run
 IP_MTU_DISCOVER, IP_PMTUDISC_DO = 10, 2  # linux/in.h
 
 

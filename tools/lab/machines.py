@@ -52,7 +52,7 @@ class Machine:
     hugepages: int = 640
     mtu: int = 9000
     tests: str = "tests/lab"
-    minutes: float = 45
+    minutes: float = 90
 
     @property
     def wires(self) -> list[str]:

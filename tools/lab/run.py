@@ -22,7 +22,7 @@ from tools.lab.machines import MACHINES, Machine
 ROOT = Path(__file__).parents[2]
 
 NO_ANSWER = 3  # pytest's status for an internal error
-BOOT = 240  # seconds until the guest must have spoken
+BOOT = 400  # seconds until the guest must have spoken
 DID_NOT_BOOT = "the machine did not boot"
 
 
