@@ -54,7 +54,7 @@ def define(function: Any, returns: types.Type, *arguments: types.Type) -> Callab
             return context.get_dummy_value() if value is None else value
 
         if isinstance(function, Primitive) and _is_own(emit):
-            place = f"{emit.__module__}:{emit.__code__.co_firstlineno}"
+            place = f"{emit.__module__}:{emit.__code__.co_firstlineno}{emit.__defaults__ or ()}"
             function.means += f"{function.__name__}{(*map(str, arguments), str(returns))} of {place};"
         return function
 
