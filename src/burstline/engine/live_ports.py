@@ -113,9 +113,12 @@ class LivePorts:
                 for kernel in (receive, transmit):
                     kernel.load()  # before packets come
             after.callback(_release, [*pools.values(), *cutting.values()])
-            ports = []
-            for number, (port, buffers) in enumerate(zip(attached, self.buffers.ports, strict=True)):
-                ports.append(self._set_up(port, number, buffers, pools[buffers.node], stack))
+            made: dict[int, Port] = {}
+            # Those that could not be asked come last: their other end may be one of the others.
+            for number in sorted(range(len(attached)), key=lambda n: attached[n] is None):
+                buffers = self.buffers.ports[number]
+                made[number] = self._set_up(attached[number], number, buffers, pools[buffers.node], stack)
+            ports = [made[number] for number in range(len(attached))]
             for number, port in enumerate(ports):
                 port.start()
                 self.offloads.started(number, port)
