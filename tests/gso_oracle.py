@@ -7,12 +7,14 @@ import functools
 import random
 import struct
 from dataclasses import dataclass
+from typing import Any
 
 from hypothesis import strategies as st
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrHopByHop
 from scapy.layers.l2 import GRE, Dot1AD, Dot1Q, Ether
 from scapy.layers.vxlan import VXLAN
+from scapy.packet import Raw
 
 from burstline.offload import mbuf as m
 from burstline.offload.gso import gso
@@ -57,6 +59,14 @@ class Large:
     def network(self) -> int:
         """Bytes of headers that the MTU counts."""
         return len(self.headers) - (self.outer_l3 if self.tunnel else self.l3)
+
+
+def large_packet(ip: Any, transport: Any, size: int) -> Large:
+    """An Ethernet frame of TCP or UDP over IP, and what is before that, with so many bytes of payload; its transport's
+    checksum is still open."""
+    headers = bytes(Ether(**MACS) / ip / transport / Raw(bytes(size)))[:-size]
+    l4 = len(headers) - (20 if TCP in transport else 8)
+    return Large(headers, size, size, l4 - (40 if IPv6 in ip else 20), l4, IPv6 not in ip, TCP in transport)
 
 
 def checksum(data: bytes) -> int:

@@ -105,6 +105,22 @@ class Line:
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
+    def hand_over(self) -> None:
+        """Once the run has made two TAP interfaces, of its ports' names, and polls them: they go to the ends."""
+
+        def started() -> bool:
+            self.check()
+            shown = self.middle.command("ip", "link", "show", "up")
+            text = subprocess.run(shown, capture_output=True, text=True, check=True).stdout
+            return text.count("PROMISC") == 2  # the last that the driver asks of them, or nearly
+
+        assert until(started, 300), "it does not start"  # compiled first
+        time.sleep(0.2)
+        for port, place, end in (("fw-left", self.left, "outside"), ("fw-right", self.right, "inside")):
+            self.middle.ip(f"link set {port} netns {place.name}")
+            place.ip(f"link set {port} name {end}")
+            place.ip(f"link set {end} up")
+
     def stop(self) -> dict[str, Any]:
         """End the run as a service manager would; its report."""
         assert self.process is not None
@@ -123,13 +139,15 @@ class Line:
 
 
 @contextmanager
-def line() -> Iterator[Line]:
+def line(*, joined: bool = True) -> Iterator[Line]:
+    """`joined` by veth pairs; or the ends have no interfaces until the run makes some (`hand_over`)."""
     with ExitStack() as stack:
         left, middle, right = (stack.enter_context(namespace()) for _ in range(3))
-        join(left, "outside", middle, "fw-left")
-        join(right, "inside", middle, "fw-right")
-        left.ip(f"link set outside address {LEFT_MAC}")
-        right.ip(f"link set inside address {RIGHT_MAC}")
+        if joined:
+            join(left, "outside", middle, "fw-left")
+            join(right, "inside", middle, "fw-right")
+            left.ip(f"link set outside address {LEFT_MAC}")
+            right.ip(f"link set inside address {RIGHT_MAC}")
         made = Line(left, middle, right)
         try:
             yield made

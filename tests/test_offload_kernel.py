@@ -38,7 +38,7 @@ def count(pkt):
 def cross(pkt):
     return bl.send(1 - pkt.port)
 
-pipeline = bl.Pipeline(count, cross, offloads=bl.Offloads(checksum=True, gro=True, gso=True))
+pipeline = bl.Pipeline(count, cross, offloads=bl.Offloads(checksum=True, gro=True, {cuts}=True))
 """
 
 
@@ -66,7 +66,7 @@ def transfer(between: Line, size: int) -> tuple[str, str]:
     server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     server.bind(("10.7.0.2", 5001))
     server.listen()
-    server.settimeout(180)  # until all is compiled
+    server.settimeout(300)  # until all is compiled
     client = between.left.socket(socket.AF_INET, socket.SOCK_STREAM)
     got, said = hashlib.sha256(), hashlib.sha256()
 
@@ -100,7 +100,7 @@ def transfer(between: Line, size: int) -> tuple[str, str]:
 def test_a_gigabyte_merged_and_cut_arrives_whole(between: Line, tmp_path: Path, sums: str) -> None:
     """With partial checksums, frames come with the pseudo header's sum alone, as the kernel leaves it to devices."""
     app = tmp_path / "app.py"
-    app.write_text(APP)
+    app.write_text(APP.replace("{cuts}", "gso"))
     if sums == "partial":
         for place, end in ((between.left, "outside"), (between.right, "inside")):
             sh(*place.command("ethtool", "-K", end, "tx", "on", "tso", "off", "gso", "off", "gro", "off"))
@@ -132,3 +132,25 @@ def test_segments_follow_the_mtu_of_the_interface_while_it_runs(between: Line, t
     assert any("fw-right has an MTU of 1,200 now, no longer 1,500" in warning for warning in report["warnings"])
     assert report["ports"][1]["offloads"]["mtu"] == 1200
     assert report["ports"][1]["offloads"]["did"]["gso_lowered"] > 0
+
+
+def test_a_gigabyte_merged_and_cut_by_the_driver_of_net_tap_arrives_whole(tmp_path: Path) -> None:
+    """Its driver cuts by rte_gso, into segments that are smaller than those that came by Ethernet's header, which it
+    counts in."""
+    app = tmp_path / "app.py"
+    app.write_text(APP.replace("{cuts}", "tso"))
+    with line(joined=False) as between:
+        between.start(app, "net_tap")
+        between.hand_over()
+        between.left.ip("address add 10.7.0.1/24 dev outside")
+        between.right.ip("address add 10.7.0.2/24 dev inside")
+        said, got = transfer(between, SIZE)
+        wrong = errors(between)
+        report = between.stop()
+    assert said == got
+    assert wrong == 0
+    offloads = [port["offloads"] for port in report["ports"]]
+    assert [choice["by"] for choice in offloads[1]["choices"] if choice["name"] == "tso"] == ["hardware"]
+    assert offloads[0]["did"]["gro_segments"] / offloads[0]["did"]["gro_merged"] > 2
+    assert offloads[1]["did"]["cut"] > SIZE // 2**16
+    assert report["drops"].keys() <= {"send failed"}

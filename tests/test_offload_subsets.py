@@ -4,8 +4,6 @@ offloads, real mbufs on a real port of rings, and our software for the rest."""
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -21,6 +19,7 @@ from burstline.offload.planning.choice import PortUse
 from burstline.pipeline.offloads import DEFAULTS, Offloads
 from dpdk_live import alone
 from nic_model import Given, received, sent
+from offload_machine import machine
 
 pytestmark = pytest.mark.skipif(not dpdk.available(), reason="needs DPDK")
 RX = ("VLAN_STRIP", "IPV4_CKSUM", "UDP_CKSUM", "TCP_CKSUM", "OUTER_IPV4_CKSUM", "OUTER_UDP_CKSUM")
@@ -70,27 +69,6 @@ def is_broken(frame: bytes) -> bool:
         if layer in parsed:
             del parsed[layer].chksum
     return bytes(Ether(bytes(parsed))) != frame
-
-
-@contextmanager
-def machine() -> Iterator[Any]:
-    """A port of rings whose ends are ours, and pools."""
-    from burstline.dpdk import eal
-    from burstline.dpdk.pool import Pool
-    from burstline.dpdk.pools import Pools
-    from burstline.dpdk.ring_port import RingPort
-
-    eal.start(huge=False, memory=256)
-    with Pool(8191) as pool:
-        pools = Pools({2048: 2047, 9216: 511}, Pool)
-        cutting = Pools({0: 8191, 256: 4095}, Pool)
-        port = RingPort.pair(pool, ring_size=4096)
-        port.start()
-        yield port, pool, pools, cutting
-        port.close()
-        assert (pool.in_use, pools.in_use, cutting.in_use) == (0, 0, 0)
-        pools.close()
-        cutting.close()
 
 
 def through(place: Any, can: PortCapabilities, frames: list[bytes]) -> tuple[list[bytes], int]:

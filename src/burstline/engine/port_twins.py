@@ -11,7 +11,9 @@ from burstline.offload.checksums.checksums import ALL_PACKETS, ARRIVED_PARTIAL, 
 from burstline.offload.gro.gro import Merging
 from burstline.offload.gso.gso import IP, OUTER_IP, OUTER_UDP, TCP, UDP, Segmenter
 from burstline.offload.mbuf import MOST_SEGMENT
+from burstline.offload.planning.conflicts import CUT_LIMITS, SUMS_EACH_BUFFER
 from burstline.offload.planning.plan import OffloadPlan
+from burstline.offload.segments_kernel import size_to_fit
 from burstline.offload.twins import Twins, receive, transmit
 from burstline.state.region import Block, Region
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 INDIRECT, HEADERS = 0, 256  # bytes of frame that the two kinds of mbufs hold of which segments are made
 PIECES = 2  # of the first kind for each of the second: payload crosses from one received mbuf into the next
+UNCUT = 1 << 32  # what takes the MTU's place where nobody cuts
 LEAVING = 1024  # mbufs that a port is given at once, at most: a packet of 64 KB in segments of 64 bytes
 CUTS = (
     "TCP over IPv4", "TCP over IPv6", "TCP in VXLAN", "TCP in GRE",
@@ -70,6 +73,7 @@ class PortTwins:
         self.plan = plan
         self._merging = Merging(timeout=int(plan.gro_timeout * 1e9), most=most) if plan.gro else None
         self._cutting = None
+        alone = plan.asked.can.driver in SUMS_EACH_BUFFER
         if plan.gso:
             shared = None if plan.copies or cutting is None else cutting.by_size
             self._cutting = Segmenter(
@@ -77,14 +81,15 @@ class PortTwins:
                 headers=shared[HEADERS] if shared else None,
                 indirect=shared[INDIRECT] if shared else None,
                 copies=None if shared else pools,
-                checksums=sum(GSO_CHECKSUMS.get(name, 0) for name in plan.filled_by_port),
+                checksums=0 if alone else sum(GSO_CHECKSUMS.get(name, 0) for name in plan.filled_by_port),
                 largest=plan.mtu,
             )
         self._checksums = Block(Checksums.layout)
-        self._checksums.set(partial=int(plan.partial), hardware=hardware_mask(plan.tx))
+        self._checksums.set(partial=int(plan.partial), hardware=hardware_mask(plan.tx), one_mbuf=int(alone))
         self._room, self._mbufs = burst, Region(8 * burst)
         self._received, self._leaving, self._ends = Region(8 * burst), Region(8 * LEAVING), Region(16 * LEAVING)
         asks = plan.asked.intent.checksum in (True, "fill")
+        limits = CUT_LIMITS.get(plan.asked.can.driver)
         self._block = Block(Twins.layout)
         self._block.set(
             port=port.id, queue=queue,
@@ -98,7 +103,10 @@ class PortTwins:
             requests=ARRIVED_PARTIAL | (ALL_PACKETS if asks else 0),
             fills=int(plan.fill), gso=self._cutting.address if self._cutting else 0,
             cuts=sum(1 << CUTS.index(name) for name in plan.cut_by_port),
-            most_mbufs=plan.max_segments, most_mtu_mbufs=1 if plan.copies else plan.max_mtu_segments,
+            mtu=_largest(plan), segment_size=plan.asked.intent.segment_size or 0,
+            most_segments=limits.segments if limits else 0, even=int(limits is not None and limits.even),
+            counts_ethernet=int(limits is not None and limits.ethernet), most_mbufs=plan.max_segments,
+            most_mtu_mbufs=1 if plan.copies else plan.max_mtu_segments,
             pools=port.table if plan.copies else 0, inserts=int(plan.vlan > 0 and not plan.vlan_insert),
             leaving=self._leaving.address, segments=LEAVING, ends=self._ends.address,
         )  # fmt: skip
@@ -127,8 +135,13 @@ class PortTwins:
     def follow(self, plan: OffloadPlan) -> None:
         """Keep to a plan that was made again: segments are to fit another MTU."""
         self.plan = plan
+        self._block.set(mtu=_largest(plan))
         if self._cutting:
             self._cutting.fit(plan.mtu)
+
+    def size_to_fit(self, data: bytearray) -> int:
+        """Into what segments a packet that a stage made is cut, where it has not said it; 0: it leaves whole."""
+        return size_to_fit(data, len(data), len(data), self._block.get("mtu"), self._block.get("segment_size"))
 
     def merge_up_to(self, most: int) -> None:
         """Bytes of the largest packet to merge from now on."""
@@ -137,7 +150,7 @@ class PortTwins:
 
     def did(self) -> dict[str, int]:
         """What software did, and what the port was asked to do; only what was not nothing."""
-        counts = {name: self._block.get(name) for name in ("untagged", "tagged", "cut", "copied")}
+        counts = {name: self._block.get(name) for name in ("untagged", "tagged", "cut", "lowered", "copied")}
         counts |= {f"checksums_{name}": self._checksums.get(name) for name in ("bad", "good", "partials", "filled")}
         if self._merging:
             of = self._merging.count
@@ -147,6 +160,11 @@ class PortTwins:
             counts |= {"gso_packets": made.packets, "gso_segments": made.segments, "gso_lowered": made.lowered}
             counts |= {"gso_no_buffers": made.no_buffers, "gso_refused": made.refused + made.no_room}
         return {name: count for name, count in counts.items() if count}
+
+
+def _largest(plan: OffloadPlan) -> int:
+    """Bytes of the largest IP packet that may leave as it is."""
+    return plan.mtu if plan.gso or plan.tso else UNCUT
 
 
 def total(twins: Iterable[PortTwins]) -> dict[str, int]:

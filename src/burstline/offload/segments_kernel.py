@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from burstline.native.memory import load32, load64, store64
-from burstline.offload.headers import find_headers
+from burstline.offload.headers import TCP, TUNNEL, UDP, find_headers
 from burstline.offload.mbuf import (
     OL_FLAGS,
     PKT_LEN,
@@ -39,6 +39,21 @@ def cut_into(mbuf: int, size: int) -> None:
         store64(mbuf + OL_FLAGS, flags | RX_LRO | RX_L4_CKSUM_NONE)
     else:
         store64(mbuf + OL_FLAGS, flags & ~RX_LRO)
+
+
+def size_to_fit(data: Any, captured: int, length: int, mtu: int, size: int) -> int:
+    """Into what segments a packet of `length` bytes that nobody has said how to cut is cut where it is larger than the
+    MTU, 0 where it is not: of `size` bytes of payload, or without a size TCP into as large ones as fit. Bounds of
+    datagrams mean something to the receiver."""
+    if length <= mtu:
+        return 0
+    shape, outer_l3, _, l3, _, payload = find_headers(data, captured)
+    first = outer_l3 if shape & TUNNEL else l3
+    if length - first <= mtu or shape & (TCP | UDP) == 0:
+        return 0
+    if size == 0 and shape & TCP:
+        size = max(0, mtu - (payload - first))
+    return size
 
 
 def partial(mbuf: int) -> bool:

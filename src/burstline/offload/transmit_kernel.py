@@ -10,10 +10,22 @@ from burstline.offload.checksums.request_kernel import request
 from burstline.offload.gso.gso import Gso
 from burstline.offload.gso.gso_kernel import segment
 from burstline.offload.mbuf import (
+    DATA_LEN,
+    L2_MASK,
+    L3_MASK,
+    L3_SHIFT,
+    L4_MASK,
+    L4_SHIFT,
     NB_SEGS,
+    NEXT,
     OL_FLAGS,
+    OUTER_L3_MASK,
+    OUTER_L3_SHIFT,
     PKT_LEN,
+    SEGSZ_MASK,
+    SEGSZ_SHIFT,
     TX_IPV6,
+    TX_OFFLOAD,
     TX_TCP_SEG,
     TX_TUNNEL_GRE,
     TX_TUNNEL_MASK,
@@ -82,7 +94,7 @@ def mbufs_for(twins: Twins, mbuf: int, waiting: int) -> int:
     be made."""
     out, chain = twins.leaving + 8 * waiting, load16(mbuf + NB_SEGS)
     if load64(mbuf + OL_FLAGS) & (TX_TCP_SEG | TX_UDP_SEG):
-        if twins.cuts >> kind_of(mbuf) & 1 and chain <= twins.most_mbufs:
+        if port_cuts(twins, mbuf, chain):
             twins.cut += 1
         elif twins.gso:
             return segment(gso_at(twins.gso), mbuf, out, twins.segments - waiting)
@@ -93,6 +105,45 @@ def mbufs_for(twins: Twins, mbuf: int, waiting: int) -> int:
         twins.copied += 1
     store64(out, mbuf)
     return 1
+
+
+def port_cuts(twins: Twins, mbuf: int, chain: int) -> bool:
+    """Whether the port is to cut a packet. Segments of TCP that would be larger than the MTU are to have less payload
+    then than was asked."""
+    if twins.cuts >> kind_of(mbuf) & 1 == 0 or chain > twins.most_mbufs:
+        return False
+    flags, lengths = load64(mbuf + OL_FLAGS), load64(mbuf + TX_OFFLOAD)
+    l2, headers = lengths & L2_MASK, (lengths >> L3_SHIFT & L3_MASK) + (lengths >> L4_SHIFT & L4_MASK)
+    if flags & TX_TUNNEL_MASK:
+        headers += l2 + (lengths >> OUTER_L3_SHIFT & OUTER_L3_MASK)
+    size, fits = lengths >> SEGSZ_SHIFT & SEGSZ_MASK, twins.mtu - headers
+    if twins.counts_ethernet:
+        fits -= l2
+    if twins.even:
+        fits &= ~1
+    lowered = size > fits > 0 and flags & TX_TCP_SEG != 0
+    size = fits if lowered else size
+    if twins.most_segments and load32(mbuf + PKT_LEN) - l2 - headers > size * twins.most_segments:
+        return False
+    if twins.even and not is_even(mbuf, size):
+        return False
+    if lowered:
+        store64(mbuf + TX_OFFLOAD, lengths & ~(SEGSZ_MASK << SEGSZ_SHIFT) | size << SEGSZ_SHIFT)
+        twins.lowered += 1
+    return True
+
+
+def is_even(mbuf: int, size: int) -> bool:
+    """Whether no part of a segment but its last has an odd number of bytes. TCP's headers have an even one, and so have
+    those before it (l2_len with a VLAN tag, too)."""
+    if size & 1 and load16(mbuf + NB_SEGS) > 1:
+        return False
+    following = load64(mbuf + NEXT)
+    while following:
+        if load16(mbuf + DATA_LEN) & 1:
+            return False
+        mbuf, following = following, load64(following + NEXT)
+    return True
 
 
 def kind_of(mbuf: int) -> int:

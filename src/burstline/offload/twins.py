@@ -40,6 +40,11 @@ class Twins(Struct):
     fills: i64  # 1: what the port does not fill in is filled in
     gso: i64  # address of its Gso
     cuts: i64  # what the port cuts itself: a bit for each kind (transmit_kernel)
+    most_segments: i64  # into which it cuts a packet; 0: any number. And where there is a number,
+    counts_ethernet: i64  # 1: its MTU counts Ethernet's header
+    even: i64  # 1: there must be an even number of bytes of payload in all mbufs but the last, and in segments
+    mtu: i64  # bytes of the largest IP packet that may leave uncut
+    segment_size: i64  # bytes of payload for packets that stages made larger, and did not say how to cut; 0: as fit
     most_mbufs: i64  # that a packet may lie in which the port cuts, and any other
     most_mtu_mbufs: i64
     pools: i64  # Pools.table: what packets are copied to that lie in more; 0 where the port takes any
@@ -51,6 +56,7 @@ class Twins(Struct):
     failed_bytes: i64
     tagged: i64  # tags put on
     cut: i64  # packets that the port was given to cut
+    lowered: i64  # of these, to be cut into smaller segments than asked, so that they fit the MTU
     copied: i64  # packets made one mbuf, since the port does not take so many
 
 

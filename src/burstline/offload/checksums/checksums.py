@@ -37,6 +37,7 @@ class Checksums(Struct):
 
     partial: i64  # 1: frames come from a kernel's stack, which leaves checksums to a device that is none
     hardware: i64  # what is left to the port that packets go to: HARDWARE_* together
+    one_mbuf: i64  # 1: of packets in one mbuf only
     # Packets that `verify` saw, each once: with a wrong checksum, with a partial one, with right ones only, and with
     # none that could be looked at.
     bad: i64

@@ -41,7 +41,8 @@ def fill(state: Checksums, mbufs: int, n: int) -> int:
         mbuf = load64(mbufs + 8 * i)
         flags = load64(mbuf + m.OL_FLAGS)
         if flags & ASKED and flags & SEGMENTED == 0:
-            ours = left_to_us(flags, state.hardware)
+            hardware = 0 if state.one_mbuf and load16(mbuf + m.NB_SEGS) > 1 else state.hardware
+            ours = left_to_us(flags, hardware)
             if ours:
                 fill_packet(mbuf, flags, ours, room)
                 filled += 1

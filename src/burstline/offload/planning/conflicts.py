@@ -34,6 +34,28 @@ TSO_IPV4_ONLY = {
     "net_tap": "rte_gso knows TCP over IPv4 only (lib/gso)",
 }
 
+
+@dataclass(frozen=True)
+class CutLimits:
+    """What a driver does not cut, though its offload does not say so. What is `even`: the payload in each buffer but
+    the last, and of segments."""
+
+    segments: int  # of a packet at most
+    ethernet: bool  # with Ethernet's header, a segment must not be larger than the MTU
+    even: bool
+    source: str
+
+
+CUT_LIMITS = {
+    "net_tap": CutLimits(
+        segments=63, ethernet=True, even=True,
+        source="net/tap/rte_eth_tap.c:745-762; net/tap/rte_eth_tap.h:26; gso_do_segment in lib/gso/gso_common.c",
+    ),
+}  # fmt: skip
+
+# Drivers whose checksums of packets in several buffers are wrong where one has an odd number of bytes.
+SUMS_EACH_BUFFER = {"net_tap": "net/tap/rte_eth_tap.c:545-552"}
+
 # Drivers that take packets in several mbufs and have no offload to say so.
 TAKES_CHAINS = {
     "net_pcap": "net/pcap/pcap_ethdev.c:408-413, 492-497: rte_pktmbuf_read",
