@@ -103,7 +103,7 @@ class LiveRun:
     def swap(self, pipeline: Pipeline) -> Swap:
         """Go on with another pipeline, compiled in the calling thread: each worker goes over between two bursts, and no
         packet is lost. Returns when all have; raises what compiling raises, and then the old one runs on."""
-        self.ports.merge_for(pipeline)
+        self.ports.admit(pipeline)
         return swap(self._versions, pipeline)
 
     def swap_stage(self, name: str, function: Callable[[Any], Any]) -> Swap:

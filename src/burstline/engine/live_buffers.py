@@ -17,6 +17,7 @@ from burstline.buffers.receive import GROWS, Capabilities, Mode, ReceivePlan, pl
 from burstline.buffers.usage import ClassUsage
 from burstline.engine.config import Config
 from burstline.engine.config import Port as Settings
+from burstline.engine.large_classes import large_buffers
 from burstline.engine.probes.processor import cache_share
 
 if TYPE_CHECKING:
@@ -63,8 +64,8 @@ class PortBuffers:
 
 class LiveBuffers:
     """The plan of each port of a run, and how many buffers of which size it takes. `found`: what each device can do,
-    in the order of the ports; `wanted`: the way in which each must receive, where there is one. Raises BurstlineError
-    for what a driver cannot do."""
+    in the order of the ports; `wanted`: the way in which each must receive, where there is one; `large`: a class for
+    large packets only, or 0. Raises BurstlineError for what a driver cannot do."""
 
     def __init__(
         self,
@@ -74,7 +75,9 @@ class LiveBuffers:
         *,
         reads: bool,
         wanted: Sequence[Mode | None] = (),
+        large: int = 0,
     ) -> None:
+        self.large = large
         self.config, self.found, self.devices = config, list(found), list(devices)
         everywhere = None if config.pools.receive == "auto" else config.pools.receive
         plans = [
@@ -143,6 +146,7 @@ class LiveBuffers:
         sent = workers * sum(port.tx_ring for port in self.ports)  # a buffer may leave by any port
         working = workers * (self.footprint.held + 4 * config.engine.most_burst)
         counts = dict.fromkeys(config.pools.size_classes.sizes, max(255, working))
+        counts |= {self.large: large_buffers(config)} if self.large else {}
         into = {size for k in here for size in self.ports[k].plan.buffers}
         for size in into:
             counts[size] = config.pools.buffers or mbufs_needed(
@@ -154,7 +158,7 @@ class LiveBuffers:
             )
             mine = [k for k in here if size in self.ports[k].plan.buffers]
             counts[size] += sum(self._kept(k, held[k], size) for k in mine)
-        for size in {self.ports[k].plan.whole for k in here} - into - {0}:
+        for size in {self.ports[k].plan.whole for k in here} - into - {0, self.large}:
             long = sum(packet > max(self.ports[k].plan.buffers) for k in here for packet in held[k])
             counts[size] = max(counts[size], working + min(sent, MOST_SENT_WHOLE)) + workers * long
         return counts

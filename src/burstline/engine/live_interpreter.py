@@ -54,8 +54,7 @@ class LiveInterpreter:
 
     def __init__(self, pipeline: Pipeline, devices: Sequence[str], out: str | None, config: Config) -> None:
         self.config = config
-        self.ports = LivePorts(devices, out, config, config.engine.workers, pipeline)
-        self.ports.gathers = True
+        self.ports = LivePorts(devices, out, config, config.engine.workers, pipeline, gathers=True)
         self.count_edges = True
         self._interpreter = Interpreter(pipeline, " ".join(f"dpdk:{d}" for d in devices), config.parser.tunnel_ports)
         self.report = self._interpreter.report
@@ -236,7 +235,10 @@ class LiveInterpreter:
                 self._interpreter.count(Verdict(DROPPED, NO_SUCH_PORT), length, has_sink=False, made=True)
             elif mbuf := native.mbuf_copy(ports[0].table, bytearray(data_of(packet))):
                 held.add(mbuf)
-                write_marks(mbuf, packet.segment_size, came(packet).partial)
+                size, twins = packet.segment_size, self._twins.get((target, queue % ports[target].queues))
+                if twins is not None and size == 0:
+                    size = twins.size_to_fit(bytearray(data_of(packet)))
+                write_marks(mbuf, size, came(packet).partial)
                 leaving.setdefault(target, []).append(Leaving(mbuf, Verdict(NEXT), length))
             else:
                 self._interpreter.count(Verdict(DROPPED, NO_BUFFER), length, has_sink=False, made=True)

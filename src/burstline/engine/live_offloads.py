@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from burstline.buffers.receive import AROUND, Capabilities, Mode
 from burstline.engine.config import Config
 from burstline.engine.config import Port as Settings
-from burstline.engine.live_buffers import RING_LOOP, LiveBuffers
+from burstline.engine.large_classes import largest_template
+from burstline.engine.live_buffers import ETHERNET, RING_LOOP, LiveBuffers
 from burstline.errors import BurstlineError
 from burstline.offload.mbuf import MOST_SEGMENT
 from burstline.offload.planning.capabilities import Descriptors, PortCapabilities, recorded
@@ -38,7 +39,8 @@ class LiveOffloads:
         self.pipeline = pipeline
         needs = None if pipeline is None else needs_of(pipeline)
         self.sends = needs is None or needs.sends
-        self.emits = needs is None or needs.cuts
+        self.cuts = needs is None or needs.cuts
+        self.largest_made = 0 if pipeline is None else largest_template(pipeline)
         self.tunings: dict[str, Tuning] = {}  # as far as they are known
         self.plans: list[OffloadPlan] = []
 
@@ -118,7 +120,7 @@ class LiveOffloads:
                 sends=self.sends or device == self.out,
                 receive_offloads=port.plan.offloads,
                 chains=chains,
-                emits=self.emits,
+                emits=self.cuts or self.largest_made > (settings.mtu or mtu) + ETHERNET,
                 pools=pools,
                 peer_segments=can.driver == "net_vhost" and _says(device, "tso=1"),
             )
@@ -150,6 +152,11 @@ class LiveOffloads:
             return f"{port} has an MTU of {mtu:,} now, and its offloads stay as they are: {error.message}"
         self.plans[number] = replace(replaced, bursts=plan.bursts)
         return f"{port} has an MTU of {mtu:,} now, no longer {plan.mtu:,}: its offloads were planned again"
+
+    @property
+    def can_cut(self) -> bool:
+        """Whether all ports that packets may leave by cut large ones, by whom ever."""
+        return all(plan.gso or plan.tso for plan in self.plans if plan.asked.use.sends)
 
     def started(self, number: int, port: Port) -> None:
         """Note how the driver of a started port moves packets."""

@@ -10,6 +10,7 @@ from burstline.buffers.receive import Capabilities
 from burstline.buffers.usage import ClassUsage
 from burstline.engine.config import Config
 from burstline.engine.config import Port as Settings
+from burstline.engine.large_classes import large_class, with_class
 from burstline.engine.live_buffers import (
     RING_LOOP,
     LiveBuffers,
@@ -27,6 +28,7 @@ from burstline.errors import BurstlineError, UsageError
 from burstline.offload import mbuf
 from burstline.offload.planning.capabilities import PortCapabilities
 from burstline.offload.twins import receive, transmit
+from burstline.pipeline.needs import needs_of
 from burstline.pipeline.pipeline import Pipeline
 
 if TYPE_CHECKING:
@@ -47,17 +49,26 @@ class LivePorts:
     """
 
     def __init__(
-        self, sources: Sequence[str], out: str | None, config: Config, workers: int, pipeline: Pipeline | None = None
+        self,
+        sources: Sequence[str],
+        out: str | None,
+        config: Config,
+        workers: int,
+        pipeline: Pipeline | None = None,
+        *,
+        gathers: bool = False,
     ) -> None:
-        self.sources, self.config, self.workers = list(sources), config, workers
+        self.sources, self.workers = list(sources), workers
         self.out_device = out.removeprefix("dpdk:") if out and out.startswith("dpdk:") else None
         self.out_file = out if out and not self.out_device else None
+        self.gathers = gathers or self.out_file is not None
         self.devices = list(self.sources)
+        self.large = self._large_class(config, pipeline)  # bytes of a size class that is not in the settings, or 0
+        self.config = config = with_class(config, self.large)
         self.buffers: LiveBuffers | None = None  # as soon as the ports are open
         self.pools: dict[int, Pools] = {}  # of each NUMA node, while they are open
         self.cutting: dict[int, Pools] = {}  # by which software cuts packets, where it does (SegmentPools)
         self._twins: dict[int, list[PortTwins]] = {}  # of each port, one for each worker
-        self.gathers = self.out_file is not None  # each packet must fit one buffer, whatever stages look at
         if self.out_device and self.out_device not in self.devices:
             self.devices.append(self.out_device)
         if len(set(self.devices)) != len(self.devices):
@@ -74,6 +85,12 @@ class LivePorts:
                 )
 
         self.offloads = LiveOffloads(config, self.devices, len(self.sources), self.out_device, pipeline)
+
+    def _large_class(self, config: Config, pipeline: Pipeline | None) -> int:
+        if pipeline is None:
+            return 0
+        merged = any(config.offloads_of(f"dpdk:{device}", pipeline.offloads).lro is True for device in self.sources)
+        return large_class(config, pipeline, merged=merged, all_gathered=self.gathers)
 
     @property
     def out(self) -> int:
@@ -157,8 +174,19 @@ class LivePorts:
                     twins.follow(self.offloads.plans[number])
         return said
 
-    def merge_for(self, pipeline: Pipeline) -> None:
-        """Merge no larger packets than the stages of another pipeline can take."""
+    def admit(self, pipeline: Pipeline) -> None:
+        """Get ready for another pipeline: merge no larger packets than its stages can take. Raises UsageError where the
+        ports were not set up for what it does."""
+        if size := self._large_class(self.config, pipeline):
+            raise UsageError(
+                f"packets of up to {size:,} bytes fit into no buffer of this run",
+                f"start it with {size} among [pools] classes",
+            )
+        if needs_of(pipeline).cuts and not self.offloads.can_cut:
+            raise UsageError(
+                "stages say how packets are to be cut, and the ports of this run were not set up for that",
+                "start it with a pipeline that sets segment_size",
+            )
         most = self.offloads.most_merged(pipeline, self.gathers)
         for each in (twins for made in self._twins.values() for twins in made):
             each.merge_up_to(most)
@@ -257,7 +285,7 @@ class LivePorts:
         receive = [offloads.restricted(d, can) for d, can in zip(self.devices, found, strict=True) if can]
         config = offloads.tuned(known)
         wanted = [offloads.wanted(device) for device in self.devices]
-        buffers = LiveBuffers(config, receive, self.devices, reads=reads, wanted=wanted)
+        buffers = LiveBuffers(config, receive, self.devices, reads=reads, wanted=wanted, large=self.large)
         offloads.plan(known, [mtu_of(port) for port in attached], buffers)
         return buffers
 

@@ -43,7 +43,7 @@ from burstline.native.memory import (
 )
 from burstline.native.struct_type import reference, struct_address
 from burstline.offload.mbuf import OL_FLAGS, RX_LRO
-from burstline.offload.segments_kernel import cut_into, found_right, partial, segment_size, segments
+from burstline.offload.segments_kernel import cut_into, found_right, partial, segment_size, segments, size_to_fit
 from burstline.offload.twins import Twins
 from burstline.packet.burst import BurstColumns
 from burstline.packet.burst_type import burst_address
@@ -357,6 +357,7 @@ def port_loop(
                 store64(worker.unwanted, mbuf)
                 free(worker.unwanted, 1)
             else:
+                cut_made(worker, target, mbuf)
                 waiting = load64(worker.counts + target * 8)
                 store64(worker.outbound + (target * worker.most + waiting) * 8, mbuf)
                 store64(worker.counts + target * 8, waiting + 1)
@@ -365,6 +366,16 @@ def port_loop(
         count_made_ones(worker, made, total)
         for number in range(worker.ports):
             send_waiting(worker, number)
+
+    def cut_made(worker: PortWorker, number: int, mbuf: int) -> None:
+        """A made packet that is too large for its port, and of which stages have not said how it is to be cut."""
+        at = queue_at(worker.queues + number * QUEUE_SIZE).twins
+        if at != 0 and segment_size(mbuf) == 0:
+            twins, captured = twins_at(at), load16(mbuf + data_len)
+            data = load64(mbuf + buf_addr) + load16(mbuf + data_off)
+            size = size_to_fit(data, captured, load32(mbuf + pkt_len), twins.mtu, twins.segment_size)
+            if size > 0:
+                cut_into(mbuf, size)
 
     def send_waiting(worker: PortWorker, number: int) -> None:
         waiting = load64(worker.counts + number * 8)
