@@ -273,6 +273,22 @@ def test_what_the_drivers_do_otherwise_is_known() -> None:
     assert "IPV4" not in vmxnet3.filled_by_port
     assert "TCP in VXLAN" in mlx5.cut_by_port
     assert vmxnet3.max_mtu_segments == 16
+    e1000 = plan("e1000", checksum=True, vlan=7)
+    assert "only says what is wrong, and software looks at all others again" in e1000.choice("checksum").why
+
+
+def test_tags_that_a_port_would_lose_are_taken_off_by_software() -> None:
+    """Where frames may come in several buffers; and nothing else is."""
+    chains = PortUse("dpdk:e1000", receive_offloads=("SCATTER",), chains=True)
+    whole, scattered = plan("e1000", vlan=7), plan("e1000", use=chains, vlan=7)
+    assert "VLAN_STRIP" in whole.rx and not whole.vlan_strip
+    assert scattered.vlan_strip and not {"VLAN_STRIP"} & set(scattered.rx)
+    assert "VLAN_INSERT" in scattered.tx and not scattered.vlan_insert
+    assert "tags are not left to the port" in scattered.notes[0]
+    assert "VLAN_STRIP" in plan("igb", use=chains, vlan=7).rx
+    assert "cannot be had: the port cannot (VLAN_STRIP)" in str(
+        refused("e1000", use=chains, vlan=7, require="hardware")
+    )
     assert plan("mlx5", lro=True).max_lro == 65280
     assert plan("ixgbe", lro=True).max_lro == 0, "DPDK refuses any number where the driver tells none"
 

@@ -47,7 +47,14 @@ def segment_pools(node: int, workers: int, rings: int, buffers: LiveBuffers) -> 
 def needs_twins(plan: OffloadPlan) -> bool:
     """Whether a port is not to be left to its driver alone: software works for it, or it must be told of packets what
     to do to them."""
-    return bool(plan.software) or plan.drops_bad or plan.vlan > 0 or bool(plan.filled_by_port) or plan.tso
+    return (
+        bool(plan.software)
+        or plan.drops_bad
+        or plan.vlan > 0
+        or bool(plan.filled_by_port)
+        or plan.tso
+        or plan.lro_unmarked
+    )
 
 
 class PortTwins:
@@ -99,6 +106,7 @@ class PortTwins:
             vlan=plan.vlan, checksums=self._checksums.address,
             received=self._received.address, burst=max(1, burst // 2) if plan.gro else burst,
             verifies=int(plan.verify), drops_bad=int(plan.drops_bad),
+            unmarked=plan.mtu if plan.lro_unmarked else 0,
             gro=self._merging.address if self._merging else 0, clock_scale=(10**9 << 32) // native.tsc_hz(),
             requests=ARRIVED_PARTIAL | (ALL_PACKETS if asks else 0),
             fills=int(plan.fill), gso=self._cutting.address if self._cutting else 0,
@@ -138,6 +146,8 @@ class PortTwins:
         self._block.set(mtu=_largest(plan))
         if self._cutting:
             self._cutting.fit(plan.mtu)
+        if plan.lro_unmarked:
+            self._block.set(unmarked=plan.mtu)
 
     def size_to_fit(self, data: bytearray) -> int:
         """Into what segments a packet that a stage made is cut, where it has not said it; 0: it leaves whole."""
@@ -150,7 +160,8 @@ class PortTwins:
 
     def did(self) -> dict[str, int]:
         """What software did, and what the port was asked to do; only what was not nothing."""
-        counts = {name: self._block.get(name) for name in ("untagged", "tagged", "cut", "lowered", "copied")}
+        names = ("untagged", "tagged", "cut", "lowered", "copied", "marked")
+        counts = {name: self._block.get(name) for name in names}
         counts |= {f"checksums_{name}": self._checksums.get(name) for name in ("bad", "good", "partials", "filled")}
         if self._merging:
             of = self._merging.count

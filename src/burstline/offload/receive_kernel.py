@@ -10,6 +10,7 @@ from burstline.offload.gro.gro import Gro
 from burstline.offload.gro.gro_kernel import flush, gro
 from burstline.offload.mbuf import OL_FLAGS, PKT_LEN
 from burstline.offload.twins import Twins
+from burstline.offload.unmarked_kernel import mark_merged
 from burstline.offload.vlan_kernel import untag
 
 checksums_at, gro_at = reference(Checksums), reference(Gro)
@@ -32,6 +33,9 @@ def receive(twins: Twins, mbufs: int, room: int) -> int:
             prefetch(load64(to + 8 * i))
         for i in range(n):
             untag(twins, load64(to + 8 * i))
+    if twins.unmarked:
+        for i in range(n):
+            mark_merged(twins, load64(to + 8 * i))
     return gro(gro_at(twins.gro), to, n, mbufs, room, now(twins)) if twins.gro else n
 
 

@@ -35,6 +35,8 @@ class Twins(Struct):
     bad: i64  # packets that the last `receive` dropped, since a checksum was wrong; and their bytes
     bad_bytes: i64
     untagged: i64  # tags taken off
+    unmarked: i64  # the MTU, where the port does not say which packets it merged; 0 where it does, or does not merge
+    marked: i64  # packets found to be merged
     # ---- before tx_burst ----
     requests: i64  # of which packets checksums are asked for: ARRIVED_PARTIAL, ALL_PACKETS of offload/checksum
     fills: i64  # 1: what the port does not fill in is filled in

@@ -28,6 +28,19 @@ BY_DRIVER = {
 # Who cuts writes the IPv4 header checksum of each segment, and offers no offload for it by itself.
 FILLS_IP_BY_TSO = frozenset({"net_virtio", "net_virtio_user", "net_vmxnet3"})
 
+# Merged packets that some device behind the driver does not tell from others.
+LRO_UNMARKED = {
+    "net_vmxnet3": "QEMU's device has no completion for them (its hw/net/vmxnet3.c: vmxnet3_rx_update_descr)",
+}
+
+# Of a frame in several buffers, the tag that was taken off is lost.
+TAG_LOST_IN_CHAINS = {
+    "net_e1000_em": "its driver writes the tag to the last mbuf, not to the first (net/e1000/em_rxtx.c:1042)",
+}
+
+# It says which checksums are wrong, but never that one is right.
+SAYS_BAD_ONLY = {"net_e1000_em": "net/e1000/em_rxtx.c:665-675: rx_desc_error_to_pkt_flags"}
+
 # TSO of TCP over IPv4 only.
 TSO_IPV4_ONLY = {
     "net_ena": "net/ena/ena_ethdev.c:2810: no support for IPv6 TSO",

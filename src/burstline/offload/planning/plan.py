@@ -13,7 +13,7 @@ from typing import Any
 from burstline.errors import BurstlineError
 from burstline.offload.planning.capabilities import PortCapabilities
 from burstline.offload.planning.choice import By, Choice, PortUse
-from burstline.offload.planning.conflicts import PEERS, excluded, vector_notes
+from burstline.offload.planning.conflicts import LRO_UNMARKED, PEERS, excluded, vector_notes
 from burstline.offload.planning.draft import Draft
 from burstline.offload.planning.receive_choices import (
     choose_gro,
@@ -111,6 +111,11 @@ class OffloadPlan:
     def copies(self) -> bool:
         """Software makes one mbuf of several before they are sent."""
         return "copies" in self.software
+
+    @property
+    def lro_unmarked(self) -> bool:
+        """The port merges, and may not say which packets."""
+        return "TCP_LRO" in self.rx and self.asked.can.driver in LRO_UNMARKED
 
     @property
     def vlan_strip(self) -> bool:

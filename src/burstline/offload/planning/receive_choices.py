@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from burstline.buffers.receive import CHAINS
 from burstline.offload.planning.choice import By, Choice
-from burstline.offload.planning.conflicts import BY_DRIVER, PEERS
+from burstline.offload.planning.conflicts import BY_DRIVER, LRO_UNMARKED, PEERS, SAYS_BAD_ONLY
 from burstline.offload.planning.draft import Draft, named
 
 ORDINARY = frozenset({"IPV4", "TCP", "UDP"})  # the checksums that most packets have
@@ -39,6 +39,8 @@ def choose_verify(draft: Draft) -> tuple[By, str]:
     does = (
         f"{'the peer vouches for' if draft.port == 'peer' else 'the port verifies'} {named(offered)} on receive, {rest}"
     )
+    if can.driver in SAYS_BAD_ONLY and software:
+        does += f"; it only says what is wrong, and software looks at all others again ({SAYS_BAD_ONLY[can.driver]})"
     return draft.port, does + (f"; {driver}" if driver else "")
 
 
@@ -64,6 +66,8 @@ def choose_lro(draft: Draft) -> Choice:
     if not lacking and draft.may_use_port:
         # virtio 1.1, 5.1.3.1: GUEST_TSO needs GUEST_CSUM; of others, merged packets are known to be right.
         draft.rx |= {"TCP_LRO", *({"SCATTER"} & can.rx), *({"TCP_CKSUM", "IPV4_CKSUM"} & can.rx)}
+        if told := LRO_UNMARKED.get(can.driver):
+            draft.notes.append(f"TCP packets longer than the MTU are taken for merged ones: {told}")
         most = f", up to {can.max_lro:,} bytes" if can.max_lro else ""
         return draft.chosen("lro", draft.port, f"{'the peer' if draft.port == 'peer' else 'the port'} merges{most}")
     why = lacking[0] if lacking else "the port is not to do it"

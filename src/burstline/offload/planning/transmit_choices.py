@@ -7,6 +7,7 @@ from burstline.offload.planning.conflicts import (
     BY_DRIVER,
     EXCLUSIONS,
     FILLS_IP_BY_TSO,
+    TAG_LOST_IN_CHAINS,
     TAKES_CHAINS,
     TSO_IPV4_ONLY,
     costly,
@@ -222,7 +223,10 @@ def choose_vlan(draft: Draft) -> Choice:
     ):
         if not here:
             continue
-        if draft.may_use_port and offload in (can.rx if side == "rx" else can.tx):
+        lost = TAG_LOST_IN_CHAINS.get(can.driver) if side == "rx" and "SCATTER" in draft.rx else None
+        if lost:
+            draft.notes.append(f"tags are not left to the port, since frames may come in several buffers: {lost}")
+        if not lost and draft.may_use_port and offload in (can.rx if side == "rx" else can.tx):
             (draft.rx if side == "rx" else draft.tx).add(offload)
             done.append((draft.port, offload))
         elif draft.has(twin, "vlan"):
@@ -235,5 +239,5 @@ def choose_vlan(draft: Draft) -> Choice:
     driver = BY_DRIVER.get(can.driver, {}).get("VLAN_STRIP")
     why = f"tag {asked} is taken off on receive and put on on send"
     if by_software:
-        why += f", by software where the port has no {' and '.join(by_software)}"
+        why += f", by software where the port cannot: {' and '.join(by_software)}"
     return draft.chosen("vlan", "software" if by_software else draft.port, why + (f"; {driver}" if driver else ""))
