@@ -103,8 +103,20 @@ def test_a_machine_that_does_not_boot_has_a_second_chance(
     monkeypatch.setattr(run, "BOOT", 2)
     again = f"test -e {tmp_path}/first && printf 0 > {tmp_path}/status && exit; touch {tmp_path}/first; sleep 4322"
     assert booted(tmp_path, again) == 0
-    assert "did not boot in 2 s; once more" in capfd.readouterr().out
+    assert "did not boot: nothing was heard of it for 2 s; once more" in capfd.readouterr().out
     assert booted(tmp_path, f"rm -f {tmp_path}/status; sleep 4322") == run.NO_ANSWER
+
+
+@needs_root
+def test_a_machine_whose_kernel_goes_on_talking_is_only_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "BOOT", 3)
+    talks = "for k in 1 2 3 4 5; do echo still booting >&2; sleep 1; done"
+    assert (
+        booted(
+            tmp_path, f"test -e {tmp_path}/first && exit; touch {tmp_path}/first; {talks}; printf 0 > {tmp_path}/status"
+        )
+        == 0
+    )
 
 
 @needs_root
