@@ -14,7 +14,8 @@ from scapy.layers.vxlan import VXLAN
 from scapy.packet import Packet, Raw
 
 from burstline import dpdk
-from burstline.offload.planning.capabilities import PortCapabilities
+from burstline.offload import mbuf as m
+from burstline.offload.planning.capabilities import PortCapabilities, recorded
 from burstline.offload.planning.choice import PortUse
 from burstline.pipeline.offloads import DEFAULTS, Offloads
 from dpdk_live import alone
@@ -100,9 +101,35 @@ def through(place: Any, can: PortCapabilities, frames: list[bytes]) -> tuple[lis
             marks = native.mbuf_marks(mbuf)
             assert native.mbuf_segments(mbuf) == 1 or "MULTI_SEGS" in plan.tx
             flags = marks["ol_flags"]
+            assert asked_of(flags) <= set(plan.tx), "drivers refuse what they do not offer (tx_prepare)"
+            if flags & m.TX_TCP_SEG and not flags & (m.TX_IP_CKSUM | m.TX_TUNNEL_MASK):
+                assert has_right_ip(native.mbuf_bytes(mbuf)), "who is behind the port may take it as it is"
             wire += sent(Given(native.mbuf_bytes(mbuf), flags, marks["tx_offload"], marks["vlan_tci"]))
             native.free([mbuf])
     return wire, dropped
+
+
+def asked_of(flags: int) -> set[str]:
+    """The offloads that the flags of an mbuf are for."""
+    kinds = {m.TX_TCP_CKSUM: "TCP_CKSUM", m.TX_UDP_CKSUM: "UDP_CKSUM", m.TX_SCTP_CKSUM: "SCTP_CKSUM"}
+    needs = {
+        m.TX_IP_CKSUM: "IPV4_CKSUM",
+        m.TX_TCP_SEG: "TCP_TSO",
+        m.TX_VLAN: "VLAN_INSERT",
+        m.TX_OUTER_IP_CKSUM: "OUTER_IPV4_CKSUM",
+        m.TX_OUTER_UDP_CKSUM: "OUTER_UDP_CKSUM",
+    }
+    kind = kinds.get(flags & m.TX_L4_MASK)
+    return {offload for flag, offload in needs.items() if flags & flag} | ({kind} if kind else set())
+
+
+def has_right_ip(frame: bytes) -> bool:
+    parsed = Ether(frame)
+    if IP not in parsed:
+        return True
+    told = parsed[IP].chksum
+    del parsed[IP].chksum
+    return bool(Ether(bytes(parsed))[IP].chksum == told)
 
 
 def flows_of(frames: list[bytes]) -> dict[bytes, list[bytes]]:
@@ -133,3 +160,19 @@ def every_subset(seed: int) -> int:
 
 def test_for_every_subset_of_capabilities_the_bytes_that_leave_are_the_same() -> None:
     assert alone(every_subset, 11) > CASES
+
+
+def on_recorded(name: str) -> int:
+    rng, can = random.Random(3), recorded(name)
+    with machine() as place:
+        for _ in range(8):
+            flows = [flow(rng, number) for number in range(4)]
+            frames = [frame for k in range(12) for each in flows for frame in each[k : k + 1]]
+            wire, _ = through(place, can, frames)
+            assert flows_of(wire) == flows_of([frame for frame in frames if not is_broken(frame)])
+    return len(wire)
+
+
+@pytest.mark.parametrize("name", ["vmxnet3", "virtio", "e1000", "ice"])
+def test_a_driver_is_asked_for_nothing_that_it_does_not_offer(name: str) -> None:
+    assert alone(on_recorded, name) > 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from burstline.native.memory import call_with_four, call_with_two, load16, load32, load64, store64
 from burstline.native.struct_type import reference
 from burstline.offload.checksums.checksums import Checksums
-from burstline.offload.checksums.fill_kernel import fill
+from burstline.offload.checksums.fill_kernel import fill, fill_ip_of_large
 from burstline.offload.checksums.request_kernel import request
 from burstline.offload.gso.gso import Gso
 from burstline.offload.gso.gso_kernel import segment
@@ -95,6 +95,7 @@ def mbufs_for(twins: Twins, mbuf: int, waiting: int) -> int:
     out, chain = twins.leaving + 8 * waiting, load16(mbuf + NB_SEGS)
     if load64(mbuf + OL_FLAGS) & (TX_TCP_SEG | TX_UDP_SEG):
         if port_cuts(twins, mbuf, chain):
+            fill_ip_of_large(checksums_at(twins.checksums), mbuf)
             twins.cut += 1
         elif twins.gso:
             return segment(gso_at(twins.gso), mbuf, out, twins.segments - waiting)

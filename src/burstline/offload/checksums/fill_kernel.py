@@ -50,6 +50,15 @@ def fill(state: Checksums, mbufs: int, n: int) -> int:
     return filled
 
 
+def fill_ip_of_large(state: Checksums, mbuf: int) -> None:
+    """Of a packet that the port cuts, where it takes no order for IPv4's checksum: it writes those of the segments by
+    itself, but a peer may take the packet as it is."""
+    flags = load64(mbuf + m.OL_FLAGS)
+    ours = flags & m.TX_IP_CKSUM & ~state.hardware
+    if ours:
+        fill_packet(mbuf, flags, ours, scratch())
+
+
 def left_to_us(flags: int, hardware: int) -> int:
     """Those of the flags asked for that the port does not do. An outer checksum covers the inner ones: who does it does
     them all."""
