@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from burstline.native.memory import load64
-from burstline.offload.verify_kernel import is_plain_and_right
+from burstline.offload.checksums.verify_kernel import is_plain_and_right
 
 
 def is_plain(mbufs: int) -> int:

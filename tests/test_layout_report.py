@@ -199,7 +199,7 @@ def test_the_command_draws_before_and_after(app: Path, capsys: pytest.CaptureFix
     assert "FileWorker" not in said
     assert main(["layout", str(app), "--engine", "--source", "ports"]) == 0
     said = capsys.readouterr().out
-    assert all(word in said for word in ("PortWorker, ", "PortQueue, ", "TableHead, ", "64 packets take", "mbuf"))
+    assert all(word in said for word in ("PortWorker, ", "PortQueue, ", "TableHead, ", "256 packets take", "mbuf"))
 
 
 def test_the_command_prints_json(app: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from both_modes import pcap_of
 from burstline.offload import mbuf as m
-from burstline.offload.checksum import ARRIVED_PARTIAL, fill, request, verify
+from burstline.offload.checksums.checksums import ARRIVED_PARTIAL, fill, request, verify
 from capture_files import read_until_fault
 from checksum_frames import Mbufs
 from conftest import CAPTURES

@@ -120,7 +120,7 @@ def test_a_gigabyte_merged_and_cut_arrives_whole(between: Line, tmp_path: Path, 
 
 def test_segments_follow_the_mtu_of_the_interface_while_it_runs(between: Line, tmp_path: Path) -> None:
     app = tmp_path / "app.py"
-    app.write_text(APP)
+    app.write_text(APP.replace("{cuts}", "gso"))
     between.start(app, "net_af_packet")
     said, got = transfer(between, 1 << 20)
     assert said == got

@@ -357,22 +357,27 @@ def port_loop(
                 store64(worker.unwanted, mbuf)
                 free(worker.unwanted, 1)
             else:
-                cut_made(worker, target, mbuf)
                 waiting = load64(worker.counts + target * 8)
                 store64(worker.outbound + (target * worker.most + waiting) * 8, mbuf)
                 store64(worker.counts + target * 8, waiting + 1)
                 if waiting + 1 == worker.most:
-                    send_waiting(worker, target)
+                    send_made_waiting(worker, target)
         count_made_ones(worker, made, total)
         for number in range(worker.ports):
-            send_waiting(worker, number)
+            send_made_waiting(worker, number)
 
-    def cut_made(worker: PortWorker, number: int, mbuf: int) -> None:
-        """A made packet that is too large for its port, and of which stages have not said how it is to be cut."""
+    def send_made_waiting(worker: PortWorker, number: int) -> None:
         at = queue_at(worker.queues + number * QUEUE_SIZE).twins
-        if at != 0 and segment_size(mbuf) == 0:
-            twins, captured = twins_at(at), load16(mbuf + data_len)
-            data = load64(mbuf + buf_addr) + load16(mbuf + data_off)
+        if at != 0:
+            twins, mbufs = twins_at(at), worker.outbound + number * worker.most * 8
+            for k in range(load64(worker.counts + number * 8)):
+                cut_made(twins, load64(mbufs + 8 * k))
+        send_waiting(worker, number)
+
+    def cut_made(twins: Twins, mbuf: int) -> None:
+        """A made packet that is too large for its port, and of which stages have not said how it is to be cut."""
+        if segment_size(mbuf) == 0:
+            captured, data = load16(mbuf + data_len), load64(mbuf + buf_addr) + load16(mbuf + data_off)
             size = size_to_fit(data, captured, load32(mbuf + pkt_len), twins.mtu, twins.segment_size)
             if size > 0:
                 cut_into(mbuf, size)

@@ -113,7 +113,7 @@ class PortWorker(Worker):
     # In one line: what it touches for each packet where not all go one way.
     ports: i64
     out: i64  # number of the port that packets go to by default, or -1
-    batch: i64  # packets to ask for at once; at most `most`
+    most: i64  # packets of the largest burst
     sink: i64  # a capture file to write, or 0
     interfaces: i64  # what that file says of each port
     outbound: i64  # address of room for mbufs, `most` for each port, by port
@@ -125,7 +125,7 @@ class PortWorker(Worker):
     clock_scale: i64  # nanoseconds in 2**32 counts
     polls: i64
     useful_polls: i64
-    most: i64
+    batch: i64  # packets to ask for at once; at most `most`
     adapts: i64  # 1: `batch` goes with the load
     bursts: i64  # since that was last decided, and packets in them
     filled: i64
