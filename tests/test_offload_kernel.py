@@ -38,7 +38,7 @@ def count(pkt):
 def cross(pkt):
     return bl.send(1 - pkt.port)
 
-pipeline = bl.Pipeline(count, cross, offloads=bl.Offloads(checksum=True, gro=True, {cuts}=True))
+pipeline = bl.Pipeline(count, cross, offloads=bl.Offloads(checksum=True, gro=True, gso=True))
 """
 
 
@@ -100,7 +100,7 @@ def transfer(between: Line, size: int) -> tuple[str, str]:
 def test_a_gigabyte_merged_and_cut_arrives_whole(between: Line, tmp_path: Path, sums: str) -> None:
     """With partial checksums, frames come with the pseudo header's sum alone, as the kernel leaves it to devices."""
     app = tmp_path / "app.py"
-    app.write_text(APP.replace("{cuts}", "gso"))
+    app.write_text(APP)
     if sums == "partial":
         for place, end in ((between.left, "outside"), (between.right, "inside")):
             sh(*place.command("ethtool", "-K", end, "tx", "on", "tso", "off", "gso", "off", "gro", "off"))
@@ -148,7 +148,7 @@ def test_a_gigabyte_merged_and_cut_by_the_driver_of_net_tap_arrives_whole(tmp_pa
     """Its driver cuts by rte_gso, into segments that are smaller than those that came by Ethernet's header, which it
     counts in."""
     app = tmp_path / "app.py"
-    app.write_text(APP.replace("{cuts}", "tso"))
+    app.write_text(APP.replace("gso=True", "tso=True"))
     with line(joined=False) as between:
         between.start(app, "net_tap")
         between.hand_over()
