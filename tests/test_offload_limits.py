@@ -17,7 +17,7 @@ from burstline.offload.planning.capabilities import PortCapabilities
 from burstline.offload.planning.choice import PortUse
 from burstline.pipeline.offloads import DEFAULTS, Offloads
 from dpdk_live import alone
-from gso_oracle import large_packet
+from gso_oracle import large_packet, segments
 from nic_model import Given, sent
 from offload_machine import machine
 
@@ -104,3 +104,42 @@ def test_net_tap_is_given_to_cut_what_its_driver_cuts_and_no_more() -> None:
     cut, by_software = alone(by_both, 3)
     assert cut + by_software == CASES
     assert cut > CASES // 5 and by_software > CASES // 5
+
+
+def lone(how: int) -> list[bytes]:
+    """What leaves of one TCP packet of 2,000 bytes, of which the port that it came by said `how` its checksums are."""
+    from burstline.dpdk.binding import native
+    from burstline.engine.port_twins import PortTwins
+    from burstline.offload.planning.plan import Asked, plan_ports
+    from burstline.offload.twins import transmit
+    from burstline.state.region import Region
+
+    mbufs, frames = Region(64), []
+    can = PortCapabilities("net_model", tx=frozenset({"MULTI_SEGS"}))
+    with machine() as (port, pool, pools, cutting):
+        port.table = pools.table
+        (plan,) = plan_ports([Asked(Offloads(gso=True).over(DEFAULTS), can, PortUse("dpdk:model"))])
+        twins = PortTwins(plan, port, 0, burst=1, pools=pools, cutting=cutting)
+        mbuf = pool.new(LONE.frame)
+        native.mbuf_mark(mbuf, how, 0, 0, 0)
+        mbufs.set_i64(0, mbuf)
+        assert transmit(twins.address, mbufs.address, 1) == 0
+        while given := native.ring_take(port._tx[0]):
+            frames.append(native.mbuf_bytes(given))
+            native.free([given])
+    return frames
+
+
+LONE = large_packet(V4, TCP(sport=1, dport=80, flags="PA"), 1946)
+RIGHT = m.RX_L4_CKSUM_GOOD | m.RX_IP_CKSUM_GOOD
+
+
+@pytest.mark.parametrize(
+    ("how", "is_cut"),
+    [(RIGHT, True), (m.RX_L4_CKSUM_NONE, True), (m.RX_L4_CKSUM_BAD, False), (0, False)],
+    ids=["right", "partial", "wrong", "unknown"],
+)
+def test_one_tcp_packet_that_is_larger_than_the_mtu_is_cut_where_its_checksum_is_known_to_be_right(
+    how: int, is_cut: bool
+) -> None:
+    assert alone(lone, how) == (segments(LONE, 1460) if is_cut else [LONE.frame])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from burstline.native.build import apart
 from burstline.native.memory import call_with_four, call_with_two, load16, load32, load64, store64
 from burstline.native.struct_type import reference
 from burstline.offload.checksums.checksums import Checksums
@@ -10,7 +11,9 @@ from burstline.offload.checksums.request_kernel import request
 from burstline.offload.gso.gso import Gso
 from burstline.offload.gso.gso_kernel import segment
 from burstline.offload.mbuf import (
+    BUF_ADDR,
     DATA_LEN,
+    DATA_OFF,
     L2_MASK,
     L3_MASK,
     L3_SHIFT,
@@ -22,6 +25,7 @@ from burstline.offload.mbuf import (
     OUTER_L3_MASK,
     OUTER_L3_SHIFT,
     PKT_LEN,
+    RX_LRO,
     SEGSZ_MASK,
     SEGSZ_SHIFT,
     TX_IPV6,
@@ -32,6 +36,7 @@ from burstline.offload.mbuf import (
     TX_TUNNEL_VXLAN,
     TX_UDP_SEG,
 )
+from burstline.offload.segments_kernel import cut_into, found_right, partial, size_to_fit
 from burstline.offload.twins import Twins
 from burstline.offload.vlan_kernel import tag
 
@@ -46,6 +51,9 @@ def transmit(twins: Twins, mbufs: int, n: int) -> int:
     twins.failed = twins.failed_bytes = 0
     if twins.vlan:
         n = tagged(twins, mbufs, n)
+    for i in range(n):
+        if load32(load64(mbufs + 8 * i) + PKT_LEN) > twins.mtu:
+            cut_single(twins, load64(mbufs + 8 * i))
     if twins.requests:
         request(checksums_at(twins.checksums), mbufs, n, twins.requests)
     if twins.fills:
@@ -73,6 +81,18 @@ def transmit(twins: Twins, mbufs: int, n: int) -> int:
     if waiting:
         send(twins, waiting, packets)
     return twins.failed
+
+
+@apart
+def cut_single(twins: Twins, mbuf: int) -> None:
+    """TCP that is larger than the MTU leaves in segments that fit, as it would had it been merged with another; but not
+    where its checksum, which each segment gets a new one for, may have been wrong."""
+    if load64(mbuf + OL_FLAGS) & (RX_LRO | TX_TCP_SEG | TX_UDP_SEG) == 0 and (found_right(mbuf) or partial(mbuf)):
+        captured = load16(mbuf + DATA_LEN)
+        data = load64(mbuf + BUF_ADDR) + load16(mbuf + DATA_OFF)
+        size = size_to_fit(data, captured, load32(mbuf + PKT_LEN), twins.mtu, 0)
+        if size > 0:
+            cut_into(mbuf, size)
 
 
 def tagged(twins: Twins, mbufs: int, n: int) -> int:
