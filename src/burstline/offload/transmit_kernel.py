@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from burstline.native.build import apart
-from burstline.native.memory import call_with_four, call_with_two, load16, load32, load64, store64
+from burstline.native.memory import call_with_four, call_with_two, load16, load32, load64, store64, unsigned_divide
 from burstline.native.struct_type import reference
 from burstline.offload.checksums.checksums import Checksums
 from burstline.offload.checksums.fill_kernel import fill, fill_ip_of_large
@@ -146,7 +146,7 @@ def port_cuts(twins: Twins, mbuf: int, chain: int) -> bool:
     size = fits if lowered else size
     if twins.most_segments and load32(mbuf + PKT_LEN) - l2 - headers > size * twins.most_segments:
         return False
-    if twins.even and not is_even(mbuf, size):
+    if twins.even and not is_even(mbuf, l2 + headers, size):
         return False
     if lowered:
         store64(mbuf + TX_OFFLOAD, lengths & ~(SEGSZ_MASK << SEGSZ_SHIFT) | size << SEGSZ_SHIFT)
@@ -154,16 +154,16 @@ def port_cuts(twins: Twins, mbuf: int, chain: int) -> bool:
     return True
 
 
-def is_even(mbuf: int, size: int) -> bool:
-    """Whether no part of a segment but its last has an odd number of bytes. TCP's headers have an even one, and so have
-    those before it (l2_len with a VLAN tag, too)."""
-    if size & 1 and load16(mbuf + NB_SEGS) > 1:
-        return False
-    following = load64(mbuf + NEXT)
+def is_even(mbuf: int, headers: int, size: int) -> bool:
+    """Whether segments of so many bytes of payload go on in another mbuf behind an even number of bytes only. TCP's
+    headers have one, and so have those before it."""
+    into, following = load16(mbuf + DATA_LEN) - headers, load64(mbuf + NEXT)
     while following:
-        if load16(mbuf + DATA_LEN) & 1:
+        into -= unsigned_divide(into, size) * size if into >= size else 0
+        if into & 1:
             return False
-        mbuf, following = following, load64(following + NEXT)
+        into += load16(following + DATA_LEN)
+        following = load64(following + NEXT)
     return True
 
 

@@ -44,7 +44,7 @@ class Twins(Struct):
     cuts: i64  # what the port cuts itself: a bit for each kind (transmit_kernel)
     most_segments: i64  # into which it cuts a packet; 0: any number. And where there is a number,
     counts_ethernet: i64  # 1: its MTU counts Ethernet's header
-    even: i64  # 1: there must be an even number of bytes of payload in all mbufs but the last, and in segments
+    even: i64  # 1: a segment may go on in another mbuf behind an even number of bytes only
     mtu: i64  # bytes of the largest IP packet that may leave uncut
     segment_size: i64  # bytes of payload for packets that stages made larger, and did not say how to cut; 0: as fit
     most_mbufs: i64  # that a packet may lie in which the port cuts, and any other

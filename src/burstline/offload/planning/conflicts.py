@@ -50,12 +50,11 @@ TSO_IPV4_ONLY = {
 
 @dataclass(frozen=True)
 class CutLimits:
-    """What a driver does not cut, though its offload does not say so. What is `even`: the payload in each buffer but
-    the last, and of segments."""
+    """What a driver does not cut, or not rightly, though its offload does not say so."""
 
     segments: int  # of a packet at most
     ethernet: bool  # with Ethernet's header, a segment must not be larger than the MTU
-    even: bool
+    even: bool  # a segment may go on in another buffer behind an even number of bytes only
     source: str
 
 
