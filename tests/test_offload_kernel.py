@@ -147,7 +147,7 @@ def test_segments_follow_the_mtu_of_the_interface_while_it_runs(between: Line, t
 @pytest.mark.parametrize("size", ["even", "odd"])
 def test_a_gigabyte_merged_and_cut_by_the_driver_of_net_tap_arrives_whole(tmp_path: Path, size: str) -> None:
     """Its driver cuts by rte_gso, into segments that are smaller than those that came by Ethernet's header, which it
-    counts in. Where that would have it sum an odd number of bytes and then others, software cuts: it sums them wrong."""
+    counts in. Where it would have to sum an odd number of bytes and then others, software cuts: it does that wrong."""
     app, total = tmp_path / "app.py", SIZE if size == "even" else SIZE // 32
     app.write_text(APP.replace("gso=True", "tso=True"))
     with line(joined=False) as between:
