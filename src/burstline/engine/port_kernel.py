@@ -64,6 +64,8 @@ queue_at, sink_at, twins_at = reference(PortQueue), reference(Sink), reference(T
 
 RECEIVE, PARSE, STAGES, SEND = range(len(PHASES))
 QUEUE_SIZE = 64  # bytes from one PortQueue to the next
+LINE = 64
+SUMMED_AHEAD = 3  # packets whose payloads are fetched before checksums of them are computed
 SEND_TRIES = 4  # a port whose ring is full gets this many chances a burst
 DIFFERENT = KIND_MASK  # a kind that no verdict has
 POLLS = 64  # without a packet, between two looks for flows that are over their time
@@ -133,6 +135,11 @@ def fill_verdicts(burst: BurstColumns, n: int, verdict: int) -> None:
         burst.verdict[i] = verdict
 
 
+def fetch_payload(burst: BurstColumns, i: int) -> None:
+    for at in range(LINE, burst.captured[i], LINE):
+        prefetch(burst.data[i] + at)
+
+
 def wait(worker: PortWorker) -> None:
     """No port had a packet: poll on, or give the core away for a moment when that has been so for long."""
     worker.idle += 1
@@ -164,6 +171,7 @@ def port_loop(
     makes = needs.makes
     # A merged packet stays a chain of mbufs, with all headers in the first, where nobody looks behind those.
     payloads = needs.payloads or to_file
+    summed = needs.sums
     segmented, cuts, checked, written = needs.segments, needs.cuts, needs.checks, needs.writes
     write_packet = write_pcapng if sink == "pcapng" else write_pcap
 
@@ -267,6 +275,8 @@ def port_loop(
         for i in range(n):
             if looks:
                 look(burst, i, n, 0)
+            if summed and i + SUMMED_AHEAD < n:
+                fetch_payload(burst, i + SUMMED_AHEAD)
             verdict = burst.verdict[i] if bucketed else enter(burst_address(burst), i)
             if i == 0:
                 common = verdict

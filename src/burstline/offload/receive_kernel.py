@@ -24,13 +24,13 @@ def receive(twins: Twins, mbufs: int, room: int) -> int:
         n = call_with_four(twins.rx, twins.port, twins.queue, to, twins.burst)
     if n == 0:
         return flush(gro_at(twins.gro), mbufs, room, now(twins), twins.ending) if twins.gro else 0
+    for i in range(n):
+        prefetch(load64(to + 8 * i))
     if twins.verifies:
         verify(checksums_at(twins.checksums), to, n)
     if twins.drops_bad:
         n = without_bad(twins, to, n)
     if twins.vlan:
-        for i in range(n):
-            prefetch(load64(to + 8 * i))
         for i in range(n):
             untag(twins, load64(to + 8 * i))
     if twins.unmarked:

@@ -80,8 +80,10 @@ def pseudo_header(data: Words, present: int, l3: int, size: int) -> int:
     if present & ICMP:
         return 0
     proto = 6 if present & TCP else 17 if present & UDP else 58
-    addresses = sum16(data, l3 + 12, l3 + 20) if present & IPV4 else sum16(data, l3 + 8, l3 + 40)
-    return addresses + proto + (size >> 16) + (size & 0xFFFF)
+    # An address was perhaps just written: see fix_ipv4.
+    four = be32(data, l3 + 12) + be32(data, l3 + 16) if present & IPV4 else 0
+    addresses = four if present & IPV4 else sum16(data, l3 + 8, l3 + 40)
+    return (addresses & 0xFFFF) + (addresses >> 16) + proto + (size >> 16) + (size & 0xFFFF)
 
 
 def fix_l4(data: WritableWords, captured: int, present: int, l3: int, l4: int) -> None:
@@ -90,8 +92,10 @@ def fix_l4(data: WritableWords, captured: int, present: int, l3: int, l4: int) -
     if end < 0:
         return
     at = l4 + 16 if present & TCP else l4 + 6 if present & UDP else l4 + 2
-    put16(data, at, 0)
-    checksum = folded(pseudo_header(data, present, l3, end - l4) + sum16(data, l4, end))
+    total = pseudo_header(data, present, l3, end - l4) + sum16(data, at + 2, end)
+    for k in range(l4, at, 2):  # ports were perhaps just written: see fix_ipv4
+        total += be16(data, k)
+    checksum = folded(total)
     put16(data, at, 0xFFFF if checksum == 0 and present & UDP else checksum)
 
 

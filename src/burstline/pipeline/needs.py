@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dis
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import CodeType
@@ -62,6 +63,7 @@ class Needs:
     segments: bool  # stages ask what packets were merged of, or say how they are to be cut
     cuts: bool  # they say it
     checks: bool  # they ask whether checksums are right
+    sums: bool  # they compute those of payloads
     sends: bool  # stages choose ports to send to
     addresses: frozenset[tuple[str, str]] = frozenset()  # where there are prefixes: headers and fields that stages read
 
@@ -135,6 +137,7 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
         segments=bool(names & {"segments", "segment_size"}),
         cuts=any(_stored(code) & set(WRITABLE) for code in codes),
         checks="checksums_ok" in names,
+        sums=any(_sums(code) for code in codes),
         sends="send" in names or any(isinstance(v, Verdict) and v.kind == SENT for v in pipeline.named()),
         addresses=frozenset(addresses),
     )
@@ -187,6 +190,14 @@ def _addresses(code: CodeType) -> Iterator[tuple[str, str]]:
 
 def _stored(code: CodeType) -> set[str]:
     return {str(i.argval) for i in dis.get_instructions(code) if i.opname == "STORE_ATTR"}
+
+
+def _sums(code: CodeType) -> bool:
+    """It fixes checksums, and not only those of IPv4 headers."""
+    found = [str(i.argval) for i in dis.get_instructions(code) if i.opname != "CACHE"]
+    return "fix_checksums" in found or any(
+        name == "fix_checksum" and of != "ipv4" for of, name in itertools.pairwise(found)
+    )
 
 
 def _writes(code: CodeType) -> bool:
