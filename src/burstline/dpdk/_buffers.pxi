@@ -72,6 +72,10 @@ def mbuf_mark(uintptr_t mbuf, uint64_t ol_flags, uint64_t tx_offload, uint32_t p
     cdef rte_mbuf* m = <rte_mbuf*>mbuf
     m.ol_flags, m.tx_offload, m.packet_type, m.vlan_tci = ol_flags, tx_offload, packet_type, vlan_tci
 
+def mbuf_flag(str name):
+    """A flag of ol_flags that is free, the same for the same name; 0 where none is left. EAL must run."""
+    return bl_mbuf_flag(name.encode())
+
 def mbuf_copy(uintptr_t pools, const uint8_t[::1] data):
     """An mbuf of `pools` that holds `data` in one segment; 0 where there is none."""
     cdef rte_mbuf* made = bl_dpdk_new(<const int64_t*>pools, data.shape[0])

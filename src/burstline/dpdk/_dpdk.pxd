@@ -156,6 +156,8 @@ cdef extern from "_shim.h" nogil:
     int rte_pktmbuf_linearize(rte_mbuf*)
     rte_mbuf* rte_pktmbuf_copy(const rte_mbuf*, rte_mempool*, uint32_t, uint32_t)
     void* bl_data(rte_mbuf*)
+    uint64_t bl_mbuf_flag(const char*)
+    int bl_add_wire(uint16_t, uint16_t, uint64_t)
 
     uint16_t rte_eth_find_next(uint16_t)
     int rte_eth_dev_get_name_by_port(uint16_t, char*)

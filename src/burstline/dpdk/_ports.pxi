@@ -141,6 +141,10 @@ def port_burst_mode(uint16_t port, uint16_t queue, bint rx):
     result = (rte_eth_rx_burst_mode_get if rx else rte_eth_tx_burst_mode_get)(port, queue, &mode)
     return mode.info.decode(errors="replace") if result == 0 else None
 
+def port_wire(uint16_t port, uint16_t queue, uint64_t flags):
+    """What is sent leaves with these flags of a received packet, and nothing else of what its mbuf says."""
+    check(bl_add_wire(port, queue, flags), "rte_eth_add_tx_callback")
+
 def port_start(uint16_t port):
     cdef int result
     with nogil:

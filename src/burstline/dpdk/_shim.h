@@ -22,6 +22,7 @@
 #include <rte_log.h>
 #include <rte_malloc.h>
 #include <rte_mbuf.h>
+#include <rte_mbuf_dyn.h>
 #include <rte_mbuf_pool_ops.h>
 #include <rte_mempool.h>
 #include <rte_ring.h>
@@ -336,6 +337,30 @@ static const struct bl_named bl_rss_functions[] = {
     BL_RSS(NONFRAG_IPV4_OTHER), BL_RSS(IPV6), BL_RSS(FRAG_IPV6), BL_RSS(NONFRAG_IPV6_TCP), BL_RSS(NONFRAG_IPV6_UDP),
     BL_RSS(NONFRAG_IPV6_SCTP), BL_RSS(NONFRAG_IPV6_OTHER), BL_RSS(L2_PAYLOAD), BL_RSS(IPV6_EX), BL_RSS(IPV6_TCP_EX),
     BL_RSS(IPV6_UDP_EX), {NULL, 0}};
+
+/* A flag of ol_flags that is free, the same for the same name; 0 where none is left. */
+static uint64_t bl_mbuf_flag(const char *name) {
+    struct rte_mbuf_dynflag wanted;
+    int bit;
+    memset(&wanted, 0, sizeof(wanted));
+    snprintf(wanted.name, sizeof(wanted.name), "%s", name);
+    bit = rte_mbuf_dynflag_register(&wanted);
+    return bit < 0 ? 0 : 1ull << bit;
+}
+
+/* What a wire leaves of an mbuf is the frame: a rte_tx_callback_fn whose argument is the flags that a receiver sets. */
+static uint16_t bl_wire(uint16_t port, uint16_t queue, struct rte_mbuf *mbufs[], uint16_t n, void *flags) {
+    (void)port, (void)queue;
+    for (uint16_t i = 0; i < n; i++) {
+        mbufs[i]->ol_flags = (mbufs[i]->ol_flags & (RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL)) | (uintptr_t)flags;
+        mbufs[i]->tx_offload = 0;
+    }
+    return n;
+}
+
+static int bl_add_wire(uint16_t port, uint16_t queue, uint64_t flags) {
+    return rte_eth_add_tx_callback(port, queue, bl_wire, (void *)(uintptr_t)flags) == NULL ? -rte_errno : 0;
+}
 
 static void *bl_data(struct rte_mbuf *mbuf) {
     return rte_pktmbuf_mtod(mbuf, void *);

@@ -37,15 +37,22 @@ class RingPort(Port):
         queues: int = 1,
         ring_size: int = 1024,
         tx_offloads: Sequence[str] = (),
+        flags: int | None = None,
     ) -> RingPort:
-        """Each queue receives what is sent on it, beginning with `count` mbufs that hold `packets` in turn."""
+        """Each queue receives what is sent on it, beginning with `count` mbufs that hold `packets` in turn. With
+        `flags` it is a wire: packets are received with these (ol_flags), whatever was said of them when they were sent.
+        """
         if not 0 <= count < ring_size or (count and not packets):
             raise BurstlineError(f"a ring of {ring_size} cannot be loaded with {count} of {len(packets)} packets")
         rings = _rings(queues, ring_size)
         port = cls._made(pool, rings, rings, tx_offloads)
-        for ring in rings:
+        for queue, ring in enumerate(rings):
+            if flags is not None:
+                native.port_wire(port.id, queue, flags)
             for packet in itertools.islice(itertools.cycle(packets), count):
-                native.ring_put(ring, pool.new(packet))
+                mbuf = pool.new(packet)
+                native.mbuf_mark(mbuf, flags or 0, 0)
+                native.ring_put(ring, mbuf)
         return port
 
     @classmethod

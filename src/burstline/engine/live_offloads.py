@@ -182,7 +182,10 @@ class LiveOffloads:
 def presumed(device: str) -> PortCapabilities | None:
     """What a device can do that is not there before it is set up; None for all others."""
     if device.startswith(RING_LOOP):
-        return PortCapabilities("net_ring", rx=frozenset({"SCATTER"}), tx=frozenset({"MULTI_SEGS"}))
+        from burstline.engine.ring_loop import verifies
+
+        checksums = {"IPV4_CKSUM", "TCP_CKSUM", "UDP_CKSUM"} if verifies(device) else set[str]()
+        return PortCapabilities("net_ring", rx=frozenset({"SCATTER", *checksums}), tx=frozenset({"MULTI_SEGS"}))
     if device.startswith("net_virtio_user"):
         can = recorded("virtio_user")
         return replace(can, rx=can.rx - {"SCATTER"}) if _says(device, "mrg_rxbuf=0") else can
