@@ -1,13 +1,14 @@
 """TCP packets of 64 KB cut into segments of 1,448 bytes; ns a segment, less is better.
 
 A million segments of flows that do not repeat, on one core, beside DPDK's rte_gso; one loop in C (c/gso.c) calls both,
-and only cutting is timed. Payload is shared: a header and indirect mbufs, of a packet that lies in one mbuf, or in 45
-as it was received. With checksums in software: rte_gso with rte_ipv4_udptcp_cksum_mbuf and rte_ipv4_cksum for each
-segment. Copied, for ports that take one mbuf a frame: rte_gso with rte_pktmbuf_linearize. "checksums by the port":
-rte_gso leaves those of the large packet in its segments, ours are what drivers want.
+and only cutting is timed. Payload is shared: a header and indirect mbufs, of a packet that lies in one mbuf. Restored:
+one that lies in 45 as it was received, of which ours makes the segments. With checksums in software: rte_gso with
+rte_ipv4_udptcp_cksum_mbuf and rte_ipv4_cksum for each segment. Copied, for ports that take one mbuf a frame: rte_gso
+with rte_pktmbuf_linearize. "checksums by the port": rte_gso leaves those of the large packet in its segments, ours are
+what drivers want.
 The C is by gcc, which makes more of DPDK's checksums than clang does.
 
-Goal: payload that is shared 1.2 times as good as rte_gso.
+Goal: payload that is shared or restored 1.2 times as good as rte_gso.
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ def test_each_comparison_that_is_promised_has_a_row(cache: Path) -> None:
     assert (missing, failures) == ([], [])
     assert [(row.case, row.peer) for row in rows] == [
         ("shared, from one mbuf", "rte_gso"),
-        ("shared, from 45 mbufs", "rte_gso"),
+        ("restored, from 45 mbufs", "rte_gso"),
         ("shared, with checksums", "rte_gso and its checksums"),
         ("copied", "rte_gso and linearize"),
     ]

@@ -86,7 +86,7 @@ class Loop:
         port = gso.IP | gso.TCP
         for case, packets, ours, peer, theirs in (
             ("shared, from one mbuf", whole, self.ours(port), "rte_gso", "dpdk_segment"),
-            ("shared, from 45 mbufs", received, self.ours(port), "rte_gso", "dpdk_segment"),
+            ("restored, from 45 mbufs", received, self.ours(port), "rte_gso", "dpdk_segment"),
             ("shared, with checksums", whole, self.ours(0), "rte_gso and its checksums", "dpdk_checksums"),
             ("copied", whole, self.ours(port, copied=True), "rte_gso and linearize", "dpdk_copies"),
         ):

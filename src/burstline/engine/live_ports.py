@@ -158,6 +158,7 @@ class LivePorts:
             return None
         made = PortTwins(
             plan, port, worker % port.queues, burst=self.config.engine.most_burst, pools=self.pools[node],
+            restores=any(each.gro for each in self.offloads.plans) and any(each.gso for each in self.offloads.plans),
             cutting=self.cutting.get(node), most=self.offloads.most_merged(self.offloads.pipeline, self.gathers),
         )  # fmt: skip
         self._twins.setdefault(number, []).append(made)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 INDIRECT, HEADERS = 0, 256  # bytes of frame that the two kinds of mbufs hold of which segments are made
 PIECES = 2  # of the first kind for each of the second: payload crosses from one received mbuf into the next
 UNCUT = 1 << 32  # what takes the MTU's place where nobody cuts
+PAYLOAD_SUM = "burstline_payload_sum"  # the flag of mbufs in which GRO keeps a sum for GSO
 LEAVING = 1024  # mbufs that a port is given at once, at most: a packet of 64 KB in segments of 64 bytes
 CUTS = (
     "TCP over IPv4", "TCP over IPv6", "TCP in VXLAN", "TCP in GRE",
@@ -61,7 +62,8 @@ class PortTwins:
     """The `Twins` of one worker at one port, at `address`.
 
     `pools` are those that the port receives into, `cutting` those by which segments share payload, where software cuts
-    packets for a port that takes several mbufs. `most` bytes is the largest packet to merge.
+    packets for a port that takes several mbufs. `most` bytes is the largest packet to merge. `restores`: what one port
+    merges, software may cut for another.
     """
 
     def __init__(
@@ -74,11 +76,13 @@ class PortTwins:
         pools: Pools,
         cutting: Pools | None = None,
         most: int = MOST_SEGMENT,
+        restores: bool = False,
     ) -> None:
         from burstline.dpdk.binding import native
 
         self.plan = plan
-        self._merging = Merging(timeout=int(plan.gro_timeout * 1e9), most=most) if plan.gro else None
+        sums = native.mbuf_flag(PAYLOAD_SUM) if restores else 0
+        self._merging = Merging(timeout=int(plan.gro_timeout * 1e9), most=most, sums=sums) if plan.gro else None
         self._cutting = None
         alone = plan.asked.can.driver in SUMS_EACH_BUFFER
         if plan.gso:
@@ -90,6 +94,7 @@ class PortTwins:
                 copies=None if shared else pools,
                 checksums=0 if alone else sum(GSO_CHECKSUMS.get(name, 0) for name in plan.filled_by_port),
                 largest=plan.mtu,
+                sums=sums,
             )
         self._checksums = Block(Checksums.layout)
         self._checksums.set(partial=int(plan.partial), hardware=hardware_mask(plan.tx), one_mbuf=int(alone))

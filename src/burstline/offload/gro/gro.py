@@ -39,6 +39,7 @@ class Gro(Struct):
     udp: i64  # whether datagrams are merged
     tunnels: i64  # and what is inside VXLAN
     vxlan_port: i64
+    sums: i64  # flag of ol_flags: the sum of the payload is kept; 0: it is not
     tags: i64  # addresses
     places: i64
     queue: i64
@@ -72,6 +73,7 @@ class Held(Struct):
     limit: u32  # that it may come to
     turn: u32  # its number in the queue
     same: u32  # of its word, what the next one's must be too
+    common: u32  # sum of what its packets' checksums have in common
     ident: u16  # the IP-ID that the next one must have
     outer_ident: u16
     step: u16  # from one IP-ID to the next: 1, or 0
@@ -113,8 +115,8 @@ class Merging:
     """The memory of GRO for one queue: `address` is that of its `Gro`.
 
     `timeout` in ns is how long a packet waits for more at most; with 0 all goes on at the end of each burst. `most`
-    bytes is the largest packet that is made, `flows` how many can be held at once. Raises UsageError for sizes that
-    cannot be.
+    bytes is the largest packet that is made, `flows` how many can be held at once. `sums` is a flag of ol_flags that
+    is free: with it, the sums of payloads are kept for GSO. Raises UsageError for sizes that cannot be.
     """
 
     def __init__(
@@ -126,6 +128,7 @@ class Merging:
         udp: bool = True,
         tunnels: bool = True,
         vxlan_port: int = VXLAN_PORT,
+        sums: int = 0,
     ) -> None:
         if timeout < 0:
             raise UsageError("a packet cannot be held for less than no time", "give a timeout of 0 ns or more")
@@ -144,7 +147,7 @@ class Merging:
         self._covers.write(0, b"\xff" * forms.ROOM)
         self._gro = Block(Gro.layout)
         self._gro.set(
-            timeout=timeout, most=most, udp=int(udp), tunnels=int(tunnels), vxlan_port=vxlan_port,
+            timeout=timeout, most=most, udp=int(udp), tunnels=int(tunnels), vxlan_port=vxlan_port, sums=sums,
             tags=self._tags.address, places=self._places.address, queue=self._queue.address,
             forms=self._forms.address, covers=self._covers.address, sorted=self._sorted.address,
             buckets=flows // WAYS - 1, records=records - 1,

@@ -23,6 +23,7 @@ from burstline.native.struct_type import reference
 from burstline.offload.gro.forms import FORM, ROOM, Form
 from burstline.offload.gro.gro import CHUNK, HELD, IMAGE, LINE, MARKS, RECORD, SORTED, TAGS, WAYS, Gro, Held
 from burstline.offload.gro.merged_kernel import make_merged
+from burstline.offload.gro.payload_sum_kernel import keep_payload_sum
 from burstline.offload.gro.rules import follows
 from burstline.offload.gro.sort_kernel import sort_packets
 from burstline.offload.gro.transport_kernel import LAST
@@ -87,7 +88,7 @@ def merge(state: Gro, mbufs: int, n: int, out: int, done: int, now: int) -> int:
         data: Any = load64(mbuf) + load16(mbuf + DATA_OFF)
         if follows(state, held, form, data, word, sort):
             joined += 1
-            join(held, form, mbuf, data, word)
+            join(state, held, form, mbuf, data, word)
             short = word >> PAYLOAD_SHIFT < held.segment or held.count >= form.limit
             if short or word & ENDS:
                 if word & ENDS:
@@ -109,12 +110,14 @@ def merge(state: Gro, mbufs: int, n: int, out: int, done: int, now: int) -> int:
     return done
 
 
-def join(held: Held, form: Form, mbuf: int, data: Any, word: int) -> None:
+def join(state: Gro, held: Held, form: Form, mbuf: int, data: Any, word: int) -> None:
     """A packet's payload goes behind what is held, in its own mbufs."""
     header, payload = word >> HEADER_SHIFT & 255, word >> PAYLOAD_SHIFT
     segments, last = load16(mbuf + NB_SEGS), mbuf
     for _ in range(1, segments):
         last = load64(last + NEXT)
+    if state.sums != 0 and segments == 1:
+        keep_payload_sum(state.sums, held, form, mbuf, data, header, payload)
     store16(mbuf + DATA_OFF, load16(mbuf + DATA_OFF) + header)
     store16(mbuf + DATA_LEN, load16(mbuf + DATA_LEN) - header)
     store64(held.last + NEXT, mbuf)
@@ -172,7 +175,7 @@ def release(state: Gro, place: int, out: int, done: int) -> int:
     held = held_at(state.places + place * HELD)
     if held.count > 1:
         state.merged += 1
-        make_merged(held, form_at(state.forms + (held.same & FORM_BITS) * FORM + ROOM))
+        make_merged(held, form_at(state.forms + (held.same & FORM_BITS) * FORM + ROOM), state.sums)
     store64(out + 8 * done, held.head)
     held.head = 0
     state.held -= 1

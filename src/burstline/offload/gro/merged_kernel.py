@@ -26,14 +26,14 @@ from burstline.offload.mbuf import (
 
 
 @apart
-def make_merged(held: Held, form: Form) -> None:
-    """Of several packets, whose mbufs hang on each other already."""
+def make_merged(held: Held, form: Form, sums: int) -> None:
+    """Of several packets, whose mbufs hang on each other already. `sums` is the flag of those whose sums are kept."""
     mbuf, whole = held.head, held.bytes
     data: Any = load64(mbuf) + load16(mbuf + DATA_OFF)
     store32(mbuf + PKT_LEN, whole)
     store16(mbuf + NB_SEGS, held.segments)
     store64(mbuf + TX_OFFLOAD, held.segment << SEGSZ_SHIFT)
-    flags = load64(mbuf + OL_FLAGS) | RX_LRO | RX_L4_CKSUM_NONE
+    flags = load64(mbuf + OL_FLAGS) | RX_LRO | RX_L4_CKSUM_NONE | sums
     if form.outer_l3 != 0:
         set_length(data, form.outer_l3, whole)
         put16(data, form.outer_l4 + 4, whole - form.outer_l4)

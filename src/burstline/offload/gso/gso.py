@@ -39,6 +39,7 @@ class Gso(Struct):
     checksums: i64
     largest: i64  # bytes of the largest IP packet that the port takes: its MTU
     fixed_id: i64  # 1: where no router may fragment it (DF), segments have the IP-ID of the packet
+    sums: i64  # flag of ol_flags, of mbufs in which GRO keeps the sum of their payload
     work: i64  # WORK bytes
     packets: i64
     segments: i64
@@ -109,7 +110,8 @@ class Segmenter:
     """A worker's `Gso`, at `address`; `symbols` are DPDK's functions for compiled code.
 
     With pools for `headers` and for `indirect` mbufs the payload is shared; with `copies`, segments are written whole
-    to the smallest of these that hold them, for ports that take one mbuf a frame. `checksums` names those that the
+    to the smallest of these that hold them, for ports that take one mbuf a frame. What GRO merged is written back to
+    where it was, whatever the port takes; `sums` is the flag that `Merging` was given. `checksums` names those that the
     port fills in, `largest` is its MTU.
     """
 
@@ -124,6 +126,7 @@ class Segmenter:
         largest: int = 1500,
         fixed_id: bool = False,
         headroom: int = 128,
+        sums: int = 0,
     ) -> None:
         if copies is None and (headers is None or indirect is None):
             raise ValueError("segments need mbufs: of `headers` and of `indirect`, or of `copies`")
@@ -135,7 +138,7 @@ class Segmenter:
             headers=headers.address if headers else 0, headers_room=headers.data_room if headers else 0,
             indirect=indirect.address if indirect else 0, copies=copies.table if copies else 0, headroom=headroom,
             multi_segment=int(copies is None), checksums=checksums, largest=min(largest, MOST_SEGMENT),
-            fixed_id=int(fixed_id), work=self._work.address,
+            fixed_id=int(fixed_id), sums=sums, work=self._work.address,
         )  # fmt: skip
 
     def fit(self, largest: int) -> None:

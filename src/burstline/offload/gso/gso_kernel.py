@@ -8,6 +8,7 @@ from burstline.native.struct_type import reference
 from burstline.offload.gso.copy_kernel import copy_all
 from burstline.offload.gso.gso import Cut
 from burstline.offload.gso.headers_kernel import read_headers
+from burstline.offload.gso.restore_kernel import can_restore, restore
 from burstline.offload.gso.share_kernel import share
 from burstline.offload.gso.template_kernel import make_template
 
@@ -25,7 +26,9 @@ def segment(state: Any, mbuf: int, out: int, room: int) -> int:
         state.no_room += 1
         return 0
     make_template(state, cut, mbuf)
-    if not (share(state, cut, mbuf, out) if state.multi_segment else copy_all(state, cut, mbuf, out)):
+    if can_restore(cut, mbuf, out):
+        restore(state, cut, out)
+    elif not (share(state, cut, mbuf, out) if state.multi_segment else copy_all(state, cut, mbuf, out)):
         return 0
     state.packets += 1
     state.segments += cut.segments

@@ -30,7 +30,7 @@ def make_template(state: Any, cut: Any, mbuf: int) -> None:
     """`cut` has been filled in by read_headers."""
     flags = load64(mbuf + m.OL_FLAGS)
     left = left_to_port(state, cut, flags)
-    store_image(state.work + HEAD, mbuf, flags & ~(OLD | m.INDIRECT | m.EXTERNAL) | left)
+    store_image(state.work + HEAD, mbuf, flags & ~(OLD | m.INDIRECT | m.EXTERNAL | state.sums) | left)
     head = state.work + HEAD
     store16(head + m.DATA_OFF, state.headroom)
     store16(head + m.DATA_LEN, cut.size)
