@@ -73,6 +73,21 @@ def forwarding_rate(words: list[str], env: Mapping[str, str] | None = None) -> f
     return rate(found)
 
 
+def forwarding_bytes(words: list[str], frame: int, env: Mapping[str, str] | None = None) -> float:
+    """Bytes/s of a forwarding run over frames of one size, as they were received: before any were merged. Every one
+    must have been sent, as it came."""
+    found = report(words, env=env)
+    did = found["ports"][0]["offloads"]["did"]
+    merged, cut = did.get("gro_segments", 0), did.get("gso_segments", 0)
+    if found["packets_out"] != found["packets_in"] or merged != cut:
+        raise BurstlineError(
+            f"only {found['packets_out']} of {found['packets_in']} packets were sent back, {merged} merged, {cut} cut",
+            " ".join(words),
+        )
+    frames = found["packets_in"] + merged - did.get("gro_merged", 0)
+    return frame * frames / float(found["seconds"])
+
+
 def first_packet_seconds(app: Path, path: Path, cache: Path) -> float:
     """From the start of the process to the first packet that was processed, with compiled code kept in `cache`, beside
     which the example leaves its files."""
