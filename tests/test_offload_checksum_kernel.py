@@ -15,7 +15,6 @@ from burstline.offload import mbuf as m
 from burstline.offload.checksums.checksums import ARRIVED_PARTIAL, fill, request, verify
 from capture_files import read_until_fault
 from checksum_frames import Mbufs
-from conftest import CAPTURES
 from namespaces import join, namespace, sh
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -74,11 +73,10 @@ def test_what_linux_leaves_to_a_device_is_partial_and_is_finished_as_linux_would
 
 
 @pytest.mark.skipif(shutil.which("tshark") is None, reason="needs tshark")
-@pytest.mark.skipif(not CAPTURES.is_dir(), reason="needs captures")
-def test_tshark_agrees_on_packets_of_captures(tmp_path: Path) -> None:
+def test_tshark_agrees_on_packets_of_captures(captures: Path, tmp_path: Path) -> None:
     """Of packets without a tunnel: there, tshark tells of several checksums."""
     packets: list[bytes] = []
-    for path in sorted((CAPTURES / "protocols").rglob("*.pcap*"))[:400]:
+    for path in sorted((captures / "protocols").rglob("*.pcap*"))[:400]:
         if path.stat().st_size > 300_000:
             continue
         found, _ = read_until_fault(path.read_bytes())
