@@ -19,7 +19,7 @@ from burstline.engine.report import Report
 from burstline.engine.tally import add_costs, add_up, close_sink
 from burstline.engine.threads import Team, process_age
 from burstline.engine.versions import Versions, swap
-from burstline.engine.worker import FINISHED, SLACK, PortQueue, PortWorker, most_made
+from burstline.engine.worker import FINISHED, QUEUE_SIZE, SLACK, PortQueue, PortWorker, most_made
 from burstline.errors import UsageError
 from burstline.offload.twins import receive, transmit
 from burstline.packet.burst import Burst
@@ -35,7 +35,6 @@ from burstline.state.region import Block, Region
 if TYPE_CHECKING:
     from burstline.dpdk.port import Port
 
-QUEUE_STRIDE = 64  # as port_kernel.QUEUE_SIZE
 BUFFERS_EVERY = 0.02  # seconds between two looks at the pools
 PORTS_EVERY = 1.0  # and at whether ports have changed
 Progress = Callable[[int, "int | None", int], None]
@@ -83,7 +82,6 @@ class LiveRun:
             workers=1,
             dispatch=self.config.engine.dispatch,
             sink=format_for(out_file) if out_file else "",
-            mbuf=native.MBUF,
             tunnel_ports=self.config.parser.tunnel_ports,
             edges=self.count_edges,
             costs=self.count_costs,
@@ -190,12 +188,12 @@ class LiveRun:
         self, index: int, ports: Sequence[Port], sink: CaptureSink | None, interfaces: Region
     ) -> tuple[Block, list[Region | Block]]:
         batch, adapts = self.config.engine.most_burst, self.config.engine.burst == "auto"
-        queues, counts = Region(len(ports) * QUEUE_STRIDE), Region(len(ports) * 8)
+        queues, counts = Region(len(ports) * QUEUE_SIZE), Region(len(ports) * 8)
         outbound, unwanted = Region(len(ports) * batch * 8), Region(batch * 8)
         burst = Region(Burst(batch + SLACK).size)
         layout = PortQueue.layout
         for number, port in enumerate(ports):
-            base = number * QUEUE_STRIDE
+            base = number * QUEUE_SIZE
             queues.set_i64(base + layout.offset("port"), port.id)
             queues.set_i64(base + layout.offset("queue"), index % port.queues)
             queues.set_i64(base + layout.offset("receives"), int(self.ports.receives(number)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from burstline.buffers.stock_kernel import give_buffer, take_buffer
@@ -10,6 +10,7 @@ from burstline.engine.account_kernel import count_consumed, count_out
 from burstline.engine.worker import NO_BUFFER, TALLY, Worker
 from burstline.native.memory import address_of, clear, copy, external, load16, load64, store16, store32, store64
 from burstline.native.struct_type import reference
+from burstline.offload.mbuf import BUF_ADDR, DATA_LEN, DATA_OFF, PKT_LEN
 from burstline.offload.segments_kernel import copy_marks
 from burstline.packet.burst import BurstColumns
 from burstline.packet.made import ANYWHERE, MADE, Made
@@ -43,19 +44,17 @@ def file_makers(needs: Needs, burst_at: Any) -> tuple[Clone, Emit]:
     return makers(needs, burst_at, new_buffer, no_marks)
 
 
-def live_makers(needs: Needs, burst_at: Any, mbuf_layout: Mapping[str, int]) -> tuple[Clone, Emit]:
+def live_makers(needs: Needs, burst_at: Any) -> tuple[Clone, Emit]:
     """The same in mbufs of the pools that the worker receives by."""
-    buf_addr, data_off, data_len = mbuf_layout["buf_addr"], mbuf_layout["data_off"], mbuf_layout["data_len"]
-    pkt_len = mbuf_layout["pkt_len"]
 
     def new_buffer(made: Made, into: BurstColumns, size: int) -> bool:
         mbuf = new_mbuf(made.source, size)
         if mbuf == 0:
             return False
         into.mbuf[made.count] = mbuf
-        into.data[made.count] = load64(mbuf + buf_addr) + load16(mbuf + data_off)
-        store16(mbuf + data_len, size)
-        store32(mbuf + pkt_len, size)
+        into.data[made.count] = load64(mbuf + BUF_ADDR) + load16(mbuf + DATA_OFF)
+        store16(mbuf + DATA_LEN, size)
+        store32(mbuf + PKT_LEN, size)
         return True
 
     def marks(into: BurstColumns, k: int, source: BurstColumns, i: int) -> None:

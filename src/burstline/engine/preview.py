@@ -11,22 +11,10 @@ def preview(pipeline: Pipeline, source: str, config: Config) -> Program:
     """The very object that `burstline run` runs with one worker and no sink; `source` is pcap, pcapng or ports."""
     dispatch, ports = config.engine.dispatch, config.parser.tunnel_ports
     if source == "ports":
-        from burstline import dpdk
-
-        dpdk.require()
-        from burstline.dpdk.binding import native
         from burstline.engine.worker import SLACK
 
         capacity = config.engine.most_burst + SLACK
-        return prepare(
-            pipeline,
-            mode="ports",
-            capacity=capacity,
-            workers=1,
-            dispatch=dispatch,
-            mbuf=native.MBUF,
-            tunnel_ports=ports,
-        )
+        return prepare(pipeline, mode="ports", capacity=capacity, workers=1, dispatch=dispatch, tunnel_ports=ports)
     from burstline.engine.offline import CAPACITY
 
     return prepare(

@@ -104,7 +104,6 @@ def prepare(
     dispatch: str,
     source: str = "pcap",
     sink: str = "",
-    mbuf: Mapping[str, int] = {},
     tunnel_ports: TunnelPorts = USUAL_PORTS,
     edges: bool = False,
     costs: bool = False,
@@ -113,10 +112,9 @@ def prepare(
     """The program for a pipeline; compiles when the cache has none. Raises `CompileError`.
 
     `mode` is file or ports. `source` and `sink` are formats of capture files, `sink` empty when none is written.
-    `mbuf` says where DPDK keeps what of a packet. With `edges`, packets are counted on each way out of each stage;
-    with `costs`, on ports, also what they cost by the size of their burst.
-    With `makes`, the loop is one that writes what stages made, also where its own make nothing: those of the version
-    before may have.
+    With `edges`, packets are counted on each way out of each stage; with `costs`, on ports, also what they cost by the
+    size of their burst. With `makes`, the loop is one that writes what stages made, also where its own make nothing:
+    those of the version before may have.
     """
     name_state(pipeline)
     lay_out_records(pipeline)
@@ -128,7 +126,6 @@ def prepare(
         "dispatch": _bucketed(pipeline, workers, dispatch) if dispatch in ("auto", "bucketed") else dispatch,
         "source": source,
         "sink": sink,
-        "mbuf": tuple(sorted(mbuf.items())),
         "tunnel_ports": tunnel_ports,
         "protocols": pipeline.protocols,
         "edges": edges,
@@ -194,11 +191,9 @@ def plan_of(plan: Mapping[str, Any]) -> Plan:
     else:
         from burstline.engine.port_kernel import port_loop
 
-        loop, context = (
-            port_loop(needs, machine, burst_at, dict(plan["mbuf"]), plan["sink"], buckets, plan.get("costs", False)),
-            PortWorker.layout,
-        )
-        clone, emit = live_makers(needs, burst_at, dict(plan["mbuf"])) if needs.makes else (None, None)
+        costs = plan.get("costs", False)
+        loop, context = port_loop(needs, machine, burst_at, plan["sink"], buckets, costs), PortWorker.layout
+        clone, emit = live_makers(needs, burst_at) if needs.makes else (None, None)
     entry = f"burstline_work_{plan['mode']}"
     edges = plan.get("edges", False)
     return Plan(

@@ -15,6 +15,7 @@ NO_SUCH_PORT, SEND_FAILED, NO_BUFFER, BAD_CHECKSUM = 1, 2, 3, 4
 SINK_FAILED = "sink failed"  # found out at the end of a run only
 TALLY = 16  # bytes a drop reason takes: packets, bytes
 PORTS = 64  # ports that a pipeline can send to
+QUEUE_SIZE = 64  # bytes from one PortQueue to the next
 SLACK = 64  # room in a port's burst: the prefetch looks a little past the last packet
 
 

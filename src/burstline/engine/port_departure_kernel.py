@@ -1,0 +1,87 @@
+"""What becomes of a burst's packets when the stages are through: sent, written, freed, counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from burstline.engine.account_kernel import count_consumed, count_drop, count_out
+from burstline.engine.port_queue_kernel import free, put_out, send_all, send_burst, send_waiting
+from burstline.engine.worker import NO_SUCH_PORT, SEND_FAILED, PortWorker
+from burstline.native.memory import store64, store_release
+from burstline.native.struct_type import reference
+from burstline.offload.segments_kernel import cut_into, segment_size
+from burstline.packet.burst import BurstColumns
+from burstline.packet.burst_type import burst_address
+from burstline.pipeline.verdict import CONSUMED, DROPPED, KIND_BITS, KIND_MASK, SENT
+from burstline.ports.capture_sink import Sink
+from burstline.ports.capture_write_kernel import write_pcap, write_pcapng
+
+sink_at = reference(Sink)
+
+
+def write_marks(burst: BurstColumns, n: int) -> None:
+    """How stages want packets to be cut."""
+    for i in range(n):
+        if burst.segment_size[i] != segment_size(burst.mbuf[i]):
+            cut_into(burst.mbuf[i], burst.segment_size[i])
+
+
+def pass_on(worker: PortWorker, burst: BurstColumns, n: int, total: int, target: int) -> None:
+    """All packets go one way: the mbufs go out as they came in."""
+    mbufs = burst_address(burst.mbuf)
+    if target < 0:
+        free(mbufs, n)
+        worker.consumed += n
+        worker.bytes_consumed += total
+        return
+    if send_burst(worker, target, mbufs, n, total):
+        return
+    sent = send_all(worker, target, mbufs, n)
+    worker.packets_out += sent
+    worker.bytes_out += total
+    for i in range(sent, n):
+        worker.bytes_out -= burst.length[i]
+        count_drop(worker, SEND_FAILED, burst.length[i])
+
+
+def burst_sorter(sink: str) -> Callable[[PortWorker, BurstColumns, int], None]:
+    """`sort_out(worker, burst, n)` sees to packets that do not all go one way; `sink` is the format of the file that
+    packets are written to, or empty."""
+    to_file = sink != ""
+    write_packet = write_pcapng if sink == "pcapng" else write_pcap
+
+    def sort_out(worker: PortWorker, burst: BurstColumns, n: int) -> None:
+        """Group the packets by verdict, send and free each group at once, count each packet."""
+        dead = 0
+        for i in range(n):
+            verdict, length, mbuf = burst.verdict[i], burst.length[i], burst.mbuf[i]
+            kind = verdict & KIND_MASK
+            target = verdict >> KIND_BITS if kind == SENT else worker.out
+            if kind == DROPPED:
+                count_drop(worker, verdict >> KIND_BITS, length)
+                target = -1
+            elif kind == CONSUMED:
+                count_consumed(worker, length)
+                target = -1
+            elif to_file:
+                write_packet(sink_at(worker.sink), worker.interfaces, burst, i)
+                count_out(worker, length)
+                target = -1
+            elif target < 0:
+                count_consumed(worker, length)
+            elif target >= worker.ports:
+                count_drop(worker, NO_SUCH_PORT, length)
+                target = -1
+            if target < 0:
+                store64(worker.unwanted + dead * 8, mbuf)
+                dead += 1
+            else:
+                put_out(worker, target, mbuf)
+        if to_file and sink_at(worker.sink).fault != 0:
+            store_release(worker.stop, 1)
+        if dead:
+            free(worker.unwanted, dead)
+        for number in range(worker.ports):
+            send_waiting(worker, number)
+
+    return sort_out
