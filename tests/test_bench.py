@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
 import sys
@@ -12,20 +11,14 @@ from typing import Any
 
 import pytest
 
+from benchmarks.harness import captures, flow_peers, install, process, testpmd
+from benchmarks.harness import flows as flow_lists
 from burstline.cli import bench
 from burstline.cli.bench import Missing, Options, Row
 from burstline.cli.main import main
 from burstline.errors import BurstlineError, UsageError
 
 ROOT = Path(__file__).resolve().parents[1]
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
-
-captures = importlib.import_module("benchmarks.harness.captures")
-flow_lists = importlib.import_module("benchmarks.harness.flows")
-flow_peers = importlib.import_module("benchmarks.harness.flow_peers")
-process = importlib.import_module("benchmarks.harness.process")
-testpmd = importlib.import_module("benchmarks.harness.testpmd")
 
 
 def row(ours: float, theirs: float | None, unit: str = "packets/s") -> Row:
@@ -267,7 +260,7 @@ def test_peers_count_the_flows_that_are_there(name: str, odd_ones: bool, tmp_pat
 
 
 def test_a_table_that_is_too_small_ends_the_yardstick_with_a_message(tmp_path: Path) -> None:
-    binary = importlib.import_module("benchmarks.harness.install").yardstick("flows_chunks", tmp_path)
+    binary = install.yardstick("flows_chunks", tmp_path)
     if binary is None:
         pytest.skip("neither clang nor gcc is here")
     path = tmp_path / "small.pcap"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import importlib
 import os
 import sys
 from pathlib import Path
@@ -14,22 +13,13 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from benchmarks import buffers
+from benchmarks.harness import elastic, forecast_errors, install, loads, memory_held
 from burstline import dpdk
 from burstline.buffers.magazines import Magazines
 from burstline.cli.bench import Options, Row
 from burstline.errors import BurstlineError
 from dpdk_live import alone
-
-ROOT = Path(__file__).resolve().parents[1]
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
-
-buffers = importlib.import_module("benchmarks.buffers")
-elastic = importlib.import_module("benchmarks.harness.elastic")
-forecast_errors = importlib.import_module("benchmarks.harness.forecast_errors")
-install = importlib.import_module("benchmarks.harness.install")
-loads = importlib.import_module("benchmarks.harness.loads")
-memory_held = importlib.import_module("benchmarks.harness.memory_held")
 
 needs_dpdk = pytest.mark.skipif(
     not dpdk.available() or install.c_compiler() is None or install.package_flags("libdpdk") is None,
@@ -57,7 +47,8 @@ def c_loop(cache: Path) -> tuple[ModuleType, Any]:
     from burstline.dpdk import eal
 
     eal.start(huge=False)
-    made = importlib.import_module("benchmarks.harness.pool_loop")
+    from benchmarks.harness import pool_loop as made
+
     return made, made.Loop(ctypes.CDLL(str(install.shared_library("buffers", cache, needs="libdpdk"))))
 
 
@@ -191,7 +182,8 @@ def test_burst_measures_only_what_is_under_loads_and_plot_draws_it(cache: Path, 
 def test_pictures_without_matplotlib_are_refused_with_what_installs_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plots = importlib.import_module("benchmarks.harness.plots")
+    from benchmarks.harness import plots
+
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(BurstlineError, match="Matplotlib") as caught:
         plots.draw(elastic.Done("x", np.ones(4), np.zeros(4)), tmp_path)

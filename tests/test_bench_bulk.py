@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -13,17 +11,11 @@ import pytest
 from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import Ether
 
+from benchmarks import bulk
+from benchmarks.harness import engine, trains
 from burstline.cli.bench import Options
 from burstline.errors import BurstlineError
 from dpdk_live import needs_root
-
-ROOT = Path(__file__).resolve().parents[1]
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
-
-bulk = importlib.import_module("benchmarks.bulk")
-engine = importlib.import_module("benchmarks.harness.engine")
-trains = importlib.import_module("benchmarks.harness.trains")
 
 
 def written(path: Path, flows: int, train: int, count: int) -> list[Any]:

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import ctypes
-import importlib
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmarks import checksum
+from benchmarks.harness import install
 from burstline.cli.bench import Options
 from burstline.offload.checksums.checksums import Checksums, verify
 from burstline.state.region import Block, Region
-
-ROOT = Path(__file__).resolve().parents[1]
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
-
-checksum = importlib.import_module("benchmarks.checksum")
-install = importlib.import_module("benchmarks.harness.install")
 
 pytestmark = pytest.mark.skipif(
     install.program("gcc") is None or install.package_flags("libdpdk") is None, reason="needs DPDK and gcc"

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import ctypes
-import importlib
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks import gro
+from benchmarks.harness import install
 from burstline import dpdk
 from burstline.cli.bench import Options, Row
 from burstline.errors import BurstlineError
 from dpdk_live import alone
-
-ROOT = Path(__file__).resolve().parents[1]
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
-
-gro = importlib.import_module("benchmarks.gro")
-install = importlib.import_module("benchmarks.harness.install")
 
 pytestmark = pytest.mark.skipif(
     not dpdk.available() or install.c_compiler() is None or install.package_flags("libdpdk") is None,
@@ -34,7 +27,8 @@ def sides(cache: Path) -> dict[str, int]:
     from burstline.dpdk.pool import Pool
 
     eal.start(huge=False)
-    made = importlib.import_module("benchmarks.harness.gro_loop")
+    from benchmarks.harness import gro_loop as made
+
     found: dict[str, int] = {}
     with Pool(made.BUFFERS + 1023) as pool:
         loop = made.Loop(ctypes.CDLL(str(install.shared_library("gro", cache, needs="libdpdk"))), pool)

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks import gso as bench
+from benchmarks.harness import install
 from burstline import dpdk
 from burstline.cli.bench import Options, Row
 from burstline.errors import BurstlineError
 from dpdk_live import alone
-
-ROOT = Path(__file__).resolve().parents[1]
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
-
-bench = importlib.import_module("benchmarks.gso")
-install = importlib.import_module("benchmarks.harness.install")
 
 needs_dpdk = pytest.mark.skipif(
     not dpdk.available() or install.c_compiler() is None or install.package_flags("libdpdk") is None,
@@ -40,7 +33,8 @@ def loop(cache: Path) -> tuple[Any, Any]:
     from burstline.dpdk import eal
 
     eal.start(huge=False)
-    made = importlib.import_module("benchmarks.harness.gso_loop")
+    from benchmarks.harness import gso_loop as made
+
     return made, made.Loop(install.shared_library("gso", cache, needs="libdpdk", compiler="gcc"))
 
 

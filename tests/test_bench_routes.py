@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import ipaddress
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,16 +11,10 @@ import numpy as np
 import pytest
 
 import burstline as bl
+from benchmarks.harness import install, process
+from benchmarks.harness import routes as made
 from burstline.packet.checksum import folded, sum16
 from dpdk_live import needs_root
-
-ROOT = Path(__file__).resolve().parents[1]
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
-
-made = importlib.import_module("benchmarks.harness.routes")
-install = importlib.import_module("benchmarks.harness.install")
-process = importlib.import_module("benchmarks.harness.process")
 
 
 def written(path: Path) -> dict[str, int]:

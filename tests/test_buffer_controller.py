@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks.harness.loads import diurnal, ramps, self_similar
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.harness.loads import diurnal, ramps, self_similar
 from burstline.buffers.controller import Controller, Seen, Settings, controller, reserves
 from burstline.buffers.magazine import ROUNDS
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks.harness import forecast_errors, forecast_limits, loads
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.harness import forecast_errors, forecast_limits, loads
 from burstline.buffers.forecast import DampedTrend, LastValue, MovingAverage
 from burstline.buffers.mixture import PEAK, Mixture, mixture
 from burstline.buffers.regression import Regression

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks.harness.install import shared_library
-from benchmarks.harness.packets import Arena
-from benchmarks.harness.parse_loop import BURST, LEVEL, Columns, theirs
 
 import mutations
 import packet_corpus
+from benchmarks.harness.install import shared_library
+from benchmarks.harness.packets import Arena
+from benchmarks.harness.parse_loop import BURST, LEVEL, Columns, theirs
 from burstline.packet.burst import COLUMN
 from burstline.packet.flow_key import flow_key
 from burstline.packet.found_kernel import HERE

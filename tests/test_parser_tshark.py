@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from benchmarks.harness.packets import MIX, Layer, build, eth, gtpu, ipv4, ipv6, mpls, pppoe, raw, snap, tcp, udp, vlan
 
 import packet_corpus
 import scapy_frames
 import tshark
+from benchmarks.harness.packets import MIX, Layer, build, eth, gtpu, ipv4, ipv6, mpls, pppoe, raw, snap, tcp, udp, vlan
 from both_modes import pcap_of
 from burstline.packet.fields import HEADER, PRESENT
 from burstline.packet.machine import Parsed

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks.swap import Lines
 
 import burstline as bl
+from benchmarks.swap import Lines
 from both_modes import stage_of
 from burstline.engine.app import Application
 from burstline.engine.carry import Carried, Swap
