@@ -281,9 +281,9 @@ def test_tags_that_a_port_would_lose_are_taken_off_by_software() -> None:
     """Where frames may come in several buffers; and nothing else is."""
     chains = PortUse("dpdk:e1000", receive_offloads=("SCATTER",), chains=True)
     whole, scattered = plan("e1000", vlan=7), plan("e1000", use=chains, vlan=7)
-    assert "VLAN_STRIP" in whole.rx and not whole.vlan_strip
-    assert scattered.vlan_strip and not {"VLAN_STRIP"} & set(scattered.rx)
-    assert "VLAN_INSERT" in scattered.tx and not scattered.vlan_insert
+    assert "VLAN_STRIP" in whole.rx and "vlan_strip" not in whole.software
+    assert "vlan_strip" in scattered.software and not {"VLAN_STRIP"} & set(scattered.rx)
+    assert "VLAN_INSERT" in scattered.tx and "vlan_insert" not in scattered.software
     assert "tags are not left to the port" in scattered.notes[0]
     assert "VLAN_STRIP" in plan("igb", use=chains, vlan=7).rx
     assert "cannot be had: the port cannot (VLAN_STRIP)" in str(

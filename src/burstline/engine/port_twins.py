@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from burstline.engine.report import Count
 from burstline.offload.checksums.checksums import ALL_PACKETS, ARRIVED_PARTIAL, Checksums, hardware_mask
@@ -120,7 +121,7 @@ class PortTwins:
             most_segments=limits.segments if limits else 0, even=int(limits is not None and limits.even),
             counts_ethernet=int(limits is not None and limits.ethernet), most_mbufs=plan.max_segments,
             most_mtu_mbufs=1 if plan.copies else plan.max_mtu_segments,
-            pools=port.table if plan.copies else 0, inserts=int(plan.vlan > 0 and not plan.vlan_insert),
+            pools=port.table if plan.copies else 0, inserts=int(plan.vlan > 0 and "vlan_insert" not in plan.software),
             leaving=self._leaving.address, segments=LEAVING, ends=self._ends.address,
         )  # fmt: skip
 
@@ -171,6 +172,7 @@ class PortTwins:
         if self._merging:
             of = self._merging.count
             counts |= {"gro_segments": of.segments, "gro_merged": of.merged, "gro_refused": of.refused}
+            counts |= {f"gro_ended_{name}": count for name, count in asdict(of).items() if name.startswith("by_")}
         if self._cutting:
             made = self._cutting.counts
             counts |= {"gso_packets": made.packets, "gso_segments": made.segments, "gso_lowered": made.lowered}
@@ -190,8 +192,3 @@ def total(twins: Iterable[PortTwins]) -> dict[str, int]:
         for name, count in each.did().items():
             sums[name] = sums.get(name, 0) + count
     return sums
-
-
-def as_text(did: dict[str, Any]) -> str:
-    """`gro segments 1,234, gro merged 56`."""
-    return ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in did.items())

@@ -118,16 +118,6 @@ class OffloadPlan:
         return "TCP_LRO" in self.rx and self.asked.can.driver in LRO_UNMARKED
 
     @property
-    def vlan_strip(self) -> bool:
-        """Software takes the tag off."""
-        return "vlan_strip" in self.software
-
-    @property
-    def vlan_insert(self) -> bool:
-        """Software puts the tag on."""
-        return "vlan_insert" in self.software
-
-    @property
     def vlan(self) -> int:
         """The VLAN that is taken off and put on, by whom ever; 0 for none."""
         return int(self.asked.intent.vlan or 0)
