@@ -42,6 +42,7 @@ from burstline.offload.vlan_kernel import tag
 
 checksums_at, gso_at = reference(Checksums), reference(Gso)
 TRIES = 4  # a port whose ring is full gets this many chances
+FAILED = -1  # the length of a packet that has failed already
 ROOMY = 64  # segments of a packet that must find room before what waits is sent first
 
 
@@ -188,13 +189,31 @@ def fail(twins: Twins, length: int) -> None:
 
 def send(twins: Twins, waiting: int, packets: int) -> None:
     """Send what waits; what the port does not take is freed, and the packets fail that it was of."""
-    sent = 0
-    for _ in range(TRIES):
-        ready = call_with_four(twins.prepare, twins.port, twins.queue, twins.leaving + 8 * sent, waiting - sent)
-        sent += call_with_four(twins.tx, twins.port, twins.queue, twins.leaving + 8 * sent, ready)
-        if sent == waiting:
-            return
-    call_with_two(twins.free, twins.leaving + 8 * sent, waiting - sent)
-    for k in range(packets):
-        if load64(twins.ends + 16 * k) > sent:
-            fail(twins, load64(twins.ends + 16 * k + 8))
+    sent = tries = 0
+    while sent < waiting and tries < TRIES:
+        at = twins.leaving + 8 * sent
+        ready = call_with_four(twins.prepare, twins.port, twins.queue, at, waiting - sent)
+        taken = call_with_four(twins.tx, twins.port, twins.queue, at, ready)
+        sent += taken
+        if taken < ready:
+            tries += 1
+        elif sent < waiting:  # the port will never take the next one: rte_eth_tx_prepare says where it stopped
+            call_with_two(twins.free, at + 8 * taken, 1)
+            k = 0
+            while load64(twins.ends + 16 * k) <= sent:
+                k += 1
+            fail_once(twins, k)
+            sent += 1
+    if sent < waiting:
+        call_with_two(twins.free, twins.leaving + 8 * sent, waiting - sent)
+        for k in range(packets):
+            if load64(twins.ends + 16 * k) > sent:
+                fail_once(twins, k)
+
+
+def fail_once(twins: Twins, k: int) -> None:
+    """The k-th packet of those that wait has failed, wholly or in part."""
+    length = load64(twins.ends + 16 * k + 8)
+    if length != FAILED:
+        fail(twins, length)
+        store64(twins.ends + 16 * k + 8, FAILED)
