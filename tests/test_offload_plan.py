@@ -110,7 +110,7 @@ def consistent(plan: OffloadPlan, twins: frozenset[str]) -> None:
         "checksum": (use.receives and intent.checksum in (True, "verify"))
         or (use.sends and intent.checksum in (True, "fill")),
         **dict.fromkeys(("tso", "gso", "multi_segment", "fast_free"), use.sends),
-        **dict.fromkeys(("lro", "gro", "rss", "scatter", "buffer_split"), use.receives),
+        **dict.fromkeys(("lro", "gro", "rss", "scatter", "buffer_split", "timestamp"), use.receives),
     }
     for name in demanded:
         assert plan.choice(name).active or not here.get(name, True), name
@@ -303,6 +303,19 @@ def test_what_switches_vector_functions_off_is_noted() -> None:
     assert all(path.source.startswith("net/") for path in VECTOR_PATHS)
 
 
+def test_packets_are_stamped_by_the_port_where_its_clock_can_be_read() -> None:
+    by = {driver: plan(driver, timestamp=True).choice("timestamp").by for driver in names()}
+    assert {driver for driver, who in by.items() if who == "hardware"} == {"mlx5", "ice"}
+    assert set(by.values()) == {"hardware", "software"}
+    for driver, kind in (("mlx5", "counter"), ("ice", "timesync")):
+        made = plan(driver, timestamp=True)
+        assert "TIMESTAMP" in made.rx and made.stamps is not None and made.stamps.kind == kind
+        assert plan(driver, timestamp=True, require="software").stamps is None
+    pcap = plan_ports([Asked(Offloads(timestamp=True).over(DEFAULTS), PortCapabilities("net_pcap"), PortUse("dpdk:x"))])
+    assert pcap[0].stamps is not None and pcap[0].stamps.kind == "microseconds" and not pcap[0].rx
+    assert plan("ice", use=PortUse("dpdk:ice", receives=False), timestamp=True).choice("timestamp").by == "off"
+
+
 def test_fast_free_and_packets_in_several_buffers_exclude_each_other() -> None:
     alone, use = PortUse("dpdk:x", pools=1), PortUse("dpdk:x", pools=1, chains=True)
     assert "MBUF_FAST_FREE" in plan("ice", use=alone).tx
@@ -361,7 +374,8 @@ def test_refusals_name_the_port_the_offload_what_is_lacking_and_what_to_write() 
     assert (
         "RSS key" in refused("vhost", rss="symmetric").message or "RSS functions" in refused("vhost", rss=True).message
     )
-    assert "own stamps" in refused("ice", timestamp=True, require=["timestamp"]).message
+    assert "does not stamp" in refused("vmxnet3", timestamp=True, require=["timestamp"]).message
+    assert "keeps stamps to itself" in refused("bnxt", timestamp=True, require=["timestamp"]).message
 
 
 def test_bad_sizes_are_refused() -> None:

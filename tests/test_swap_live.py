@@ -18,6 +18,7 @@ from both_modes import stage_of
 from burstline.engine.config import Config
 from burstline.engine.live import LiveRun
 from burstline.engine.live_interpreter import LiveInterpreter
+from burstline.errors import UsageError
 from dpdk_live import alone, needs_root
 
 NUMBERED = 64  # a ring-loop's packets have so many source addresses, one after the other
@@ -100,3 +101,33 @@ def test_swaps_between_live_ports_lose_reorder_and_mix_nothing(kind: str, ports:
     assert found["sent"] == found["received"] == found["seen"]
     assert found["drops"] == {}
     assert found["missed"] == found["disorder"] == found["mixed"] == 0
+
+
+def refused(kind: str) -> tuple[str, int, bool]:
+    """What is said of a pipeline that asks something else of the port, and that the old one runs on."""
+    first, _ = version(1, 1)
+    other = bl.Pipeline(*first.stages, offloads=bl.Offloads(checksum=True))
+    config = Config().with_overrides(hugepages=False)
+    run: Any = (LiveRun if kind == "compiled" else LiveInterpreter)(first, ["ring-loop,packets=256"], None, config)
+    thread = threading.Thread(target=run.run)
+    thread.start()
+    while not run.is_running and thread.is_alive():
+        time.sleep(0.001)
+    try:
+        run.swap(other)
+        message = ""
+    except UsageError as error:
+        message = error.message
+    run.stop()
+    thread.join()
+    return message, len(run.report.swaps), run.report.balanced
+
+
+@needs_root
+@pytest.mark.parametrize("kind", ["compiled", "interpreted"])
+def test_a_pipeline_that_asks_something_else_of_a_port_is_no_successor(kind: str) -> None:
+    message, swaps, balanced = alone(refused, kind)
+    assert message == (
+        "dpdk:ring-loop,packets=256 was set up with checksum = false, and the pipeline that is to come asks for true"
+    )
+    assert (swaps, balanced) == (0, True)

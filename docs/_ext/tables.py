@@ -74,7 +74,8 @@ SETTINGS = {
     "they are copied into one.",
     "offloads.fast_free": "The driver gives sent buffers back without looking at them; without it, `auto`: where "
     "all come from one pool.",
-    "offloads.timestamp": "Packets are stamped with the time of their burst, `pkt.time`; `false` without it.",
+    "offloads.timestamp": "`pkt.time` is when the port says that a packet came, where it stamps packets, else the time "
+    "of their burst; `false`, the latter only, without it.",
     "offloads.segment_size": "Bytes of payload for packets that stages emit without a segment size; without it, "
     "what the MTU has room for.",
     "offloads.require": "Who must do all that is asked for, or a list of offloads that hardware must do; what "

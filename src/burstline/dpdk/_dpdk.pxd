@@ -158,6 +158,10 @@ cdef extern from "_shim.h" nogil:
     void* bl_data(rte_mbuf*)
     uint64_t bl_mbuf_flag(const char*)
     int bl_add_wire(uint16_t, uint16_t, uint64_t)
+    int rte_mbuf_dyn_rx_timestamp_register(int*, uint64_t*)
+    int rte_eth_read_clock(uint16_t, uint64_t*)
+    int rte_eth_timesync_enable(uint16_t)
+    int bl_timesync_now(uint16_t, int64_t*)
 
     uint16_t rte_eth_find_next(uint16_t)
     int rte_eth_dev_get_name_by_port(uint16_t, char*)

@@ -145,6 +145,28 @@ def port_wire(uint16_t port, uint16_t queue, uint64_t flags):
     """What is sent leaves with these flags of a received packet, and nothing else of what its mbuf says."""
     check(bl_add_wire(port, queue, flags), "rte_eth_add_tx_callback")
 
+def timestamp_place():
+    """Where ports write when a packet came into its mbuf, in bytes, and the flag that they did. EAL must run."""
+    cdef int place = -1
+    cdef uint64_t flag = 0
+    check(rte_mbuf_dyn_rx_timestamp_register(&place, &flag), "rte_mbuf_dyn_rx_timestamp_register")
+    return place, flag
+
+def port_counter(uint16_t port):
+    """The counter by which the port stamps packets, now."""
+    cdef uint64_t now = 0
+    check(rte_eth_read_clock(port, &now), "rte_eth_read_clock")
+    return now
+
+def port_timesync_start(uint16_t port):
+    check(rte_eth_timesync_enable(port), "rte_eth_timesync_enable")
+
+def port_timesync(uint16_t port):
+    """Nanoseconds of the port's IEEE 1588 clock, now."""
+    cdef int64_t now = 0
+    check(bl_timesync_now(port, &now), "rte_eth_timesync_read_time")
+    return now
+
 def port_start(uint16_t port):
     cdef int result
     with nogil:

@@ -308,6 +308,15 @@ static int bl_splits_headers(uint16_t port) {
     return rte_eth_buffer_split_get_supported_hdr_ptypes(port, NULL, 0) > 0;
 }
 
+/* Nanoseconds of the port's IEEE 1588 clock. */
+static int bl_timesync_now(uint16_t port, int64_t *now) {
+    struct timespec time;
+    int result = rte_eth_timesync_read_time(port, &time);
+
+    *now = (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+    return result;
+}
+
 struct bl_named {
     const char *name;
     uint64_t value;

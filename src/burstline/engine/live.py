@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from burstline.engine.around_ports import PORTS_EVERY
 from burstline.engine.buffer_watch import BufferWatch
 from burstline.engine.burst_costs import PHASE_SIZE, PHASES
 from burstline.engine.burst_size import LEAST
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from burstline.dpdk.port import Port
 
 BUFFERS_EVERY = 0.02  # seconds between two looks at the pools
-PORTS_EVERY = 1.0  # and at whether ports have changed
 Progress = Callable[[int, "int | None", int], None]
 
 
@@ -62,6 +62,7 @@ class LiveRun:
         self.count_edges = False  # packets on each way out of each stage, for the report
         self.count_costs = False  # and what they cost by the size of their burst
         self._costs: list[Region] = []
+        self._queues: list[Region] = []  # the PortQueues of each worker
         self._stop = Region(64)
         self._versions: Versions | None = None
 
@@ -150,7 +151,7 @@ class LiveRun:
             versions.drain()
             if time.monotonic() - looked > PORTS_EVERY:
                 looked = time.monotonic()
-                self.report.warnings += self.ports.follow(ports)
+                self.report.warnings += self.ports.around.follow(ports)
             if self.progress:
                 self.progress(0, None, sum(c.get("packets_in") for c in contexts))
 
@@ -178,6 +179,9 @@ class LiveRun:
             self.pipeline = versions.pipeline
             if self.count_costs:
                 add_costs(self.report, self.pipeline, self._costs, native.tsc_hz())
+            for number in range(len(ports)):
+                at = number * QUEUE_SIZE + PortQueue.layout.offset("unstamped")
+                self.ports.around.unstamped[number] = sum(queues.i64(at) for queues in self._queues)
             self.ports.close_report(self.report, ports)
             if sink:
                 close_sink(self.report, sink)
@@ -198,14 +202,17 @@ class LiveRun:
             queues.set_i64(base + layout.offset("queue"), index % port.queues)
             queues.set_i64(base + layout.offset("receives"), int(self.ports.receives(number)))
             queues.set_i64(base + layout.offset("pools"), port.table)
-            twins = self.ports.twins(number, port, index)
+            twins = self.ports.around.twins(number, port, index)
             queues.set_i64(base + layout.offset("twins"), twins.address if twins else 0)
+            line = self.ports.around.stamps.get(number)
+            queues.set_i64(base + layout.offset("stamps"), line.address if line else 0)
         made_burst, making = Region(Burst(batch + SLACK).size), Block(Made.layout)
         costs = Region(len(PHASES) * PHASE_SIZE) if self.count_costs else None
         self._costs += [costs] if costs else []
+        self._queues.append(queues)
         making.set(burst=made_burst.address, room=most_made(batch), source=ports[0].table)
         context = Block(PortWorker.layout, 128)
-        if self.ports.has_twins:
+        if self.ports.around.has_twins:
             context.set(receive=receive.address, transmit=transmit.address)
         context.set(
             index=index, workers=1, burst=burst.address, stop=self._stop.address,

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from burstline.engine.around_ports import PORTS_EVERY
 from burstline.engine.carry import Swap
 from burstline.engine.config import Config
 from burstline.engine.interpreter import Interpreter, send_target
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from burstline.engine.port_twins import PortTwins
 
 _, NO_SUCH_PORT, SEND_FAILED, NO_BUFFER, BAD_CHECKSUM = ENGINE_REASONS
-SEND_TRIES = 4  # as port_kernel: a port whose ring is full gets this many chances a burst
+SEND_TRIES = 4  # as port_queue_kernel: a port whose ring is full gets this many chances a burst
 PATIENCE = 64  # rounds without a packet before an adaptive loop sleeps
 NAP = 0.0001  # seconds
 DRAIN_EVERY = 0.02  # seconds between batches of digests
@@ -77,6 +78,7 @@ class LiveInterpreter:
 
     def swap(self, pipeline: Pipeline) -> Swap:
         """Go on with another pipeline from the next burst on. Any thread may call it."""
+        self.ports.admit(pipeline)
         return self._interpreter.swap(pipeline)
 
     def stop(self) -> None:
@@ -137,10 +139,10 @@ class LiveInterpreter:
     def _forward(self, ports: Sequence[Port], started: float) -> None:
         engine = self.config.engine
         deadline = started + engine.duration if engine.duration is not None else float("inf")
-        drained, idle = started, 0
+        drained, looked, idle = started, started, 0
         for number, port in enumerate(ports):
             for queue in range(port.queues):
-                if (twins := self.ports.twins(number, port, queue)) is not None:
+                if (twins := self.ports.around.twins(number, port, queue)) is not None:
                     self._twins[number, queue] = twins
         while not self._stop.is_set() and self._failure is None and (now := time.perf_counter()) < deadline:
             found = 0
@@ -154,6 +156,9 @@ class LiveInterpreter:
             if now - drained > DRAIN_EVERY:
                 drained = now
                 self._interpreter.drain(time.time_ns())
+            if now - looked > PORTS_EVERY:
+                looked = now
+                self.report.warnings += self.ports.around.follow(ports)
             idle = 0 if found else idle + 1
             if idle > PATIENCE and engine.idle == "adaptive":
                 time.sleep(NAP)
@@ -191,7 +196,8 @@ class LiveInterpreter:
                         continue
                 # A copy, so that what a stage keeps of a packet while it is debugged stays readable.
                 data = bytearray(view)
-                packet = self._interpreter.packet(data, length, time_ns, number, LINK_ETHERNET)
+                came_at = self._time_of(number, mbuf, time_ns)
+                packet = self._interpreter.packet(data, length, came_at, number, LINK_ETHERNET)
                 said = read_marks(mbuf, data, length)
                 came_as(packet, said)
                 verdict = self._interpreter.verdict(packet)
@@ -206,7 +212,7 @@ class LiveInterpreter:
                     leaving.setdefault(target, []).append(Leaving(mbuf, verdict, length))
                     continue
                 if self._writer is not None and verdict.kind not in (DROPPED, CONSUMED):
-                    self._write(self._writer, verdict, data, length, time_ns, number)
+                    self._write(self._writer, verdict, data, length, came_at, number)
                 else:
                     self._interpreter.count(verdict, length, has_sink=False)
             for target, packets in leaving.items():
@@ -216,6 +222,15 @@ class LiveInterpreter:
             free(list(held))
         if self.report.first_packet_seconds is None:
             self.report.first_packet_seconds = process_age()
+
+    def _time_of(self, number: int, mbuf: int, now: int) -> int:
+        """When a packet came: as its port stamped it, or now."""
+        line = self.ports.around.stamps.get(number)
+        if line is None:
+            return now
+        time_ns = line.time_of(mbuf)
+        self.ports.around.unstamped[number] += time_ns == 0
+        return time_ns or now
 
     def _send_made(self, ports: Sequence[Port], queue: int, made: Sequence[MadePacket], held: set[int]) -> None:
         """What stages made leaves behind the burst, port by port."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from burstline.buffers.receive import AROUND, Capabilities, Mode
@@ -11,7 +11,7 @@ from burstline.engine.config import Config
 from burstline.engine.config import Port as Settings
 from burstline.engine.large_classes import largest_template
 from burstline.engine.live_buffers import ETHERNET, RING_LOOP, LiveBuffers
-from burstline.errors import BurstlineError
+from burstline.errors import BurstlineError, UsageError
 from burstline.offload.mbuf import MOST_SEGMENT
 from burstline.offload.planning.capabilities import Descriptors, PortCapabilities, recorded
 from burstline.offload.planning.choice import PortUse
@@ -47,6 +47,18 @@ class LiveOffloads:
     def intent(self, device: str) -> Offloads:
         """What is asked of a device; every key is set."""
         return self.config.offloads_of(f"dpdk:{device}", self.pipeline.offloads if self.pipeline else None)
+
+    def check_same(self, pipeline: Pipeline) -> None:
+        """Raise UsageError where another pipeline asks something else of a port than it was set up for."""
+        for device in self.devices:
+            is_set, wanted = self.intent(device), self.config.offloads_of(f"dpdk:{device}", pipeline.offloads)
+            for name in (key.name for key in fields(Offloads)):
+                if getattr(is_set, name) != getattr(wanted, name):
+                    raise UsageError(
+                        f"dpdk:{device} was set up with {name} = {is_set.text(name)}, and the pipeline that is to come "
+                        f"asks for {wanted.text(name)}",
+                        "a port's offloads stay as they are while it runs: end the run and start it with that pipeline",
+                    )
 
     def text(self, device: str) -> str:
         """The device as DPDK is told it, with the arguments that its profile adds to those written."""

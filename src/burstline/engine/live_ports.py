@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from burstline.buffers.receive import Capabilities
 from burstline.buffers.usage import ClassUsage
+from burstline.engine.around_ports import AroundPorts
 from burstline.engine.config import Config
 from burstline.engine.config import Port as Settings
 from burstline.engine.large_classes import large_class, with_class
@@ -21,13 +22,11 @@ from burstline.engine.live_buffers import (
     usage_of_pool,
 )
 from burstline.engine.live_offloads import LiveOffloads, mtu_of, presumed
-from burstline.engine.port_twins import PortTwins, needs_twins, segment_pools, total
 from burstline.engine.report import Count, Report
 from burstline.engine.worker import ENGINE_REASONS, NO_BUFFER, PORTS, most_made
 from burstline.errors import BurstlineError, UsageError
 from burstline.offload import mbuf
 from burstline.offload.planning.capabilities import PortCapabilities
-from burstline.offload.twins import receive, transmit
 from burstline.pipeline.needs import needs_of
 from burstline.pipeline.pipeline import Pipeline
 
@@ -67,8 +66,6 @@ class LivePorts:
         self.config = config = with_class(config, self.large)
         self.buffers: LiveBuffers | None = None  # as soon as the ports are open
         self.pools: dict[int, Pools] = {}  # of each NUMA node, while they are open
-        self.cutting: dict[int, Pools] = {}  # by which software cuts packets, where it does (SegmentPools)
-        self._twins: dict[int, list[PortTwins]] = {}  # of each port, one for each worker
         if self.out_device and self.out_device not in self.devices:
             self.devices.append(self.out_device)
         if len(set(self.devices)) != len(self.devices):
@@ -85,6 +82,7 @@ class LivePorts:
                 )
 
         self.offloads = LiveOffloads(config, self.devices, len(self.sources), self.out_device, pipeline)
+        self.around = AroundPorts(self.offloads, self.gathers)
 
     def _large_class(self, config: Config, pipeline: Pipeline | None) -> int:
         if pipeline is None:
@@ -125,11 +123,9 @@ class LivePorts:
             attached = self._attached(stack)
             self.buffers = self._planned(attached, reads)
             self.pools = pools = self.buffers.pools([_held(device) for device in self.devices])
-            self.cutting = cutting = self._segment_pools()
-            if any(map(needs_twins, self.offloads.plans)):
-                for kernel in (receive, transmit):
-                    kernel.load()  # before packets come
-            after.callback(_release, [*pools.values(), *cutting.values()])
+            self.around.prepare(self.buffers, pools, self.workers)
+            every = [*pools.values(), *self.around.cutting.values()]
+            after.callback(_release, every)
             made: dict[int, Port] = {}
             # Those that could not be asked come last: their other end may be one of the others.
             for number in sorted(range(len(attached)), key=lambda n: attached[n] is None):
@@ -138,46 +134,19 @@ class LivePorts:
             ports = [made[number] for number in range(len(attached))]
             for number, port in enumerate(ports):
                 port.start()
-                self.offloads.started(number, port)
+                self.around.started(number, port)
             yield ports
             for port in ports:
                 port.close()
-            every = [*pools.values(), *cutting.values()]
             if in_use := sum(each.in_use for each in every):
                 raise BurstlineError(
                     f"{in_use} of {sum(each.count for each in every)} packet buffers were not given back",
                     "this is a fault of burstline or of the driver; please report it with the devices used",
                 )
 
-    def twins(self, number: int, port: Port, worker: int) -> PortTwins | None:
-        """The software around a port for one worker; None where the driver is enough. They must be kept until the port
-        is closed."""
-        assert self.buffers is not None
-        plan, node = self.offloads.plans[number], self.buffers.ports[number].node
-        if not needs_twins(plan):
-            return None
-        made = PortTwins(
-            plan, port, worker % port.queues, burst=self.config.engine.most_burst, pools=self.pools[node],
-            restores=any(each.gro for each in self.offloads.plans) and any(each.gso for each in self.offloads.plans),
-            cutting=self.cutting.get(node), most=self.offloads.most_merged(self.offloads.pipeline, self.gathers),
-        )  # fmt: skip
-        self._twins.setdefault(number, []).append(made)
-        return made
-
-    def follow(self, ports: Sequence[Port]) -> list[str]:
-        """Plan the offloads of ports again that have changed, and have the software around them keep to it; returns
-        what there is to say."""
-        said = []
-        for number, port in enumerate(ports):
-            if text := self.offloads.follow(number, port):
-                said.append(text)
-                for twins in self._twins.get(number, []):
-                    twins.follow(self.offloads.plans[number])
-        return said
-
     def admit(self, pipeline: Pipeline) -> None:
-        """Get ready for another pipeline: merge no larger packets than its stages can take. Raises UsageError where the
-        ports were not set up for what it does."""
+        """Get ready for another pipeline. Raises UsageError where the ports were not set up for what it does."""
+        self.offloads.check_same(pipeline)
         if size := self._large_class(self.config, pipeline):
             raise UsageError(
                 f"packets of up to {size:,} bytes fit into no buffer of this run",
@@ -188,21 +157,7 @@ class LivePorts:
                 "stages say how packets are to be cut, and the ports of this run were not set up for that",
                 "start it with a pipeline that sets segment_size",
             )
-        most = self.offloads.most_merged(pipeline, self.gathers)
-        for each in (twins for made in self._twins.values() for twins in made):
-            each.merge_up_to(most)
-
-    @property
-    def has_twins(self) -> bool:
-        return bool(self._twins)
-
-    def _segment_pools(self) -> dict[int, Pools]:
-        assert self.buffers is not None
-        found = dict[int, int]()
-        for plan, port in zip(self.offloads.plans, self.buffers.ports, strict=True):
-            if plan.gso and not plan.copies:
-                found[port.node] = found.get(port.node, 0) + port.tx_ring
-        return {node: segment_pools(node, self.workers, rings, self.buffers) for node, rings in found.items()}
+        self.around.merge_for(pipeline)
 
     def planned(self, *, reads: bool = True) -> LiveBuffers:
         """How the ports would receive. EAL must run; the devices are opened, asked, and closed."""
@@ -249,7 +204,7 @@ class LivePorts:
                     "queues": port.queues,
                     "rss": port.rss,
                     "receive": buffers.as_json(),
-                    "offloads": {**plan.as_json(), "summary": plan.summary, "did": total(self._twins.get(number, []))},
+                    "offloads": {**plan.as_json(), "summary": plan.summary, "did": self.around.did(number)},
                     "missed": stats.imissed,
                     "errors": stats.ierrors,
                     "no_buffer": stats.rx_nombuf,

@@ -7,20 +7,35 @@ from collections.abc import Callable
 from burstline.engine.account_kernel import count_drop
 from burstline.engine.port_queue_kernel import free, queue_at
 from burstline.engine.stages_kernel import burst_parser
-from burstline.engine.worker import NO_BUFFER, QUEUE_SIZE, PortWorker
+from burstline.engine.worker import NO_BUFFER, QUEUE_SIZE, PortQueue, PortWorker
 from burstline.native.memory import cycles, external, load16, load32, load64, prefetch, scale, store64
+from burstline.native.struct_type import reference
 from burstline.offload.mbuf import BUF_ADDR, DATA_LEN, DATA_OFF, NB_SEGS, OL_FLAGS, PKT_LEN, RX_LRO
 from burstline.offload.segments_kernel import found_right, partial, segment_size, segments
+from burstline.offload.stamp_kernel import stamped
+from burstline.offload.stamps import Stamps
 from burstline.packet.burst import BurstColumns
 from burstline.packet.machine import Machine
 from burstline.packet.parser import LINK_ETHERNET
 from burstline.pipeline.needs import Needs
 
 gather = external("bl_dpdk_gather", 2)
+stamps_at = reference(Stamps)
 
 
 def now(worker: PortWorker) -> int:
     return worker.clock_ns + scale(cycles() - worker.clock_start, worker.clock_scale, 32)
+
+
+def time_of(queue: PortQueue, mbuf: int, now: int) -> int:
+    """When a packet came: as its port stamped it, or now."""
+    if queue.stamps == 0:
+        return now
+    time = stamped(stamps_at(load64(queue.stamps)), mbuf)
+    if time == 0:
+        queue.unstamped += 1
+        return now
+    return time
 
 
 def burst_taker(
@@ -40,15 +55,15 @@ def burst_taker(
         """Count packets that came, fill the burst's columns from their mbufs, and parse; returns how many there are,
         and their bytes. One in several mbufs that cannot be gathered into one is dropped."""
         total = lost = 0
+        queue = queue_at(worker.queues + number * QUEUE_SIZE)
         time = now(worker) if clock else 0
-        pools = queue_at(worker.queues + number * QUEUE_SIZE).pools if whole else 0
         for i in range(n):  # so small that the CPU asks for all of them at once
             prefetch(burst.mbuf[i])
         for i in range(n):
             mbuf = burst.mbuf[i]
             length = load32(mbuf + PKT_LEN)
             if whole and scattered(mbuf):
-                mbuf = gather(mbuf, pools)
+                mbuf = gather(mbuf, queue.pools)
                 burst.mbuf[i] = mbuf
                 if scattered(mbuf):
                     lost += length
@@ -59,7 +74,7 @@ def burst_taker(
             if numbered:
                 burst.port[i] = number
             if clock:
-                burst.time[i] = time
+                burst.time[i] = time_of(queue, mbuf, time)
             if parsed:
                 prefetch(burst.data[i])
             total += length

@@ -52,7 +52,6 @@ def send_burst(worker: PortWorker, number: int, mbufs: int, n: int, length: int)
         return False
     failed = call_with_three(worker.transmit, queue.twins, mbufs, n)
     failed_bytes = twins_at(queue.twins).failed_bytes
-    queue.sent += n - failed
     worker.packets_out += n - failed
     worker.bytes_out += length - failed_bytes
     if failed:
@@ -68,7 +67,6 @@ def send_all(worker: PortWorker, number: int, mbufs: int, n: int) -> int:
     while sent < n and tries < SEND_TRIES:
         sent += driver_transmit(queue.port, queue.queue, mbufs + sent * 8, n - sent)
         tries += 1
-    queue.sent += sent
     if sent < n:
         free(mbufs + sent * 8, n - sent)
     return sent

@@ -15,7 +15,6 @@ NO_SUCH_PORT, SEND_FAILED, NO_BUFFER, BAD_CHECKSUM = 1, 2, 3, 4
 SINK_FAILED = "sink failed"  # found out at the end of a run only
 TALLY = 16  # bytes a drop reason takes: packets, bytes
 PORTS = 64  # ports that a pipeline can send to
-QUEUE_SIZE = 64  # bytes from one PortQueue to the next
 SLACK = 64  # room in a port's burst: the prefetch looks a little past the last packet
 
 
@@ -97,10 +96,14 @@ class PortQueue(Struct):
     port: i64  # DPDK's number of the port
     queue: i64
     receives: i64  # whether it is a source, not only a sink
-    sent: i64
-    bytes_sent: i64
     pools: i64  # address of the pools that its packets in several buffers are gathered into: Pools.table
     twins: i64  # address of its Twins (offload/twins.py) where software does work for the port, or 0
+    stamps: i64  # StampLine.address (offload/stamps.py) where the port stamps packets, or 0
+    unstamped: i64  # packets that it should have stamped, and has not
+
+
+QUEUE_SIZE = 64  # bytes from one PortQueue to the next
+assert PortQueue.layout.size <= QUEUE_SIZE
 
 
 class PortWorker(Worker):

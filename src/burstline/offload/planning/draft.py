@@ -9,6 +9,7 @@ from burstline.errors import BurstlineError
 from burstline.offload.planning.capabilities import PortCapabilities
 from burstline.offload.planning.choice import By, Choice, PortUse
 from burstline.offload.planning.conflicts import PEERS
+from burstline.offload.planning.stamp_clocks import StampClock
 from burstline.pipeline.offloads import Offloads
 
 
@@ -23,6 +24,7 @@ class Draft:
         self.software: set[str] = set()  # the twins that are to run
         self.filled: set[str] = set()  # the checksums that the port fills in
         self.cuts: set[str] = set()  # what the port cuts
+        self.stamps: StampClock | None = None  # the clock by which the port stamps what it receives
         self.notes: list[str] = []
 
     @property

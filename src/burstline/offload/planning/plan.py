@@ -24,6 +24,7 @@ from burstline.offload.planning.receive_choices import (
     choose_timestamp,
     choose_verify,
 )
+from burstline.offload.planning.stamp_clocks import StampClock
 from burstline.offload.planning.transmit_choices import (
     can_cut,
     choose_fast_free,
@@ -76,6 +77,7 @@ class OffloadPlan:
     filled_by_port: tuple[str, ...]
     cut_by_port: tuple[str, ...]  # what TSO does: "TCP over IPv4", "TCP in VXLAN", ...
     max_lro: int  # bytes of a merged packet, for the port; 0 as DPDK has it
+    stamps: StampClock | None = None  # the clock by which the port stamps what it receives
     notes: tuple[str, ...] = ()
     bursts: tuple[str, ...] = field(default=(), compare=False)  # how the driver moves packets, when it was started
 
@@ -171,6 +173,7 @@ class OffloadPlan:
             "mtu": self.mtu,
             "max_lro": self.max_lro,
             "vlan": self.vlan,
+            "stamps": self.stamps.kind if self.stamps else None,
             "notes": list(self.notes),
             "tuning": tuning.as_json(),
             "bursts": list(self.bursts),
@@ -259,6 +262,7 @@ def plan_offloads(asked: Asked, twins: frozenset[str] | None = None) -> OffloadP
         filled_by_port=tuple(sorted(draft.filled)),
         cut_by_port=tuple(sorted(draft.cuts)),
         max_lro=can.max_lro if lro_by_port else 0,
+        stamps=draft.stamps,
         notes=tuple([*draft.notes, *vector_notes(can.driver, rx, tx)]),
     )
 

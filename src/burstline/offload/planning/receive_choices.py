@@ -6,6 +6,7 @@ from burstline.buffers.receive import CHAINS
 from burstline.offload.planning.choice import By, Choice
 from burstline.offload.planning.conflicts import BY_DRIVER, LRO_UNMARKED, PEERS, SAYS_BAD_ONLY
 from burstline.offload.planning.draft import Draft, named
+from burstline.offload.planning.stamp_clocks import NO_STAMPS, STAMP_CLOCKS
 
 ORDINARY = frozenset({"IPV4", "TCP", "UDP"})  # the checksums that most packets have
 RSS = ("IPV4", "IPV6", "TCP", "UDP", "SCTP")
@@ -181,11 +182,21 @@ def choose_split(draft: Draft) -> Choice:
 
 
 def choose_timestamp(draft: Draft) -> Choice:
-    """The time of a packet: a port's own (rte_mbuf_dyn.h, rte_mbuf_dyn_rx_timestamp_register) is read by nobody."""
+    """The time of a packet: as the port stamped it, or the worker's clock."""
+    can, worker = draft.can, "pkt.time is the worker's clock at its burst"
     if draft.intent.timestamp is not True:
-        return draft.chosen("timestamp", "off", "not asked for: pkt.time is the worker's clock at its burst")
+        return draft.chosen("timestamp", "off", f"not asked for: {worker}")
+    if not draft.use.receives:
+        return draft.chosen("timestamp", "off", "nothing is received on it")
+    clock = STAMP_CLOCKS.get(can.driver)
+    offered = "TIMESTAMP" in can.rx
+    if clock and (offered or clock.always) and draft.may_use_port:
+        draft.rx |= {"TIMESTAMP"} & can.rx
+        draft.stamps = clock
+        return draft.chosen("timestamp", draft.port, f"pkt.time is what {clock.says} ({clock.source})")
+    lacks = "the port does not stamp packets (TIMESTAMP)"
+    if offered:
+        lacks = NO_STAMPS.get(can.driver, "the clock by which its driver stamps packets is not known")
     if draft.must_be_hardware("timestamp"):
-        draft.refuse(
-            "timestamp", "a port's own stamps are not read by this version", "leave timestamp to the worker's clock"
-        )
-    return draft.chosen("timestamp", "software", "pkt.time is the worker's clock at its burst")
+        draft.refuse("timestamp", lacks, "leave timestamp to the worker's clock")
+    return draft.chosen("timestamp", "software", f"{worker}: {lacks if draft.may_use_port else 'as is required'}")
