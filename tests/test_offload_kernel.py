@@ -3,7 +3,7 @@ the receiving kernel finds no checksum wrong."""
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import hashlib
 import os
 import socket
@@ -67,24 +67,33 @@ def transfer(between: Line, size: int) -> tuple[str, str]:
     server.bind(("10.7.0.2", 5001))
     server.listen()
     server.settimeout(300)  # until all is compiled
-    client = between.left.socket(socket.AF_INET, socket.SOCK_STREAM)
     got, said = hashlib.sha256(), hashlib.sha256()
 
     def receive() -> None:
-        with server.accept()[0] as connection:
-            connection.settimeout(60)
-            while block := connection.recv(1 << 20):
-                got.update(block)
+        came = 0
+        while came == 0:  # a try that was given up may have come through after all
+            with server.accept()[0] as connection:
+                connection.settimeout(60)
+                while block := connection.recv(1 << 20):
+                    got.update(block)
+                    came += len(block)
 
-    def joined() -> bool:
+    def joined() -> socket.socket | None:
+        """Each time anew: the kernel by itself waits twice as long before each try."""
         between.check()
+        client = between.left.socket(socket.AF_INET, socket.SOCK_STREAM)
         client.settimeout(0.5)
-        return client.connect_ex(("10.7.0.2", 5001)) in (0, errno.EISCONN)  # the kernel goes on trying by itself
+        if client.connect_ex(("10.7.0.2", 5001)) == 0:
+            return client
+        client.close()
+        return None
 
-    with server, client:
+    with server, contextlib.ExitStack() as stack:
         thread = threading.Thread(target=receive)
         thread.start()
-        assert until(joined), "nothing came through"
+        client = until(joined)
+        assert client, "nothing came through"
+        stack.enter_context(client)
         client.settimeout(60)
         block = os.urandom(1 << 22)
         for start in range(0, size, len(block)):
