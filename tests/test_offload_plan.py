@@ -283,7 +283,10 @@ def test_tags_that_a_port_would_lose_are_taken_off_by_software() -> None:
     whole, scattered = plan("e1000", vlan=7), plan("e1000", use=chains, vlan=7)
     assert "VLAN_STRIP" in whole.rx and "vlan_strip" not in whole.software
     assert "vlan_strip" in scattered.software and not {"VLAN_STRIP"} & set(scattered.rx)
-    assert "VLAN_INSERT" in scattered.tx and "vlan_insert" not in scattered.software
+    assert "VLAN_INSERT" in whole.tx and "vlan_insert" not in whole.software
+    assert "vlan_insert" in scattered.software and "VLAN_INSERT" not in scattered.tx, "CTRL.VME is for both"
+    assert "vlan_insert" in plan("e1000", use=PortUse("dpdk:e1000", receives=False), vlan=7).software
+    assert "VLAN_INSERT" in plan("igb", use=PortUse("dpdk:igb", receives=False), vlan=7).tx
     assert "tags are not left to the port" in scattered.notes[0]
     assert "VLAN_STRIP" in plan("igb", use=chains, vlan=7).rx
     assert "cannot be had: the port cannot (VLAN_STRIP)" in str(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from socket import socket
 from types import TracebackType
@@ -263,7 +264,7 @@ class Port:
         self._closed = True
         try:
             self.stop()
-            with captured():
+            with _plugging, captured():
                 native.port_remove(self.id)
         except OSError as error:
             raise BurstlineError(f"{self.name} did not close: {error.strerror}") from None
@@ -313,6 +314,7 @@ def _check_running(device: Device) -> None:
 
 
 _open: set[int] = set()
+_plugging = threading.Lock()  # EAL scans the bus for each device that comes, and changes its list for each that goes
 
 
 def _attach(device: Device) -> int:
@@ -320,7 +322,7 @@ def _attach(device: Device) -> int:
     said = Captured()
     if device.name not in native.ports().values():
         try:
-            with captured() as said:
+            with _plugging, captured() as said:
                 native.hotplug(device.bus, device.name, device.arguments)
         except OSError as error:
             raise refused(device, error, said) from None

@@ -38,6 +38,11 @@ TAG_LOST_IN_CHAINS = {
     "net_e1000_em": "its driver writes the tag to the last mbuf, not to the first (net/e1000/em_rxtx.c:1042)",
 }
 
+# It puts a tag on only while it takes tags off: one bit of a register is for both.
+INSERTS_WHILE_STRIPPING = {
+    "net_e1000_em": "CTRL.VME is set for VLAN_STRIP alone (net/e1000/em_ethdev.c:1391-1416)",
+}
+
 # It says which checksums are wrong, but never that one is right.
 SAYS_BAD_ONLY = {"net_e1000_em": "net/e1000/em_rxtx.c:665-675: rx_desc_error_to_pkt_flags"}
 

@@ -7,6 +7,7 @@ from burstline.offload.planning.conflicts import (
     BY_DRIVER,
     EXCLUSIONS,
     FILLS_IP_BY_TSO,
+    INSERTS_WHILE_STRIPPING,
     TAG_LOST_IN_CHAINS,
     TAKES_CHAINS,
     TSO_IPV4_ONLY,
@@ -223,10 +224,11 @@ def choose_vlan(draft: Draft) -> Choice:
     ):
         if not here:
             continue
-        lost = TAG_LOST_IN_CHAINS.get(can.driver) if side == "rx" and "SCATTER" in draft.rx else None
+        offered = draft.may_use_port and offload in (can.rx if side == "rx" else can.tx)
+        lost = _tags_lost(draft, offload) if offered else ""
         if lost:
-            draft.notes.append(f"tags are not left to the port, since frames may come in several buffers: {lost}")
-        if not lost and draft.may_use_port and offload in (can.rx if side == "rx" else can.tx):
+            draft.notes.append(lost)
+        if offered and not lost:
             (draft.rx if side == "rx" else draft.tx).add(offload)
             done.append((draft.port, offload))
         elif draft.has(twin, "vlan"):
@@ -241,3 +243,13 @@ def choose_vlan(draft: Draft) -> Choice:
     if by_software:
         why += f", by software where the port cannot: {' and '.join(by_software)}"
     return draft.chosen("vlan", "software" if by_software else draft.port, why + (f"; {driver}" if driver else ""))
+
+
+def _tags_lost(draft: Draft, offload: str) -> str:
+    """Why a port that offers it is not to see to tags; nothing where it is."""
+    driver = draft.can.driver
+    if offload == "VLAN_STRIP" and "SCATTER" in draft.rx and (why := TAG_LOST_IN_CHAINS.get(driver)):
+        return f"tags are not left to the port, since frames may come in several buffers: {why}"
+    if offload == "VLAN_INSERT" and "VLAN_STRIP" not in draft.rx and (why := INSERTS_WHILE_STRIPPING.get(driver)):
+        return f"the port puts no tags on, since it takes none off: {why}"
+    return ""
