@@ -108,6 +108,33 @@ def test_every_bit_that_is_covered_counts(frame: Frame, where: tuple[int, ...], 
             assert flags & m.RX_L4_CKSUM_NONE == m.RX_L4_CKSUM_BAD
 
 
+def ending(frame: Frame, end: int) -> bytes:
+    """The frame, of which IP says that it ends there; the checksum of its header is right."""
+    if not frame.v4:
+        return frame.but(frame.l3 + 4, (end - frame.l3 - 40).to_bytes(2, "big"))
+    raw = frame.but(
+        frame.l3 + 2, (end - frame.l3).to_bytes(2, "big") + frame.raw[frame.l3 + 4 : frame.l3 + 10] + bytes(2)
+    )
+    total = sum16(raw[frame.l3 : frame.l3 + (raw[frame.l3] & 15) * 4]) ^ 0xFFFF
+    return raw[: frame.l3 + 10] + total.to_bytes(2, "big") + raw[frame.l3 + 12 :]
+
+
+@settings(max_examples=100, deadline=None)
+@given(frames(), cuts(), st.data())
+def test_nothing_is_said_of_a_transport_header_that_ends_behind_its_packet(
+    frame: Frame, where: tuple[int, ...], data: st.DataObject
+) -> None:
+    header = {"tcp": 20, "sctp": 12, "icmp6": 4}.get(frame.kind, 8)
+    raw = ending(frame, frame.l4 + data.draw(st.integers(0, header - 1)))
+    _, flags = verify(raw, where)
+    assert flags & m.RX_L4_CKSUM_NONE == 0
+    assert flags & m.RX_IP_CKSUM_NONE == (m.RX_IP_CKSUM_GOOD if frame.v4 else 0)
+    if frame.tunnel != "vxlan":  # whose outer checksum is another now
+        request(raw, ALL_PACKETS, where)
+        fill()
+        assert MBUFS.raw == raw
+
+
 @settings(max_examples=60, deadline=None)
 @given(frames(), cuts(), st.integers(0, 7))
 def test_a_wrong_outer_header_is_told_apart(frame: Frame, where: tuple[int, ...], bit: int) -> None:

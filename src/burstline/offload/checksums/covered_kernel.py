@@ -57,11 +57,10 @@ def is_routed(data: int, l3: int, l4: int) -> bool:
 
 
 def payload_end(data: int, v4: bool, l3: int) -> int:
-    """Where the payload of IP ends by its length field; 0 for a jumbogram (RFC 2675)."""
+    """Where the payload of IP ends by its length field; where it begins, for a jumbogram (RFC 2675)."""
     if v4:
         return l3 + swap16(load16(data + l3 + 2))
-    length = swap16(load16(data + l3 + 4))
-    return l3 + 40 + length if length else 0
+    return l3 + 40 + swap16(load16(data + l3 + 4))
 
 
 def covered_end(data: int, whole: int, v4: bool, shape: int, l3: int, l4: int) -> int:
