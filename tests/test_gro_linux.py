@@ -20,6 +20,7 @@ import pytest
 from burstline.offload.gro.gro import Merging
 from dpdk_live import alone, needs_root
 from gro_frames import TIMESTAMPS, Ip, Segment, Tunnel
+from gro_line import Line
 from gro_model import Packet
 from gro_senders import Sender
 
@@ -72,8 +73,6 @@ def linux(frames: Sequence[bytes], sender: socket.socket, receiver: socket.socke
 
 
 def ours(packets: Sequence[Packet]) -> Received:
-    from test_gro import Line
-
     line = Line(Merging())
     found = line.receive(list(packets))
     return [(chain.data, chain.segsz if len(numbers) > 1 else 0) for numbers, chain in found]
