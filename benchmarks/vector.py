@@ -3,7 +3,7 @@
 A `net_ring` whose transmit side is its receive side holds 2**20 UDP packets of 100,000 flows (one for each in
 `--quick`), in random order. The stages count down the hop limit of IPv4 and mend its checksum, count packets and bytes
 by flow, and swap the MAC addresses. Each size, and the one that follows the load ("auto"), beside a burst of one
-packet. Runs alternate; rates are those of a few seconds of forwarding, the start left out.
+packet. Runs alternate; rates are those of a few seconds of forwarding, the start left out. `--plot` draws the curve.
 
 Goal: 4 times a burst of one packet at the best.
 """
@@ -44,13 +44,20 @@ def run(options: Options) -> Iterator[Row]:
             )  # fmt: skip
             return lambda: engine.forwarding_rate(words)
 
+        rates: dict[int, tuple[float, float]] = {}
         for burst in QUICK if options.quick else SIZES:
             try:
                 ours, one = alternate(rate(burst), rate(1), runs)
             except BurstlineError as error:
                 options.fails(f"burst {burst}", error)
                 continue
+            if burst != "auto":
+                rates[burst] = ours, one
             yield Row("vector", f"three stages, burst {burst}", "burst 1", ours, one, "packets/s", runs)
+        if options.plot is not None:
+            from benchmarks.harness.plots import draw_bursts
+
+            options.say(f"vector: {draw_bursts(rates, options.plot)}")
 
 
 def write_packets(path: Path, count: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 import textwrap
 from pathlib import Path
@@ -280,3 +281,12 @@ def test_a_sample_is_the_first_packets_of_a_capture(tmp_path: Path) -> None:
 def test_quick_counts_fewer_runs() -> None:
     assert Options("x", quick=True).runs(7) == 2
     assert Options("x").runs(7) == 7
+
+
+def test_rates_by_the_size_of_bursts_are_drawn_in_order(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from benchmarks.harness import plots
+
+    drawn = plots.draw_bursts({256: (2e7, 3e6), 2: (4e6, 3e6), 32: (1.5e7, 3e6)}, tmp_path / "new").read_text()
+    sizes = [size for size in re.findall(r"<!-- (\w+) -->", drawn) if size in ("2", "32", "256")]
+    assert sizes[:3] == ["2", "32", "256"] and "million packets/s" in drawn

@@ -1,8 +1,10 @@
-"""Pictures of pools under loads, as SVG."""
+"""Pictures, as SVG: of pools under loads, and of rates by the size of bursts."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,13 +14,34 @@ from benchmarks.harness.loads import TICK
 from burstline.errors import BurstlineError
 
 
-def draw(done: Done, directory: Path) -> Path:
-    """A picture of one load; returns its file. Raises BurstlineError without Matplotlib."""
+def new_figure(width: float, height: float) -> Any:
+    """Of so many inches. Raises BurstlineError without Matplotlib."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
         raise BurstlineError("pictures need Matplotlib", "pip install burstline[bench]") from None
-    figure = Figure(figsize=(9, 4), layout="constrained")
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def draw_bursts(rates: Mapping[int, tuple[float, float]], directory: Path) -> Path:
+    """By the size of a burst, its packets/s and those of bursts of one in the same minutes; returns the file."""
+    figure = new_figure(7, 3.2)
+    axes = figure.subplots()
+    sizes = sorted(rates)
+    axes.plot(sizes, [rates[size][0] / 1e6 for size in sizes], "o-", color="tab:blue", label="packets in bursts")
+    axes.plot(sizes, [rates[size][1] / 1e6 for size in sizes], "o:", color="grey", label="one by one, beside it")
+    axes.set_xscale("log", base=2)
+    axes.set(xticks=sizes, xticklabels=sizes, ylim=(0, None), xlabel="packets in a burst", ylabel="million packets/s")
+    axes.legend(loc="center right", fontsize="small")
+    directory.mkdir(parents=True, exist_ok=True)
+    file = directory / "bursts.svg"
+    figure.savefig(file)
+    return file
+
+
+def draw(done: Done, directory: Path) -> Path:
+    """A picture of one load; returns its file. Raises BurstlineError without Matplotlib."""
+    figure = new_figure(9, 4)
     axes = figure.subplots()
     seconds = np.arange(len(done.load)) * TICK
     at, populated, expected, upper = (np.array(column) for column in zip(*done.looks, strict=True))
