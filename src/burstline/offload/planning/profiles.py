@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from burstline.offload.planning.tuning import Kind, Setting
+from burstline.offload.planning.setting import Kind, Setting
 
 _Profile = tuple[Setting, ...]
 

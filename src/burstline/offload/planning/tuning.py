@@ -4,39 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from burstline.offload.planning.capabilities import ALIASES, PortCapabilities
-
-Mode = Literal["throughput", "latency", "off"]
-# Where a setting goes: the rings, the queues' thresholds, the text that names the device, EAL's command line, the burst
-# of the engine; or to the one who reads it, as it concerns the whole machine.
-Kind = Literal["descriptors", "threshold", "devarg", "eal", "burst", "advice"]
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One setting. `value` is as it is written; `skip` are the keys of Offloads that it stands in the way of."""
-
-    kind: Kind
-    name: str
-    value: int | str
-    why: str
-    source: str
-    cpu: str = ""  # the instructions that it needs
-    skip: tuple[str, ...] = ()
-
-    @property
-    def spelled(self) -> str:
-        return str(self.value) if self.kind == "advice" else f"{self.name}={self.value}"
-
-    @property
-    def applied(self) -> bool:
-        """Whether it is set. The burst is the engine's, for all ports, and what concerns the machine is its owner's."""
-        return self.kind not in ("burst", "advice")
-
-    def as_json(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("kind", "name", "value", "why", "source", "applied")}
+from burstline.offload.planning.profiles import PROFILES
+from burstline.offload.planning.setting import Kind, Mode, Setting
 
 
 @dataclass(frozen=True)
@@ -98,8 +70,6 @@ def tune(
     """The profile of a driver, without what the user settled: `arguments` of the device's text, and `taken`, names of
     other settings; without what stands in the way of the offloads that are `asked` for, or needs instructions that the
     `cpu` has not. A driver without a profile gets what it prefers itself, as `can` tells."""
-    from burstline.offload.planning.profiles import PROFILES
-
     if mode == "off":
         return NO_TUNING
     name = ALIASES.get(driver, driver)
