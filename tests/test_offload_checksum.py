@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -274,6 +275,47 @@ def test_what_the_port_does_is_asked_for_as_dpdk_wants_it(frame: Frame) -> None:
     flags = MBUFS.flags
     assert fill(hardware=EVERYTHING) == 0
     assert (MBUFS.flags, MBUFS.raw) == (flags, expected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(frames(("tcp", "udp", "sctp")), cuts())
+def test_a_port_that_sums_each_buffer_by_itself_gets_packets_in_one(frame: Frame, where: tuple[int, ...]) -> None:
+    MBUFS.put(unfilled(frame), where, *asked_of(frame), one_mbuf=1)
+    in_one = not any(0 < cut < len(frame.raw) for cut in where) and 0 not in where
+    assert fill(hardware=EVERYTHING) == (not in_one)
+    if not in_one:
+        assert MBUFS.raw == frame.raw
+
+
+@settings(max_examples=60, deadline=None)
+@given(frames(("udp",)), cuts(), st.integers(1, 40))
+def test_datagrams_that_end_before_their_packet_are_filled_at_once(
+    frame: Frame, where: tuple[int, ...], more: int
+) -> None:
+    """rte_ipv4_phdr_cksum and rte_ipv6_phdr_cksum take IP's length for UDP's (rte_ip.h)."""
+    if frame.tunnel == "vxlan":  # whose outer checksum and length would be others
+        return
+    whole = frame.raw[: frame.end] + bytes(more)
+    raw = ending(replace(frame, raw=whole), len(whole))
+    request(raw[: frame.field] + b"\x12\x34" + raw[frame.field + 2 :], ALL_PACKETS, where)
+    assert MBUFS.flags & m.TX_L4_MASK == 0
+    fill()
+    assert MBUFS.raw == raw
+
+
+def test_a_partial_packet_with_a_routing_header_keeps_the_pseudo_header_of_its_sender() -> None:
+    """Which has the final destination (RFC 8200 section 8.1); scapy knows it, too."""
+    ip = IPv6(src="2001:db8::1", dst="2001:db8::2") / IPv6ExtHdrRouting(addresses=["2001:db8::3"], segleft=1)
+    for transport, proto, field in ((TCP(), 6, 16), (UDP(), 17, 6)):
+        whole = bytes(Ether(**MACS) / ip / transport / Raw(b"payload"))
+        l4 = 14 + 40 + 24
+        final, size = whole[l4 - 16 : l4], len(whole) - l4
+        assert final.endswith(b"\x03")
+        total = sum16(whole[22:38] + final + size.to_bytes(4, "big") + proto.to_bytes(4, "big"))
+        raw = whole[: l4 + field] + total.to_bytes(2, "big") + whole[l4 + field + 2 :]
+        request(raw, ARRIVED_PARTIAL, flags=m.RX_L4_CKSUM_NONE)
+        fill()
+        assert MBUFS.raw == whole
 
 
 @settings(max_examples=100, deadline=None)
