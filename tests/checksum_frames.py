@@ -81,12 +81,17 @@ def pseudo_of(frame: Frame, size: int | None = None) -> bytes:
 
 
 @st.composite
-def frames(draw: st.DrawFn, kinds: tuple[str, ...] = tuple(KINDS), largest: int = 300) -> Frame:
+def frames(
+    draw: st.DrawFn,
+    kinds: tuple[str, ...] = tuple(KINDS),
+    largest: int = 300,
+    tunnels: tuple[str, ...] = TUNNELS,
+) -> Frame:
     chance = random.Random(draw(st.integers(0, 1 << 32)))
     kind = draw(st.sampled_from(kinds))
     v4 = kind == "icmp" or (kind != "icmp6" and draw(st.booleans()))
     payload = chance.randbytes(draw(st.integers(0, largest)))
-    tunnel = draw(st.sampled_from(TUNNELS))
+    tunnel = draw(st.sampled_from(tunnels))
 
     def address(is_v4: bool) -> str:
         data = chance.randbytes(4 if is_v4 else 16)
