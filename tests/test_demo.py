@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,8 +15,6 @@ from burstline import dpdk
 from namespaces import namespace, until
 
 DEMO = Path(__file__).parents[1] / "demo" / "run.sh"
-if not shutil.which("bash"):
-    pytest.skip("needs bash", allow_module_level=True)
 
 
 def start(folder: Path, **options: str) -> subprocess.Popen[str]:

@@ -94,7 +94,7 @@ class Application:
         """Python takes what it compiled before when the file has the same size and second: too coarse for an editor."""
         importlib.invalidate_caches()
         for file in self.files:
-            with suppress(OSError, NotImplementedError):  # the latter where Python keeps no bytecode (PEP 3147)
+            with suppress(OSError):
                 Path(importlib.util.cache_from_source(str(file))).unlink(missing_ok=True)
 
 
