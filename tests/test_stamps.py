@@ -173,6 +173,39 @@ def test_packets_that_a_port_does_not_stamp_get_the_workers_clock_and_are_counte
     assert did == {"unstamped": received}
 
 
+def looks(interpret: bool) -> tuple[int, int]:
+    """How often a run of 1.5 seconds looks at its ports, and how often the clock was read then."""
+    from burstline.engine.around_ports import AroundPorts
+
+    runs, reads = [0], [0]
+    clocks = Clocks(10**9, 0)
+    line = StampLine(PLACE, FLAG, clocks.read, clocks.now, clocks.sleep)
+    look, follow = AroundPorts.follow, line.follow
+
+    def counted(around: AroundPorts, ports: Any) -> list[str]:
+        runs[0] += 1
+        around.stamps[0] = line
+        return look(around, ports)
+
+    def read_again() -> None:
+        reads[0] += 1
+        follow()
+
+    AroundPorts.follow, line.follow = counted, read_again  # type: ignore[method-assign]
+    config = Config().with_overrides(hugepages=False, duration=1.5)
+    stage = stage_of("def note(pkt):\n    return bl.DROP")
+    (LiveInterpreter if interpret else LiveRun)(bl.Pipeline(stage), ["net_null0"], None, config).run()
+    return runs[0], reads[0]
+
+
+@needs_root
+@pytest.mark.skipif(not dpdk.available(), reason="needs DPDK")
+@pytest.mark.parametrize("interpret", [False, True], ids=["compiled", "interpreted"])
+def test_a_run_looks_at_its_ports_and_reads_their_clocks_again(interpret: bool) -> None:
+    runs, reads = alone(looks, interpret)
+    assert runs == reads > 0
+
+
 @pytest.mark.skipif(not dpdk.available(), reason="needs DPDK")
 @pytest.mark.parametrize("kind", ["counter", "timesync"])
 def test_a_clock_that_cannot_be_read_is_an_error_that_says_so(kind: Any) -> None:
