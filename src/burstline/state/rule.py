@@ -63,7 +63,7 @@ def rule_of(given: Mapping[str, Any], number: int) -> Rule:
     return rule
 
 
-def _network(name: str, text: str) -> Network | None:
+def read_network(name: str, text: str) -> Network | None:
     try:
         network = ip_network(text)
     except ValueError as error:
@@ -71,7 +71,7 @@ def _network(name: str, text: str) -> Network | None:
     return network
 
 
-def _number(name: str, text: str, most: int) -> int:
+def read_number(name: str, text: str, most: int) -> int:
     try:
         value = int(text, 0)
     except ValueError:
@@ -81,25 +81,25 @@ def _number(name: str, text: str, most: int) -> int:
     return value
 
 
-def _protocol(name: str, text: str) -> int:
+def read_protocol(name: str, text: str) -> int:
     if text.lower() in PROTOCOLS:
         return PROTOCOLS[text.lower()]
     try:
-        return _number(name, text, 255)
+        return read_number(name, text, 255)
     except BadField as error:
         raise BadField(name, error.problem, f"write 0 to 255, or one of {', '.join(PROTOCOLS)}") from None
 
 
-def _ports(name: str, text: str) -> tuple[int, int]:
+def read_ports(name: str, text: str) -> tuple[int, int]:
     low, dash, high = text.partition("-")
-    first = _number(name, low.strip(), 65535)
-    last = _number(name, high.strip(), 65535) if dash else first
+    first = read_number(name, low.strip(), 65535)
+    last = read_number(name, high.strip(), 65535) if dash else first
     if last < first:
         raise BadField(name, f"the range {text} is empty", f"write {last}-{first}")
     return first, last
 
 
-def _flags(name: str, text: str) -> tuple[int, int]:
+def read_flags(name: str, text: str) -> tuple[int, int]:
     """`S/SA`: of SYN and ACK, SYN alone; the letters and the form are those of pf.conf(5)."""
     wanted, slash, among = (part.strip().upper() for part in text.partition("/"))
     if not slash or not among or not {*wanted, *among} <= FLAGS.keys():
@@ -111,8 +111,9 @@ def _flags(name: str, text: str) -> tuple[int, int]:
 
 
 _READERS: dict[str, Any] = {
-    "src": _network, "dst": _network, "proto": _protocol, "sport": _ports, "dport": _ports, "flags": _flags,
-    "vlan": lambda name, text: _number(name, text, 4095), "value": lambda name, text: _number(name, text, 2**31 - 1),
+    "src": read_network, "dst": read_network, "proto": read_protocol, "sport": read_ports, "dport": read_ports,
+    "flags": read_flags, "vlan": lambda name, text: read_number(name, text, 4095),
+    "value": lambda name, text: read_number(name, text, 2**31 - 1),
 }  # fmt: skip
 
 
