@@ -55,14 +55,16 @@ from burstline.state.record import Record
 from burstline.state.rule import Rule
 from burstline.state.rule_set import RuleSet
 from burstline.state.set import Set
+from burstline.state.steering_table import SteeringTable
 from burstline.state.template import Template
 from burstline.state.toeplitz import Toeplitz
+from burstline.steering.rule import SteeringRule
 
 __all__ = [
     "CONSUME", "DROP", "PASS", "Branch", "BurstlineError", "ByteHistogram", "Chain", "CountMin", "Counter", "Digest",
     "FlowTable", "Header", "Histogram", "HyperLogLog", "Map", "Match", "Meter", "Offloads", "PacketDataPool",
     "PatternSet", "Pipeline", "PrefixMap", "PrefixSet", "Protocol", "Record", "Rule", "RuleSet", "Set", "Stage",
-    "Template", "Toeplitz", "UsageError", "Verdict", "bits", "boolean", "burst_stage", "byte_entropy", "bytes_",
-    "cold", "drop", "f32", "f64", "hot", "i8", "i16", "i32", "i64", "ip", "ipv4", "ipv6", "line", "mac", "mac_text",
-    "match", "predicate", "protocol", "send", "stage", "u8", "u16", "u32", "u64", "where",
+    "SteeringRule", "SteeringTable", "Template", "Toeplitz", "UsageError", "Verdict", "bits", "boolean", "burst_stage",
+    "byte_entropy", "bytes_", "cold", "drop", "f32", "f64", "hot", "i8", "i16", "i32", "i64", "ip", "ipv4", "ipv6",
+    "line", "mac", "mac_text", "match", "predicate", "protocol", "send", "stage", "u8", "u16", "u32", "u64", "where",
 ]  # fmt: skip

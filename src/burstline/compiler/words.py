@@ -50,6 +50,8 @@ USAGE = {
     "ByteHistogram.add": "write `seen.add(pkt.payload)`",
     "PatternSet.first_in": "write `patterns.first_in(pkt)`",
     "PatternSet.find": "write `number, at = patterns.find(pkt.payload)`, and to go on `.find(pkt.payload, at, number)`",
+    "SteeringTable.queue": "write `table.queue(pkt)`; packets inside of tunnels are not looked at",
+    "SteeringTable.mark": "write `table.mark(pkt)`; packets inside of tunnels are not looked at",
     "RuleSet.match": "write `rules.match(pkt)`; packets inside of tunnels are not looked at",
     "RuleSet.next_match": "write `rules.next_match(pkt, number)`, number an integer",
     "RuleSet.value": "write `rules.value(number)`, number an integer",
@@ -72,7 +74,7 @@ USAGE = {
 }
 STATE = (
     "ByteHistogram", "CountMin", "Counter", "Digest", "FlowTable", "Histogram", "HyperLogLog", "Map", "Match", "Meter",
-    "PatternSet", "PrefixMap", "RuleSet", "Set", "Template", "Toeplitz",
+    "PatternSet", "PrefixMap", "RuleSet", "Set", "SteeringTable", "Template", "Toeplitz",
 )  # fmt: skip
 RETURNS = 'return bl.PASS or None, bl.DROP, bl.drop("why"), bl.send(port), bl.CONSUME, or a chain'
 LANGUAGE = "see the stage language in the documentation; --debug shows all that Numba says"

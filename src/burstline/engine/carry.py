@@ -13,6 +13,7 @@ from burstline.state.base import State
 from burstline.state.pattern_set import PatternSet
 from burstline.state.prefix_map import PrefixMap
 from burstline.state.rule_set import RuleSet
+from burstline.state.steering_table import SteeringTable
 from burstline.state.template import Template
 from burstline.state.toeplitz import Toeplitz
 
@@ -56,7 +57,7 @@ def carry_over(old: Pipeline, new: Pipeline) -> Carried:
             continue
         state.reset()
         same = next((before[name] for name in names if name in before and before[name] not in taken), None)
-        if isinstance(state, (PatternSet, PrefixMap, RuleSet, Template, Toeplitz)):
+        if isinstance(state, (PatternSet, PrefixMap, RuleSet, SteeringTable, Template, Toeplitz)):
             continue
         if same is not None and type(same) is type(state) and state.adopt(same):
             kept.append(shown)

@@ -23,6 +23,7 @@ from burstline.state.meter import Meter
 from burstline.state.pattern_set import PatternSet
 from burstline.state.prefix_map import PrefixMap
 from burstline.state.rule_set import RuleSet
+from burstline.state.steering_table import SteeringTable
 from burstline.state.template import Template
 from burstline.state.toeplitz import Toeplitz
 
@@ -107,8 +108,9 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
     columns |= {column for name in by_header & EXTENSION_PROTO.keys() for column in columns_for(name)}
     columns |= {column for name in names for column in _columns(name, inner)}
     columns |= {"protocols"} if pipeline.protocols else set()
-    ahead = any(isinstance(s, (RuleSet, Toeplitz)) for s in pipeline.state)
+    ahead = any(isinstance(s, (RuleSet, SteeringTable, Toeplitz)) for s in pipeline.state)
     columns |= {"present", "l3", "l4", "proto"} if ahead else set()
+    steers = any(isinstance(s, SteeringTable) for s in pipeline.state)
     prefixes = any(isinstance(s, PrefixMap) for s in pipeline.state)
     addresses = {pair for code in codes for pair in _addresses(code)} if prefixes else set()
     columns |= {"present", "l3"} if addresses else set()
@@ -120,12 +122,12 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
     return Needs(
         columns=tuple(sorted(columns)),
         eth="eth" in names or "eth" in by_header,
-        tunnels=inner or bool((names | by_header) & _TUNNEL_HEADERS),
+        tunnels=inner or steers or bool((names | by_header) & _TUNNEL_HEADERS),
         inner=inner,
-        keys=workers > 1 or any(isinstance(t.keys, TupleKeys) for t in tables) or (sketches and handed_on),
+        keys=workers > 1 or steers or any(isinstance(t.keys, TupleKeys) for t in tables) or (sketches and handed_on),
         time="time" in names or metered or makes or any(t.times for t in tables),
         port="port" in names or makes,
-        captured="captured" in names or makes or any(isinstance(s, Match) for s in pipeline.state),
+        captured="captured" in names or makes or steers or any(isinstance(s, Match) for s in pipeline.state),
         writes=writes,
         digests=any(isinstance(s, Digest) for s in pipeline.state),
         shared=workers > 1,

@@ -82,6 +82,10 @@ class Toeplitz(LookAhead):
         self._heads.append((head, results))
         return head.address
 
+    def results(self, worker: int) -> int:
+        """The address of a worker's results."""
+        return self._heads[worker][1].address
+
     def addresses(self) -> list[int]:
         return [head.address for head, _ in self._heads]
 

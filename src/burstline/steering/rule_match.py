@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
+from burstline.packet.tunnel import tunnel_id as tunnel_id
 from burstline.steering.rule import SteeringRule
 
 
@@ -43,17 +44,3 @@ def matches(rule: SteeringRule, pkt: Any) -> bool:
 def _is_in(rule: SteeringRule, pkt: Any) -> bool:
     found = tunnel_id(rule.tunnel or "", pkt)
     return found is not None if rule.tunnel_id is None else found == rule.tunnel_id
-
-
-def tunnel_id(tunnel: str, pkt: Any) -> int | None:
-    """The id of the tunnel that a packet is of; None where it is of none of this kind; -1 for GRE without a key."""
-    header = getattr(pkt, tunnel)
-    if not header:
-        return None
-    if tunnel != "gre":
-        return int(header.teid if tunnel == "gtpu" else header.vni)
-    if not header.flag_key:
-        return -1
-    # RFC 2890 section 2: the key lies behind checksum and offset, of which RFC 1701 has both if it has either.
-    at = pkt._columns.l4 + (8 if header.flag_checksum or header.flag_routing else 4)
-    return int.from_bytes(pkt._data[at : at + 4], "big") if at + 4 <= pkt.captured else -1

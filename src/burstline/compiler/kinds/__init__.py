@@ -13,6 +13,7 @@ from burstline.compiler.kinds import (  # noqa: F401
     prefix_map,
     rule_set,
     sketch,
+    steering_table,
     template,
     toeplitz,
 )

@@ -1,0 +1,153 @@
+"""The software director: steering rules carried out by a `SteeringTable`, whatever the port can do."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from burstline.state.rule import BadField, usage_error
+from burstline.state.steering_table import MOST_COUNTERS, SteeringTable, Wildcard
+from burstline.state.steering_words import Decision
+from burstline.steering.rule import SteeringRule
+from burstline.steering.software import decision_of, key_of, queues_of, wildcards_of
+from burstline.steering.target import Cores
+
+
+@dataclass(frozen=True)
+class Held:
+    """A rule that is in force."""
+
+    rule: SteeringRule
+    rank: int  # the lowest decides
+    counter: int  # 0: it does not count
+
+
+class SoftwareDirector:
+    """The back end that takes every rule. `core_queue` says which queue the worker of a core polls.
+
+    Rules that name a whole flow key cost the same, however many there are; each other one costs time for all packets.
+    """
+
+    name = "software"
+
+    def __init__(self, table: SteeringTable, core_queue: Callable[[int], int] = lambda core: core) -> None:
+        self.table, self._core_queue = table, core_queue
+        self._held: dict[int, Held] = {}
+        self._of_key: dict[bytes, list[int]] = {}  # handles of exact rules, the one in force first
+        self._handles = itertools.count(1)
+        self._counters = set(range(1, MOST_COUNTERS + 1))
+        self._groups: list[tuple[int, ...]] = []  # of queues; none ever goes, so that each keeps its place
+
+    def apply(self, rules: Iterable[SteeringRule]) -> list[int]:
+        """These rules in place of all others, at once; returns their handles. Raises UsageError that names the field,
+        or TableFull, and leaves all as it was."""
+        before = self._held, self._of_key, self._counters
+        self._held, self._of_key, self._counters = {}, {}, set(range(1, MOST_COUNTERS + 1))
+        try:
+            handles = [self._hold(rule, f"rule {k}") for k, rule in enumerate(rules)]
+            exact = [held[0] for held in self._of_key.values()]
+            ranks, decisions = [self._held[h].rank for h in exact], [self._decision(h) for h in exact]
+            self.table.replace(self._wildcards(), self._groups, b"".join(self._of_key), ranks, decisions)
+        except Exception:
+            self._held, self._of_key, self._counters = before
+            raise
+        return handles
+
+    def add(self, rule: SteeringRule) -> int:
+        """One more rule; returns its handle. Raises UsageError that names the field, or TableFull."""
+        handle = self._hold(rule, "steering rule")
+        try:
+            self._publish(handle)
+        except Exception:
+            self._forget(handle)
+            raise
+        return handle
+
+    def remove(self, handle: int) -> None:
+        """The rule of this handle goes. KeyError where there is none."""
+        rule = self._held[handle].rule
+        self._forget(handle)
+        if not rule.is_exact:
+            self.table.set_wildcards(self._wildcards(), self._groups)
+            return
+        key = key_of(rule)
+        if key in self._of_key:
+            self._publish(self._of_key[key][0])
+        else:
+            self.table.remove(key)
+
+    def counts(self) -> dict[int, tuple[int, int]]:
+        """Packets and bytes that each rule with `count` decided over, since it was added."""
+        return {h: self.table.counted(held.counter) for h, held in self._held.items() if held.counter}
+
+    def rules(self) -> dict[int, SteeringRule]:
+        """All that are in force, by handle."""
+        return {handle: held.rule for handle, held in self._held.items()}
+
+    def set_reta(self, queues: list[int]) -> None:
+        self.table.set_reta(queues)
+
+    def move_bucket(self, bucket: int, queue: int) -> None:
+        self.table.move_bucket(bucket, queue)
+
+    def close(self) -> None:
+        """No rule any more."""
+        self.apply([])
+
+    def _hold(self, rule: SteeringRule, where: str) -> int:
+        handle = next(self._handles)
+        try:
+            if rule.count and not self._counters:
+                raise BadField("count", f"more than {MOST_COUNTERS:,} rules count", "let fewer do")
+            counter = min(self._counters) if rule.count else 0
+            decision_of(rule, self.table.queues, self._core_queue, counter)
+            self._place_group(rule)
+        except BadField as error:
+            raise usage_error(where, error) from None
+        self._counters.discard(counter)
+        self.table.restart(counter)
+        self._held[handle] = Held(rule, rule.priority << 32 | handle, counter)
+        if rule.is_exact:
+            same = self._of_key.setdefault(key_of(rule), [])
+            same.append(handle)
+            same.sort(key=lambda h: self._held[h].rank)
+        return handle
+
+    def _forget(self, handle: int) -> None:
+        held = self._held.pop(handle)
+        self._counters |= {held.counter} - {0}
+        if held.rule.is_exact:
+            key = key_of(held.rule)
+            self._of_key[key].remove(handle)
+            if not self._of_key[key]:
+                del self._of_key[key]
+
+    def _publish(self, handle: int) -> None:
+        rule = self._held[handle].rule
+        if not rule.is_exact:
+            self.table.set_wildcards(self._wildcards(), self._groups)
+            return
+        if isinstance(rule.to, Cores):  # whose group may be new
+            self.table.set_wildcards(self._wildcards(), self._groups)
+        first = self._of_key[key_of(rule)][0]
+        self.table.put(key_of(rule), [self._held[first].rank], [self._decision(first)])
+
+    def _place_group(self, rule: SteeringRule) -> None:
+        if isinstance(rule.to, Cores) and len(rule.to.numbers) > 1:
+            group = tuple(queues_of(rule.to, self._core_queue))
+            if group not in self._groups:
+                self._groups.append(group)
+
+    def _decision(self, handle: int) -> Decision:
+        rule, counter = self._held[handle].rule, self._held[handle].counter
+        made = decision_of(rule, self.table.queues, self._core_queue, counter)
+        if isinstance(rule.to, Cores) and len(rule.to.numbers) > 1:
+            number = self._groups.index(tuple(queues_of(rule.to, self._core_queue)))
+            place = sum(1 + len(group) for group in self._groups[:number])
+            return replace(made, group=place)
+        return made
+
+    def _wildcards(self) -> list[Wildcard]:
+        others = [(handle, held) for handle, held in self._held.items() if not held.rule.is_exact]
+        return [w for h, held in others for w in wildcards_of(held.rule, held.rank, self._decision(h))]
