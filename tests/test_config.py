@@ -268,10 +268,11 @@ def test_text_in_a_value_is_not_taken_for_a_key() -> None:
     assert line_of(source, ("engine", "idle")) is None
 
 
-def test_flow_director_is_refused_while_it_has_no_back_end(tmp_path: Path) -> None:
-    assert "flow director has no back end in this version" in wrong(tmp_path, "enable_flow_director = true").message
-    (tmp_path / FILE_NAME).write_text("enable_flow_director = false")
-    assert load(tmp_path / FILE_NAME).enable_flow_director is False
+def test_the_flow_director_is_off_unless_it_is_asked_for(tmp_path: Path) -> None:
+    for text, value in (("", False), ('"auto"', "auto"), ("true", True), ("false", False)):
+        (tmp_path / FILE_NAME).write_text(f"enable_flow_director = {text}" if text else "")
+        assert load(tmp_path / FILE_NAME).enable_flow_director == value
+    assert 'must be "auto", true or false' in wrong(tmp_path, 'enable_flow_director = "on"').message
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"a = " + b"[" * 100_000, b"a = " + b"1" * 5000])

@@ -94,12 +94,13 @@ def test_several_workers_share_the_rules_and_add_up_their_counts(tmp_path: Path)
     rules = rules_of(9, 20, 60)
     director = SoftwareDirector(TABLE)
     handles = director.apply(rules)
+    decided = [first_match(rules, pkt) for pkt in VIEWS]
     for workers in (1, 2):
         TABLE.reset()
         FileRun(PIPELINE, str(source), None, workers=workers).run()
         found = director.counts()
         for handle, rule in zip(handles, rules, strict=True):
-            mine = [len(d) for d, pkt in zip(PACKETS, VIEWS, strict=True) if first_match(rules, pkt) is rule]
+            mine = [len(data) for data, by in zip(PACKETS, decided, strict=True) if by is rule]
             assert found.get(handle, (0, 0)) == ((len(mine), sum(mine)) if rule.count else (0, 0))
 
 

@@ -99,7 +99,26 @@ SETTINGS = {
     "numa.enabled": "The packet buffers of a port lie on its NUMA node; of a virtual device, on that of the first PCI "
     "port.",
     "numa.node": "They lie on this node instead.",
-    "enable_flow_director": "Steering of flows by hardware rules.",
+    "enable_flow_director": 'Steering of packets to workers: `"auto"` where there are rules, `true` always.',
+    **{
+        f"steering.{name}": f"As `{name}` of a `SteeringRule`."
+        for name in (
+            "src_mac",
+            "dst_mac",
+            "vlan",
+            "src",
+            "dst",
+            "proto",
+            "sport",
+            "dport",
+            "flags",
+            "tunnel",
+            "tunnel_id",
+            "priority",
+            "to",
+            "count",
+        )
+    },
 }
 
 

@@ -26,6 +26,7 @@ class RingPort(Port):
     _rx: list[int]
     _tx: list[int]
     _pool: Pool
+    _shared = False  # the rings are another port's
 
     @classmethod
     def loop(
@@ -74,6 +75,17 @@ class RingPort(Port):
         port.set_up([pool], tx_offloads=tx_offloads)
         return port
 
+    def other_side(self) -> RingPort:
+        """A port that receives what is sent on this one, and the other way round; it is to be closed first."""
+        other = RingPort._made(self._pool, self._tx, self._rx)
+        other._shared = True
+        return other
+
+    @property
+    def waiting(self) -> int:
+        """Packets in the rings that the port receives from."""
+        return sum(native.ring_count(ring) for ring in self._rx)
+
     def inject(self, packets: Sequence[bytes], queue: int = 0, segment: int = 65535) -> int:
         """Let the port receive `packets`, each in segments of at most `segment` bytes; returns how many the ring took,
         from the front."""
@@ -97,7 +109,7 @@ class RingPort(Port):
         if self._closed:
             return
         super().close()
-        for ring in {*self._rx, *self._tx}:
+        for ring in () if self._shared else {*self._rx, *self._tx}:
             while mbuf := native.ring_take(ring):
                 free([mbuf])
             native.ring_free(ring)

@@ -7,7 +7,7 @@ write its dataclass and give it a line in `Config`.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,6 +37,8 @@ from burstline.schema import (
     text,
 )
 from burstline.simd import level
+from burstline.state.rule import BadField
+from burstline.steering.rule import LOWEST_PRIORITY, SteeringRule
 
 FILE_NAME = "burstline.toml"
 MAX_BURST = 256
@@ -179,6 +181,41 @@ class Numa:
         return None
 
 
+_RULE_FIELD = either(text("a text"), integer(0))
+
+
+@dataclass(frozen=True)
+class Steering:
+    """`[[steering]]`: a rule of the flow director, on all ports."""
+
+    src_mac: str | None = key(None, text())
+    dst_mac: str | None = key(None, text())
+    vlan: int | None = key(None, integer(0, 4095))
+    src: str | None = key(None, text())
+    dst: str | None = key(None, text())
+    proto: str | int | None = key(None, _RULE_FIELD)
+    sport: str | int | None = key(None, _RULE_FIELD)
+    dport: str | int | None = key(None, _RULE_FIELD)
+    flags: str | None = key(None, text())
+    tunnel: str | None = key(None, text())
+    tunnel_id: int | None = key(None, integer(0, (1 << 32) - 1))
+    priority: int = key(0, integer(0, LOWEST_PRIORITY))
+    to: str = key("rss", text())
+    count: bool = key(False, boolean())
+
+    @property
+    def rule(self) -> SteeringRule:
+        """Raises BadField."""
+        return SteeringRule.of({f.name: getattr(self, f.name) for f in fields(self)})
+
+    def conflict(self) -> Conflict | None:
+        try:
+            self.rule  # noqa: B018  it is read, and that is all
+        except BadField as error:
+            return Conflict(error.name, f"means nothing: {error.problem}", error.hint)
+        return None
+
+
 @dataclass(frozen=True)
 class Config:
     """All settings; `file` is where they were read, None when every one is a default."""
@@ -190,10 +227,16 @@ class Config:
     offloads: Offloads = section(Offloads)
     pools: Pools = section(Pools)
     numa: Numa = section(Numa)
-    enable_flow_director: bool = key(False, boolean({True: "flow director has no back end in this version"}))
+    enable_flow_director: Switch = key(False, one_of("auto", True, False))
+    steering: tuple[Steering, ...] = sections(Steering)
     file: Path | None = None
 
     def conflict(self) -> Conflict | None:
+        if self.steering and self.enable_flow_director is False:
+            return Conflict(
+                ("steering", 0, "to"), "has no effect while enable_flow_director = false",
+                'set enable_flow_director = "auto" above the first section',
+            )  # fmt: skip
         devices = [port.device for port in self.ports]
         for number, device in enumerate(devices):
             if device in devices[:number]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from burstline.engine.around_ports import PORTS_EVERY
 from burstline.engine.buffer_watch import BufferWatch
@@ -13,12 +13,13 @@ from burstline.engine.burst_costs import PHASE_SIZE, PHASES
 from burstline.engine.burst_size import LEAST
 from burstline.engine.carry import Swap
 from burstline.engine.config import Config
+from burstline.engine.live_director import LiveDirector, steering_of
 from burstline.engine.live_ports import LivePorts
 from burstline.engine.program import prepare
 from burstline.engine.publisher import Publisher
 from burstline.engine.report import Report
-from burstline.engine.tally import add_costs, add_up, close_sink
-from burstline.engine.threads import Team, process_age
+from burstline.engine.tally import add_costs, add_up, add_up_directed, close_sink
+from burstline.engine.threads import Team, process_age, usable_cores
 from burstline.engine.versions import Versions, swap
 from burstline.engine.worker import FINISHED, QUEUE_SIZE, SLACK, PortQueue, PortWorker, most_made
 from burstline.errors import UsageError
@@ -40,6 +41,15 @@ BUFFERS_EVERY = 0.02  # seconds between two looks at the pools
 Progress = Callable[[int, "int | None", int], None]
 
 
+class Directing(NamedTuple):
+    """The director at work."""
+
+    versions: Versions
+    context: Block
+    stop: Region
+    rooms: list[Region]
+
+
 class LiveRun:
     """One run between ports: EAL, pool, ports, threads, result. Devices are written as after `dpdk:`."""
 
@@ -55,7 +65,12 @@ class LiveRun:
     ) -> None:
         self.pipeline, self.config, self.progress, self.publisher = pipeline, config, progress, publisher
         self.workers = config.engine.workers
-        self.ports = LivePorts(sources, out, config, self.workers, pipeline)
+        rules = steering_of(pipeline, config)
+        self.ports = LivePorts(sources, out, config, self.workers, pipeline, directed=rules is not None)
+        chosen = list(config.engine.cores) or usable_cores()
+        self._cores = [chosen[k % len(chosen)] for k in range(self.workers)]
+        self.director = None if rules is None else LiveDirector(len(self.ports.devices), self._cores, rules)
+        self._directing: Block | None = None  # the director's context, while it runs
         if self.ports.out_file and self.workers > 1:
             raise UsageError("several workers cannot write one file live", "use --workers 1")
         self.report = Report(" ".join(f"dpdk:{d}" for d in sources), "compiled", self.workers)
@@ -97,7 +112,10 @@ class LiveRun:
 
     def stop(self) -> None:
         """End the run at the next burst. Any thread may call it."""
-        self._stop.set_i64(0, 1)
+        if self.director and self._directing:
+            self.director.end(self._directing)
+        else:
+            self._stop.set_i64(0, 1)
 
     def swap(self, pipeline: Pipeline) -> Swap:
         """Go on with another pipeline, compiled in the calling thread: each worker goes over between two bursts, and no
@@ -120,7 +138,6 @@ class LiveRun:
             self._versions.rehearse()
 
     def _forward(self, versions: Versions, ports: Sequence[Port], symbols: dict[str, int]) -> None:
-        from burstline.dpdk import thread
         from burstline.dpdk.binding import native
 
         sink = CaptureSink(self.ports.out_file) if self.ports.out_file else None
@@ -128,35 +145,37 @@ class LiveRun:
         for number in range(len(ports)):
             at = number * Interface.layout.size + Interface.layout.offset("linktype")
             interfaces.set_i64(at, LINKTYPE_ETHERNET)
-        made = [self._context(k, ports, sink, interfaces) for k in range(self.workers)]
+        inner = self.director.open(ports) if self.director else ports
+        made = [self._context(k, inner, sink, interfaces) for k in range(self.workers)]
         contexts = [context for context, _ in made]
+        directing = self._start_directing(ports, versions, symbols) if self.director else None
         clock_scale = (10**9 << 32) // native.tsc_hz()
 
         def work(index: int) -> None:
-            context = contexts[index]
-            try:
-                with thread.registered():
-                    context.set(clock_ns=time.time_ns(), clock_scale=clock_scale)
-                    while versions.work(index) != FINISHED:
-                        if self.report.first_packet_seconds is None:
-                            self.report.first_packet_seconds = process_age()
-                        context.set(budget=1 << 62)
-            finally:
-                versions.ended(index)
+            if index < self.workers:
+                self._work(versions, index, contexts[index], clock_scale)
+            elif directing:
+                self._work(directing.versions, 0, directing.context, clock_scale)
 
         looked = time.monotonic()
 
         def tick() -> None:
             nonlocal looked
             versions.drain()
+            if directing and self.director:
+                self.director.step(directing.context, contexts, self._stop, directing.stop)
             if time.monotonic() - looked > PORTS_EVERY:
                 looked = time.monotonic()
                 self.report.warnings += self.ports.around.follow(ports)
             if self.progress:
                 self.progress(0, None, sum(c.get("packets_in") for c in contexts))
 
-        team = Team(self.workers, work, self.config.engine.cores)
-        versions.link(contexts, symbols, team.cores)
+        def period() -> float:
+            return 0.002 if self.director and self.director.is_ending else 0.02 if versions.digests else 0.1
+
+        cores = [*self._cores, *([_spare_core(self._cores)] if directing else [])]
+        team = Team(len(cores), work, cores)
+        versions.link(contexts, symbols, self._cores)
         self._versions = versions
         control = self.ports.control(BUFFERS_EVERY)
         watch = BufferWatch(
@@ -169,13 +188,19 @@ class LiveRun:
         started = time.perf_counter()
         try:
             with watch:
-                team.run(self.stop, tick, self.config.engine.duration, lambda: 0.02 if versions.digests else 0.1)
+                team.run(self.stop, tick, self.config.engine.duration, period)
             self.report.stopped = True
         finally:
             self.report.seconds = time.perf_counter() - started
             self.report.buffers = watch.usage()
             self.report.warnings += watch.warnings
-            add_up(self.report, contexts, versions.close())
+            if directing and self.director:
+                dropped = directing.versions.close()
+                add_up_directed(self.report, directing.context, contexts, versions.close(), dropped)
+                self.report.steering = self.director.as_json(contexts)
+                self.director.close()
+            else:
+                add_up(self.report, contexts, versions.close())
             self.pipeline = versions.pipeline
             if self.count_costs:
                 add_costs(self.report, self.pipeline, self._costs, native.tsc_hz())
@@ -187,6 +212,41 @@ class LiveRun:
                 close_sink(self.report, sink)
         if versions.failure is not None:
             raise versions.failure
+
+    def _work(self, versions: Versions, index: int, context: Block, clock_scale: int) -> None:
+        """What a worker's thread does, or the director's."""
+        from burstline.dpdk import thread
+
+        try:
+            with thread.registered():
+                context.set(clock_ns=time.time_ns(), clock_scale=clock_scale)
+                while versions.work(index) != FINISHED:
+                    if self.report.first_packet_seconds is None:
+                        self.report.first_packet_seconds = process_age()
+                    context.set(budget=1 << 62)
+        finally:
+            versions.ended(index)
+
+    def _start_directing(self, ports: Sequence[Port], versions: Versions, symbols: dict[str, int]) -> Directing:
+        """The director's program and memory."""
+        assert self.director
+        batch, stop = self.config.engine.most_burst, Region(64)
+        queues, count = self.director.queues(ports, self.ports.receives)
+        rooms = [Region(size) for size in (Burst(batch + SLACK).size, 8 * count, 8 * count * batch, 8 * batch)]
+        compile = partial(
+            prepare, mode="ports", capacity=batch + SLACK, workers=1, dispatch="auto",
+            tunnel_ports=self.config.parser.tunnel_ports,
+        )  # fmt: skip
+        made = Versions(self.director.pipeline, compile, Report("", ""), self.stop)
+        context = Block(PortWorker.layout, 128)
+        context.set(
+            workers=1, burst=rooms[0].address, stop=stop.address, queues=queues.address, ports=count, out=-1,
+            batch=batch, most=batch, poll=int(self.config.engine.idle == "poll"), budget=1,
+            counts=rooms[1].address, outbound=rooms[2].address, unwanted=rooms[3].address,
+        )  # fmt: skip
+        made.link([context], symbols, [_spare_core(self._cores)])
+        self._directing = context
+        return Directing(made, context, stop, rooms)
 
     def _context(
         self, index: int, ports: Sequence[Port], sink: CaptureSink | None, interfaces: Region
@@ -224,3 +284,9 @@ class LiveRun:
             counts=counts.address, unwanted=unwanted.address, budget=1, making=making.address,
         )  # fmt: skip
         return context, [queues, counts, outbound, unwanted, burst, made_burst, making]
+
+
+def _spare_core(taken: Sequence[int]) -> int:
+    """One that no worker runs on, where there is one."""
+    usable = usable_cores()
+    return next((core for core in usable if core not in taken), usable[-1])

@@ -64,8 +64,9 @@ class PortBuffers:
 
 class LiveBuffers:
     """The plan of each port of a run, and how many buffers of which size it takes. `found`: what each device can do,
-    in the order of the ports; `wanted`: the way in which each must receive, where there is one; `large`: a class for
-    large packets only, or 0. Raises BurstlineError for what a driver cannot do."""
+    in the order of the ports; `wanted`: the way in which each must receive, where there is one; `large`: a
+    class for large packets only, or 0; `waiting`: packets of each port that may wait between threads. Raises
+    BurstlineError for what a driver cannot do."""
 
     def __init__(
         self,
@@ -76,8 +77,9 @@ class LiveBuffers:
         reads: bool,
         wanted: Sequence[Mode | None] = (),
         large: int = 0,
+        waiting: int = 0,
     ) -> None:
-        self.large = large
+        self.large, self._waiting = large, waiting
         self.config, self.found, self.devices = config, list(found), list(devices)
         everywhere = None if config.pools.receive == "auto" else config.pools.receive
         plans = [
@@ -157,7 +159,7 @@ class LiveBuffers:
                 self.footprint.held,
             )
             mine = [k for k in here if size in self.ports[k].plan.buffers]
-            counts[size] += sum(self._kept(k, held[k], size) for k in mine)
+            counts[size] += sum(self._kept(k, held[k], size) + self._waiting for k in mine)
         for size in {self.ports[k].plan.whole for k in here} - into - {0, self.large}:
             long = sum(packet > max(self.ports[k].plan.buffers) for k in here for packet in held[k])
             counts[size] = max(counts[size], working + min(sent, MOST_SENT_WHOLE)) + workers * long

@@ -13,12 +13,13 @@ from burstline.engine.around_ports import PORTS_EVERY
 from burstline.engine.carry import Swap
 from burstline.engine.config import Config
 from burstline.engine.interpreter import Interpreter, send_target
+from burstline.engine.live_director import steering_of
 from burstline.engine.live_ports import LivePorts
 from burstline.engine.mbuf_marks import read_marks, write_marks
 from burstline.engine.report import Count, Report
 from burstline.engine.threads import process_age
 from burstline.engine.worker import ENGINE_REASONS, SINK_FAILED
-from burstline.errors import BurstlineError
+from burstline.errors import BurstlineError, UsageError
 from burstline.packet.made import ANYWHERE
 from burstline.packet.packet import MadePacket, came, came_as, data_of, leaves_by, made_of
 from burstline.packet.parser import LINK_ETHERNET
@@ -54,6 +55,8 @@ class LiveInterpreter:
     """
 
     def __init__(self, pipeline: Pipeline, devices: Sequence[str], out: str | None, config: Config) -> None:
+        if steering_of(pipeline, config) is not None:
+            raise UsageError("an interpreted run has no flow director", "set enable_flow_director = false for it")
         self.config = config
         self.ports = LivePorts(devices, out, config, config.engine.workers, pipeline, gathers=True)
         self.count_edges = True

@@ -21,6 +21,7 @@ from burstline.engine.live_buffers import (
     expected_frame,
     usage_of_pool,
 )
+from burstline.engine.live_director import RING
 from burstline.engine.live_offloads import LiveOffloads, mtu_of, presumed
 from burstline.engine.report import Count, Report
 from burstline.engine.worker import ENGINE_REASONS, NO_BUFFER, PORTS, most_made
@@ -43,8 +44,10 @@ OWN_OPS = ("auto", "burstline")  # the others are DPDK's
 class LivePorts:
     """The devices that a run names, as after `dpdk:`: sources first, then the one to send to unless it is a source.
 
-    `out_device` or `out_file` is where packets go that come through, or neither. Raises UsageError for what makes no
-    sense; nothing is opened yet. What is asked of the ports around the `pipeline` is in its offloads and the settings.
+    `out_device` or `out_file` is where packets go that come through, or neither. Raises UsageError for what makes
+    no sense; nothing is opened yet. What is asked of the ports around the `pipeline` is in its offloads and the
+    settings. With `directed`, a software director is between the ports and the workers, and polls the one queue
+    that each port has then.
     """
 
     def __init__(
@@ -56,12 +59,15 @@ class LivePorts:
         pipeline: Pipeline | None = None,
         *,
         gathers: bool = False,
+        directed: bool = False,
     ) -> None:
+        self.queues = 1 if directed else workers
         self.sources, self.workers = list(sources), workers
         self.out_device = out.removeprefix("dpdk:") if out and out.startswith("dpdk:") else None
         self.out_file = out if out and not self.out_device else None
         self.gathers = gathers or self.out_file is not None
         self.devices = list(self.sources)
+        self.waiting = 2 * workers * RING if directed else 0  # packets between the director and the workers
         self.large = self._large_class(config, pipeline)  # bytes of a size class that is not in the settings, or 0
         self.config = config = with_class(config, self.large)
         self.buffers: LiveBuffers | None = None  # as soon as the ports are open
@@ -74,11 +80,11 @@ class LivePorts:
             raise UsageError(f"{len(self.devices)} ports are more than the {PORTS} that a pipeline can send to")
         for device in self.devices:
             queues = self._settings(device).queues
-            if queues is not None and queues != workers:
+            if queues is not None and queues != self.queues:
                 raise UsageError(
                     f"dpdk:{device} is set to {_many(queues, 'queue')} for {_many(workers, 'worker')}: "
-                    "each worker polls one queue of its own",
-                    f"use --workers {queues}, or leave queues out of its [[ports]]",
+                    f"{'the software director' if directed else 'each worker'} polls one queue of its own",
+                    "leave queues out of its [[ports]]" + ("" if directed else f", or use --workers {queues}"),
                 )
 
         self.offloads = LiveOffloads(config, self.devices, len(self.sources), self.out_device, pipeline)
@@ -223,7 +229,7 @@ class LivePorts:
         from burstline.dpdk.port import Port
 
         frame = expected_frame(device, self._settings(device).mtu)
-        port = Port.attach(self.offloads.text(device), queues=self.workers, frame=frame)
+        port = Port.attach(self.offloads.text(device), queues=self.queues, frame=frame)
         stack.callback(port.close)
         return port
 
@@ -241,7 +247,9 @@ class LivePorts:
         receive = [offloads.restricted(d, can) for d, can in zip(self.devices, found, strict=True) if can]
         config = offloads.tuned(known)
         wanted = [offloads.wanted(device) for device in self.devices]
-        buffers = LiveBuffers(config, receive, self.devices, reads=reads, wanted=wanted, large=self.large)
+        buffers = LiveBuffers(
+            config, receive, self.devices, reads=reads, wanted=wanted, large=self.large, waiting=self.waiting
+        )
         offloads.plan(known, [mtu_of(port) for port in attached], buffers)
         return buffers
 
@@ -274,7 +282,7 @@ class LivePorts:
     def _ring_loop(self, device: str, pool: Pool, tx_offloads: Sequence[str]) -> RingPort:
         from burstline.engine.ring_loop import open_ring_loop
 
-        return open_ring_loop(device, pool, self.workers, tx_offloads)
+        return open_ring_loop(device, pool, self.queues, tx_offloads)
 
 
 def _release(pools: Iterable[Pools]) -> None:

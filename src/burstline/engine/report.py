@@ -18,6 +18,9 @@ class Count:
     def __add__(self, other: Count) -> Count:
         return Count(self.packets + other.packets, self.bytes + other.bytes)
 
+    def __sub__(self, other: Count) -> Count:
+        return Count(self.packets - other.packets, self.bytes - other.bytes)
+
 
 # A way out of a stage: chain and place, the kind (next, error, consume, chain, drop, send), and what it leads to.
 Edge = tuple[int, int, str, str]
@@ -45,6 +48,7 @@ class Report:
     ports: list[dict[str, Any]] = field(default_factory=list)
     buffers: list[ClassUsage] = field(default_factory=list)  # of each size class, at the end
     costs: list[dict[str, Any]] = field(default_factory=list)  # burst_costs.Cost, where they were asked for
+    steering: dict[str, Any] = field(default_factory=dict)  # LiveDirector.as_json, where there was one
 
     @property
     def dropped(self) -> Count:
@@ -84,6 +88,7 @@ class Report:
             "ports": self.ports,
             "buffers": [each.as_json() for each in self.buffers],
             "costs": self.costs,
+            "steering": self.steering,
         }
 
     def lines(self) -> list[str]:
@@ -113,7 +118,19 @@ class Report:
             for number, port in enumerate(self.ports)
             if port.get("offloads", {}).get("summary")
         ]
-        return lines + cost_lines(self.costs)
+        return lines + steering_lines(self.steering) + cost_lines(self.costs)
+
+
+def steering_lines(steering: Mapping[str, Any]) -> list[str]:
+    """How packets were shared out, and what each rule that counts has counted."""
+    if not steering:
+        return []
+    shares = ", ".join(f"{packets:,}" for packets in steering["workers"])
+    lines = [f"flow director ({steering['back_end']}): {shares} packets to workers 0 to {len(steering['workers']) - 1}"]
+    for each in steering["rules"]:
+        counted = "" if each["packets"] is None else f": {each['packets']:,} packets, {each['bytes']:,} bytes"
+        lines.append(f"  {each['rule']}{counted}")
+    return lines
 
 
 def buffer_lines(classes: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -24,6 +24,22 @@ def add_up(report: Report, workers: Iterable[Block], drops: Mapping[str, Count])
     report.drops.update(drops)
 
 
+def add_up_directed(
+    report: Report, director: Block, workers: Sequence[Block], drops: Mapping[str, Count], directed: Mapping[str, Count]
+) -> None:
+    """The same where packets come to the workers, and leave them, by way of a director: it received what the workers
+    sent besides what the ports did, and sent what the workers received."""
+    inner = Report("", "")
+    add_up(inner, workers, drops)
+    passed = Count(director.get("packets_in"), director.get("bytes_in"))
+    report.received += passed - inner.sent
+    report.sent += Count(director.get("packets_out"), director.get("bytes_out")) - inner.received
+    report.made += inner.made
+    report.consumed += inner.consumed
+    for reason in {**drops, **directed}:
+        report.drops[reason] = drops.get(reason, Count()) + directed.get(reason, Count())
+
+
 def add_drops(drops: dict[str, Count], tallies: Region, reasons: Sequence[str]) -> None:
     """Add a worker's tallies, one for each of `reasons`, to what was dropped by name."""
     for number, reason in enumerate(reasons):

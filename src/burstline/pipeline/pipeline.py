@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import FunctionType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from burstline.errors import UsageError, application_failed
 from burstline.packet.machine import MOST_PROTOCOLS
@@ -20,14 +20,24 @@ from burstline.pipeline.stage import Stage
 from burstline.pipeline.stage import stage as as_stage
 from burstline.state.base import State
 
+if TYPE_CHECKING:
+    from burstline.steering.rule import SteeringRule
+
 
 class Pipeline(Chain):
     """The chain that packets enter. `Pipeline(first, second, ...)`; all state and chains are found in the stages.
-    `offloads`: what it wants of the ports."""
+    `offloads`: what it wants of the ports; `steering`: which worker is to have which packets."""
 
-    def __init__(self, *stages: Stage, name: str | None = None, offloads: Offloads | None = None) -> None:
+    def __init__(
+        self,
+        *stages: Stage,
+        name: str | None = None,
+        offloads: Offloads | None = None,
+        steering: Sequence[SteeringRule] = (),
+    ) -> None:
         super().__init__(*grouped_first(stages), name=name or "main")
         self.offloads = offloads or Offloads()
+        self.steering = tuple(steering)
         self._at_end: list[Callable[[Any], None]] = []
         self.profile: Profile | None = None  # of earlier runs
         self.chains = self._find_chains()
@@ -87,7 +97,7 @@ class Pipeline(Chain):
             )
         made = new if isinstance(new, Stage) else as_stage(new)
         stages = (made if s in known else s for s in self.stages)
-        pipeline = Pipeline(*stages, name=self.name, offloads=self.offloads)
+        pipeline = Pipeline(*stages, name=self.name, offloads=self.offloads, steering=self.steering)
         pipeline._at_end = list(self._at_end)
         return pipeline
 

@@ -63,6 +63,7 @@ class SteeringHead(Struct):
     hashes: i64  # its results
     reta: i64  # address of the queue of each bucket, 16 bits
     bucket_mask: i64
+    ports: i64  # packets of ports from this number on are left out
     counters: i64  # address of packets and bytes, by counter
 
 
@@ -71,8 +72,8 @@ class SteeringTable(LookAhead):
     where a rule drops it, and `table.mark(pkt)` the mark that a rule gives it, or 0.
 
     Without a rule that is the queue of its bucket: of `buckets`, a power of two, the one that its Toeplitz hash says;
-    `symmetric` puts both directions of a flow into one. `flows` is how many exact rules there is room for. Raises
-    UsageError.
+    `symmetric` puts both directions of a flow into one. `flows` is how many exact rules there is room for. Of
+    packets from port number `ports` on nothing is worked out. Raises UsageError.
     """
 
     def __init__(
@@ -83,12 +84,13 @@ class SteeringTable(LookAhead):
         key: bytes = DEFAULT_KEY,
         symmetric: bool = False,
         flows: int = 1 << 16,
+        ports: int = 1 << 16,
     ) -> None:
         if type(queues) is not int or not 1 <= queues <= MOST_QUEUES:
             raise UsageError(f"queues is {queues!r}", f"give 1 to {MOST_QUEUES:,}")
         if type(buckets) is not int or not 1 <= buckets <= MOST_BUCKETS or buckets & buckets - 1:
             raise UsageError(f"buckets is {buckets!r}", f"give a power of two up to {MOST_BUCKETS:,}")
-        self.queues, self.buckets = queues, buckets
+        self.queues, self.buckets, self._ports = queues, buckets, ports
         self._toeplitz = Toeplitz(SYMMETRIC_KEY[:52] if symmetric else key)
         self._reta = Region(2 * buckets)
         self._heads: list[tuple[Block, tuple[Region, ...]]] = []
@@ -193,7 +195,8 @@ class SteeringTable(LookAhead):
         return self._toeplitz._hash(pkt) & self.buckets - 1
 
     def look_ahead(self, pkt: Any) -> None:
-        self.note(pkt, self._decide(pkt, count=True))
+        if pkt.port < self._ports:
+            self.note(pkt, self._decide(pkt, count=True))
 
     def _decide(self, pkt: Any, count: bool = False) -> tuple[int, int]:
         words, key = words_of(pkt), flow_key(pkt._data, pkt._levels.outer)
@@ -228,6 +231,7 @@ class SteeringTable(LookAhead):
             tables=self._built[-1].address, results=regions[0].address, marks=regions[1].address,
             decided=regions[2].address, counters=regions[3].address, toeplitz=hashed,
             hashes=self._toeplitz.results(worker), reta=self._reta.address, bucket_mask=self.buckets - 1,
+            ports=self._ports,
         )  # fmt: skip
         self._heads.append((head, regions))
         return head.address

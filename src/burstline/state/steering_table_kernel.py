@@ -220,6 +220,8 @@ def place_packet(head: SteeringHead, rules: SteeringTables, burst: BurstColumns,
 def steer_packets(head_address: int, burst: BurstColumns, count: int, own: int) -> int:
     """Write queue and mark of each packet of a burst to the worker's results. `own` is the worker's list, or 0."""
     head = head_at(head_address)
+    if count == 0 or burst.port[load16(own + 8) if own != 0 else 0] >= head.ports:
+        return 0  # a burst is of one port where this matters
     rules = tables_at(used_tables(head_address))
     hash_packets(head.toeplitz, burst, count, own)
     results, hashes, decided = head.results, head.hashes, head.decided

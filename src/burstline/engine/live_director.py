@@ -1,0 +1,126 @@
+"""The software director of a live run: one thread that alone polls the ports, and hands packets to workers over rings.
+
+    port -> director -> a ring for each worker -> worker -> a ring for each worker -> director -> port
+
+To a worker, the two rings are a port with a queue of its own. One thread that sends keeps the order of each flow, and
+so does one ring between two threads; a port needs no more than one queue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from burstline.engine.config import Config
+from burstline.engine.worker import ENDED, PORTS, QUEUE_SIZE, PortQueue
+from burstline.errors import UsageError
+from burstline.pipeline.pipeline import Pipeline
+from burstline.state.region import Block, Region
+from burstline.state.steering_table import SteeringTable
+from burstline.steering.direct_stage import direct_stage
+from burstline.steering.director import SoftwareDirector
+from burstline.steering.rule import SteeringRule
+
+if TYPE_CHECKING:
+    from burstline.dpdk.port import Port
+    from burstline.dpdk.ring_port import RingPort
+
+RING = 1024  # packets that wait for a worker, or to be sent; a ring keeps one place free
+MOST_WORKERS = 16  # RTE_PMD_RING_MAX_RX_RINGS: queues of a port of rings
+RECEIVES = PortQueue.layout.offset("receives")
+
+
+def steering_of(pipeline: Pipeline, config: Config) -> list[SteeringRule] | None:
+    """The rules of a run that has a director, else None. Raises UsageError where there are rules and it is off."""
+    rules = [*pipeline.steering, *(each.rule for each in config.steering)]
+    if rules and config.enable_flow_director is False:
+        raise UsageError(
+            f"the pipeline has {len(rules)} steering rules, and the flow director is off",
+            'write enable_flow_director = "auto" into burstline.toml',
+        )
+    return rules if rules or config.enable_flow_director is True else None
+
+
+class LiveDirector:
+    """`rules` are in force from the first packet on; `cores` are those of the workers. Raises UsageError."""
+
+    def __init__(self, ports: int, cores: Sequence[int], rules: Sequence[SteeringRule]) -> None:
+        workers = len(cores)
+        if workers > MOST_WORKERS or ports * (1 + workers) > PORTS:
+            most = min(MOST_WORKERS, PORTS // ports - 1)
+            raise UsageError(
+                f"the software director cannot serve {workers} workers at {ports} ports", f"use --workers {most}"
+            )
+        self._count, self._workers = ports, workers
+        self.table = SteeringTable(workers, ports=ports)
+        self.rules = SoftwareDirector(self.table, {core: k for k, core in enumerate(cores)}.__getitem__)
+        self.rules.apply(rules)
+        self.pipeline = Pipeline(direct_stage(self.table, ports, workers), name="director")
+        self._inside: list[RingPort] = []  # of each port, what workers take for it
+        self._outside: list[RingPort] = []  # and its other side
+        self._queues = Region(ports * (1 + workers) * QUEUE_SIZE)
+        self._ending = False
+        self._polls = 0
+
+    def open(self, ports: Sequence[Port]) -> Sequence[Port]:
+        """Make the rings; returns what workers take for the ports."""
+        from burstline.dpdk.ring_port import RingPort
+
+        for port in ports:
+            inside = RingPort.pair(port.pools[0], queues=self._workers, ring_size=RING)
+            self._inside.append(inside)
+            inside.table = port.table
+            self._outside.append(inside.other_side())
+            inside.start()
+            self._outside[-1].start()
+        return self._inside
+
+    def close(self) -> None:
+        for port in (*self._outside, *self._inside):
+            port.close()
+
+    def queues(self, ports: Sequence[Port], receives: Callable[[int], bool]) -> tuple[Region, int]:
+        """What the director polls and sends on, and how many: the ports, then of each the queues of its other side."""
+        polled = [(port, 0, receives(k)) for k, port in enumerate(ports)]
+        polled += [(port, queue, True) for port in self._outside for queue in range(self._workers)]
+        layout = PortQueue.layout
+        for number, (port, queue, source) in enumerate(polled):
+            base = number * QUEUE_SIZE
+            self._queues.set_i64(base + layout.offset("port"), port.id)
+            self._queues.set_i64(base + layout.offset("queue"), queue)
+            self._queues.set_i64(base + RECEIVES, int(source))
+            self._queues.set_i64(base + layout.offset("pools"), ports[0].table)
+        return self._queues, len(polled)
+
+    def end(self, context: Block) -> None:
+        """No more packets from the ports; what is on its way still comes to its end, by `step`."""
+        if not self._ending:
+            for number in range(self._count):
+                self._queues.set_i64(number * QUEUE_SIZE + RECEIVES, 0)
+            self._polls = context.get("polls") + 2 * self._count * (1 + self._workers)
+            self._ending = True
+
+    def step(self, context: Block, workers: Sequence[Block], stop_workers: Region, stop: Region) -> None:
+        """One look at how far the end is: the director has nothing for workers, then they nothing for it."""
+        if not self._ending:
+            return
+        gone = context.get("running") == ENDED
+        if not gone and context.get("polls") < self._polls:
+            return
+        if gone or not any(port.waiting for port in self._inside):
+            stop_workers.set_i64(0, 1)
+        if all(worker.get("running") == ENDED for worker in workers) and not any(p.waiting for p in self._outside):
+            stop.set_i64(0, 1)
+
+    @property
+    def is_ending(self) -> bool:
+        return self._ending
+
+    def as_json(self, workers: Sequence[Block]) -> dict[str, Any]:
+        """What was steered, for the report."""
+        counts = self.rules.counts()
+        rules = [
+            {"rule": str(rule), **dict(zip(("packets", "bytes"), counts.get(handle, (None, None)), strict=True))}
+            for handle, rule in self.rules.rules().items()
+        ]
+        return {"back_end": self.rules.name, "rules": rules, "workers": [w.get("packets_in") for w in workers]}

@@ -1,0 +1,127 @@
+"""The software director of a live run: packets reach the workers that rules and RSS say, in order, and none is lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import burstline as bl
+from both_modes import pcap_of
+from burstline import dpdk
+from burstline.engine.config import Config, Engine, load
+from burstline.engine.live_interpreter import LiveInterpreter
+from dpdk_live import alone
+
+FLOWS, EACH = 64, 40
+RULES = [
+    {"dport": "1000-1007", "to": "queue 1", "count": True},
+    {"dport": 1008, "to": "drop", "count": True},
+    {
+        "src": "10.0.0.9",
+        "dst": "10.9.0.1",
+        "proto": "udp",
+        "sport": 5009,
+        "dport": 1009,
+        "to": "queue 0",
+        "count": True,
+    },
+    {"dport": 1010, "to": "queue 0", "priority": 1, "count": True},
+    {"dport": "1010-1011", "to": "queue 1", "priority": 0, "count": True},
+]
+
+
+def frame(flow: int, number: int) -> bytes:
+    """Packet `number` of a flow, which says so in its IPv4 identification."""
+    ip = b"\x45\0" + (32).to_bytes(2, "big") + number.to_bytes(2, "big") + b"\0\0\x40\x11\0\0"
+    ip += bytes((10, 0, 0, flow)) + bytes((10, 9, 0, 1))
+    udp = (5000 + flow).to_bytes(2, "big") + (1000 + flow).to_bytes(2, "big") + (12).to_bytes(2, "big") + b"\0\0"
+    return bytes(12) + b"\x08\0" + ip + udp + bytes(18)
+
+
+class Seen(bl.Record):
+    packets: bl.u32
+    last: bl.u32
+    disordered: bl.u32
+
+
+def app() -> tuple[bl.Pipeline, bl.FlowTable[Seen]]:
+    flows = bl.FlowTable(Seen, capacity=1024)
+
+    @bl.stage
+    def follow(pkt: Any) -> None:
+        flow = flows[pkt]
+        flow.packets += 1
+        if pkt.ipv4.id < flow.last:
+            flow.disordered += 1
+        flow.last = pkt.ipv4.id
+
+    return bl.Pipeline(follow, steering=[bl.SteeringRule(**rule) for rule in RULES]), flows
+
+
+def run(path: str, out: str | None, workers: int) -> dict[str, Any]:
+    from burstline.engine.live import LiveRun
+
+    pipeline, flows = app()
+    config = Config(engine=Engine(workers=workers, duration=0.5, stats_interval=False), enable_flow_director="auto")
+    report = LiveRun(pipeline, [f"ring-loop,capture={path}"], out, config).run()
+    rows = flows.to_numpy()
+    return {
+        "received": report.received.packets, "sent": report.sent.packets, "consumed": report.consumed.packets,
+        "drops": {name: count.packets for name, count in report.drops.items()}, "balanced": report.balanced,
+        "steering": report.steering, "lines": report.lines(),
+        "flows": [tuple(map(int, row)) for row in rows[["sport", "packets", "disordered"]]],
+    }  # fmt: skip
+
+
+@pytest.mark.skipif(not dpdk.available(), reason="burstline was built without DPDK")
+@pytest.mark.parametrize(("workers", "out"), [(2, None), (2, "dpdk:net_null0"), (3, "dpdk:net_null0")])
+def test_each_packet_reaches_one_worker_in_the_order_of_its_flow(workers: int, out: str | None, tmp_path: Path) -> None:
+    source = tmp_path / "in.pcap"
+    source.write_bytes(pcap_of(frame(flow, number) for number in range(EACH) for flow in range(FLOWS)))
+    found = alone(run, str(source), out, workers)
+    assert found["balanced"]
+    assert found["received"] == FLOWS * EACH
+    lost = found["drops"].pop("send failed", 0)  # a worker that has no core for a while finds its ring full
+    assert found["drops"] == {"steering rule": EACH}
+    assert (found["sent"] if out else found["consumed"]) == FLOWS * EACH - EACH - lost
+    assert sum(packets for _, packets, _ in found["flows"]) == sum(found["steering"]["workers"])
+    assert not any(disordered for *_, disordered in found["flows"])
+    assert len({sport for sport, *_ in found["flows"]}) == len(found["flows"])  # no flow is in two workers' tables
+    counted = [(each["packets"], each["bytes"]) for each in found["steering"]["rules"]]
+    size = len(frame(0, 0))
+    assert counted == [(n * EACH, n * EACH * size) for n in (8, 1, 1, 0, 2)]
+    assert any(line.startswith("flow director (software): ") for line in found["lines"])
+
+
+def test_rules_without_a_director_are_refused() -> None:
+    pipeline, _ = app()
+    from burstline.engine.live_director import steering_of
+
+    with pytest.raises(bl.UsageError, match="5 steering rules, and the flow director is off"):
+        steering_of(pipeline, Config())
+    with pytest.raises(bl.UsageError, match="an interpreted run has no flow director"):
+        LiveInterpreter(pipeline, ["net_null0"], None, Config(enable_flow_director="auto"))
+    assert steering_of(bl.Pipeline(*pipeline.stages), Config(enable_flow_director="auto")) is None
+    assert steering_of(bl.Pipeline(*pipeline.stages), Config(enable_flow_director=True)) == []
+
+
+def test_rules_of_the_settings_name_their_line_and_field(tmp_path: Path) -> None:
+    file = tmp_path / "burstline.toml"
+    file.write_text('enable_flow_director = "auto"\n[[steering]]\ndport = "80-443"\nproto = "icmp"\nto = "queue 1"\n')
+    with pytest.raises(bl.UsageError, match=r"burstline.toml:3.*steering.*dport") as caught:
+        load(file)
+    assert "leave the ports out" in str(caught.value.hint)
+    file.write_text('[[steering]]\nto = "drop"\n')
+    with pytest.raises(bl.UsageError, match="has no effect while enable_flow_director = false"):
+        load(file)
+    file.write_text('enable_flow_director = true\n[[steering]]\nvlan = 7\nto = "cores 2, 3"\npriority = 3\n')
+    assert [str(each.rule) for each in load(file).steering] == ["vlan 7 -> cores 2, 3"]
+
+
+def test_too_many_workers_are_refused() -> None:
+    from burstline.engine.live_director import LiveDirector
+
+    with pytest.raises(bl.UsageError, match="cannot serve 17 workers at 1 ports"):
+        LiveDirector(1, list(range(17)), [])
