@@ -82,6 +82,11 @@ class RingPort(Port):
         return other
 
     @property
+    def receives_from(self) -> int:
+        """The address of the ring of queue 0."""
+        return self._rx[0]
+
+    @property
     def waiting(self) -> int:
         """Packets in the rings that the port receives from."""
         return sum(native.ring_count(ring) for ring in self._rx)
