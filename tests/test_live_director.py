@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ from both_modes import pcap_of
 from burstline import dpdk
 from burstline.engine.config import Config, Engine, load
 from burstline.engine.live_interpreter import LiveInterpreter
-from dpdk_live import alone
+from dpdk_live import alone, needs_root, veth
 
 FLOWS, EACH = 64, 40
 RULES = [
@@ -93,6 +96,51 @@ def test_each_packet_reaches_one_worker_in_the_order_of_its_flow(workers: int, o
     size = len(frame(0, 0))
     assert counted == [(n * EACH, n * EACH * size) for n in (8, 1, 1, 0, 2)]
     assert any(line.startswith("flow director (software): ") for line in found["lines"])
+
+
+def reflect(frames: list[bytes]) -> tuple[list[bytes], dict[str, Any]]:
+    """What comes back of frames that are sent to a port with one queue and three workers, and the report."""
+    veth()
+    from burstline.engine.live import LiveRun
+
+    @bl.stage
+    def back(pkt: Any) -> bl.Verdict:
+        pkt.eth.src, pkt.eth.dst = pkt.eth.dst, pkt.eth.src
+        return bl.send(0)
+
+    config = Config(engine=Engine(workers=3, stats_interval=False), enable_flow_director=True)
+    run = LiveRun(bl.Pipeline(back), ["net_af_packet0,iface=left"], None, config)
+    found: list[bytes] = []
+    line = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
+    line.bind(("right", 0))
+    line.settimeout(60)
+
+    def speak() -> None:
+        while not run.is_running:
+            time.sleep(0.01)
+        for sent in frames:
+            line.send(sent)
+            while (got := line.recv(2048)) == sent:  # its own, which the interface shows, too
+                pass
+            found.append(got)
+        run.stop()
+
+    other = threading.Thread(target=speak)
+    other.start()
+    report = run.run()
+    other.join()
+    return found, {"balanced": report.balanced, "sent": report.sent.packets, "steering": report.steering["workers"]}
+
+
+@needs_root
+@pytest.mark.skipif(not dpdk.available(), reason="burstline was built without DPDK")
+def test_three_workers_share_a_port_that_has_one_queue() -> None:
+    frames = [bytes.fromhex("020000000001020000000002") + frame(k % FLOWS, k)[12:] for k in range(200)]
+    found, report = alone(reflect, frames)
+    assert found == [sent[6:12] + sent[:6] + sent[12:] for sent in frames]
+    assert report == {"balanced": True, "sent": 200, "steering": report["steering"]}
+    assert sum(report["steering"]) == 200
+    assert all(report["steering"])
 
 
 def test_rules_without_a_director_are_refused() -> None:
