@@ -19,7 +19,7 @@ from dpdk_live import alone, needs_root, veth
 
 FLOWS, EACH = 64, 40
 RULES = [
-    {"dport": "1000-1007", "to": "queue 1", "count": True},
+    {"dport": "1000-1007", "to": "queue 1", "count": True, "mark": 7},
     {"dport": 1008, "to": "drop", "count": True},
     {
         "src": "10.0.0.9",
@@ -47,6 +47,7 @@ class Seen(bl.Record):
     packets: bl.u32
     last: bl.u32
     disordered: bl.u32
+    mark: bl.u32
 
 
 def app() -> tuple[bl.Pipeline, bl.FlowTable[Seen]]:
@@ -59,6 +60,7 @@ def app() -> tuple[bl.Pipeline, bl.FlowTable[Seen]]:
         if pkt.ipv4.id < flow.last:
             flow.disordered += 1
         flow.last = pkt.ipv4.id
+        flow.mark = pkt.mark
 
     return bl.Pipeline(follow, steering=[bl.SteeringRule(**rule) for rule in RULES]), flows
 
@@ -74,7 +76,7 @@ def run(path: str, out: str | None, workers: int) -> dict[str, Any]:
         "received": report.received.packets, "sent": report.sent.packets, "consumed": report.consumed.packets,
         "drops": {name: count.packets for name, count in report.drops.items()}, "balanced": report.balanced,
         "steering": report.steering, "lines": report.lines(),
-        "flows": [tuple(map(int, row)) for row in rows[["sport", "packets", "disordered"]]],
+        "flows": [tuple(map(int, row)) for row in rows[["sport", "packets", "disordered", "mark"]]],
     }  # fmt: skip
 
 
@@ -89,9 +91,10 @@ def test_each_packet_reaches_one_worker_in_the_order_of_its_flow(workers: int, o
     lost = found["drops"].pop("send failed", 0)  # a worker that has no core for a while finds its ring full
     assert found["drops"] == {"steering rule": EACH}
     assert (found["sent"] if out else found["consumed"]) == FLOWS * EACH - EACH - lost
-    assert sum(packets for _, packets, _ in found["flows"]) == sum(found["steering"]["workers"])
-    assert not any(disordered for *_, disordered in found["flows"])
+    assert sum(packets for _, packets, *_ in found["flows"]) == sum(found["steering"]["workers"])
+    assert not any(disordered for *_, disordered, _ in found["flows"])
     assert len({sport for sport, *_ in found["flows"]}) == len(found["flows"])  # no flow is in two workers' tables
+    assert {sport: mark for sport, _, _, mark in found["flows"] if mark} == dict.fromkeys(range(5000, 5008), 7)
     counted = [(each["packets"], each["bytes"]) for each in found["steering"]["rules"]]
     size = len(frame(0, 0))
     assert counted == [(n * EACH, n * EACH * size) for n in (8, 1, 1, 0, 2)]

@@ -32,6 +32,10 @@ from burstline.schema import keys, spelled
 
 MARK = re.compile(r"^<!-- table: (\w+) -->$", re.MULTILINE)
 
+STEERING = (
+    "src_mac", "dst_mac", "vlan", "src", "dst", "proto", "sport", "dport", "flags", "tunnel", "tunnel_id", "priority",
+    "to", "mark", "count",
+)  # fmt: skip
 SETTINGS = {
     "engine.workers": "Worker threads, each pinned to a core; `--workers`.",
     "engine.burst": "Packets to receive at once from a port; `--burst`.",
@@ -100,25 +104,7 @@ SETTINGS = {
     "port.",
     "numa.node": "They lie on this node instead.",
     "enable_flow_director": 'Steering of packets to workers: `"auto"` where there are rules, `true` always.',
-    **{
-        f"steering.{name}": f"As `{name}` of a `SteeringRule`."
-        for name in (
-            "src_mac",
-            "dst_mac",
-            "vlan",
-            "src",
-            "dst",
-            "proto",
-            "sport",
-            "dport",
-            "flags",
-            "tunnel",
-            "tunnel_id",
-            "priority",
-            "to",
-            "count",
-        )
-    },
+    **{f"steering.{name}": f"As `{name}` of a `SteeringRule`." for name in STEERING},
 }
 
 

@@ -19,13 +19,13 @@ from burstline.native.memory import I64, load
 from burstline.packet.burst import INNER, Burst
 from burstline.packet.burst_type import write
 from burstline.packet.extension import EXTENSION_PROTO
-from burstline.packet.fields import FRAGMENT, HEADER, MOST_SEGMENT, OF_INNER, PRESENT
+from burstline.packet.fields import FRAGMENT, HEADER, OF_INNER, PRESENT, WRITABLE
 from burstline.packet.found_kernel import HERE
 from burstline.packet.made import ANYWHERE, CLONE, MADE, Made
 
 i64 = types.int64
 ROOM, BURST = Made.layout.offset("room"), Made.layout.offset("burst")
-INTEGER_FIELDS = ("length", "captured", "time", "port", "vlan_depth", "mpls_depth", "segments", "segment_size")
+INTEGER_FIELDS = ("length", "captured", "time", "port", "vlan_depth", "mpls_depth", "segments", "segment_size", "mark")
 
 
 @lasting
@@ -117,7 +117,7 @@ def _packet_get(context: Any, builder: Any, kind: PacketType, value: Any, name: 
 def _packet_set(context: Any, builder: Any, sig: Any, args: Any, name: str) -> None:
     """Of WRITABLE: what the stage language has checked."""
     packet = cgutils.create_struct_proxy(sig.args[0])(context, builder, args[0])
-    value = builder.and_(context.cast(builder, args[1], sig.args[1], i64), I64(MOST_SEGMENT))
+    value = builder.and_(context.cast(builder, args[1], sig.args[1], i64), I64(WRITABLE[name]))
     write(builder, sig.args[0].burst, packet.burst, name, packet.index, value)
 
 

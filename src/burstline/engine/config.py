@@ -38,7 +38,7 @@ from burstline.schema import (
 )
 from burstline.simd import level
 from burstline.state.rule import BadField
-from burstline.steering.rule import LOWEST_PRIORITY, SteeringRule
+from burstline.steering.rule import LOWEST_PRIORITY, MOST_MARK, SteeringRule
 
 FILE_NAME = "burstline.toml"
 MAX_BURST = 256
@@ -201,6 +201,7 @@ class Steering:
     tunnel_id: int | None = key(None, integer(0, (1 << 32) - 1))
     priority: int = key(0, integer(0, LOWEST_PRIORITY))
     to: str = key("rss", text())
+    mark: int | None = key(None, integer(1, MOST_MARK))
     count: bool = key(False, boolean())
 
     @property

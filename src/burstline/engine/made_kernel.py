@@ -117,6 +117,7 @@ def columns_copier(needs: Needs) -> Callable[[BurstColumns, int, BurstColumns, i
             source.segment_size[i],
             source.checks[i],
         )
+        into.mark[k] = 0
         into.l3[k], into.l4[k] = source.l3[i], source.l4[i]
         into.payload[k], into.end[k] = source.payload[i], source.end[i]
         into.vlan_depth[k], into.mpls_depth[k] = source.vlan_depth[i], source.mpls_depth[i]
@@ -141,7 +142,7 @@ def columns_of_template(needs: Needs) -> Callable[[TemplateBlock, BurstColumns, 
     def template_columns(block: TemplateBlock, into: BurstColumns, k: int) -> None:
         into.captured[k], into.length[k], into.link[k] = block.size, block.size, LINK_ETHERNET
         into.present[k], into.proto[k] = block.present, block.proto
-        into.segments[k], into.segment_size[k], into.checks[k] = 1, 0, 0
+        into.segments[k], into.segment_size[k], into.checks[k], into.mark[k] = 1, 0, 0, 0
         into.l3[k], into.l4[k] = block.l3, block.l4
         into.payload[k], into.end[k] = block.payload, block.end
         into.vlan_depth[k], into.mpls_depth[k] = block.vlan_depth, block.mpls_depth

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+
 from burstline.offload import mbuf as m
 from burstline.offload.headers import find_headers
 from burstline.packet.packet import AS_IT_IS, Came
@@ -16,10 +18,12 @@ def read_marks(mbuf: int, data: bytes | bytearray, length: int) -> Came:
     l4, ip = flags & m.RX_L4_CKSUM_NONE, flags & m.RX_IP_CKSUM_NONE
     size = marks["tx_offload"] >> m.SEGSZ_SHIFT & m.SEGSZ_MASK if flags & m.RX_LRO else 0
     partial = l4 == m.RX_L4_CKSUM_NONE
+    mark = ctypes.c_uint32.from_address(mbuf + m.MARK).value if flags & m.RX_FDIR_ID else 0
     if not size and not l4:
-        return AS_IT_IS
+        return AS_IT_IS._replace(mark=mark)
     segments = -(-(length - find_headers(data, len(data))[5]) // size) if size else 1
-    return Came(segments, size, partial or (bool(l4 & m.RX_L4_CKSUM_GOOD) and ip != m.RX_IP_CKSUM_BAD), partial)
+    right = partial or (bool(l4 & m.RX_L4_CKSUM_GOOD) and ip != m.RX_IP_CKSUM_BAD)
+    return Came(segments, size, right, partial, mark)
 
 
 def write_marks(mbuf: int, segment_size: int, partial: bool) -> None:

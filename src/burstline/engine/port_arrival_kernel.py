@@ -10,6 +10,7 @@ from burstline.engine.stages_kernel import burst_parser
 from burstline.engine.worker import NO_BUFFER, QUEUE_SIZE, PortQueue, PortWorker
 from burstline.native.memory import cycles, external, load16, load32, load64, prefetch, scale, store64
 from burstline.native.struct_type import reference
+from burstline.offload.mark_kernel import mark_of
 from burstline.offload.mbuf import BUF_ADDR, DATA_LEN, DATA_OFF, NB_SEGS, OL_FLAGS, PKT_LEN, RX_LRO
 from burstline.offload.segments_kernel import found_right, partial, segment_size, segments
 from burstline.offload.stamp_kernel import stamped
@@ -49,7 +50,7 @@ def burst_taker(
     whole = cut or needs.bytes
     # A merged packet stays a chain of mbufs, with all headers in the first, where nobody looks behind those.
     payloads = needs.payloads or to_file
-    segmented, checked, written = needs.segments, needs.checks, needs.writes
+    segmented, checked, written, marked = needs.segments, needs.checks, needs.writes, needs.marks
 
     def take(worker: PortWorker, burst: BurstColumns, n: int, number: int) -> tuple[int, int]:
         """Count packets that came, fill the burst's columns from their mbufs, and parse; returns how many there are,
@@ -83,7 +84,7 @@ def burst_taker(
         if lost:
             n = without_chains(worker, burst, n)
         parse_burst(burst, 0, n, LINK_ETHERNET)
-        if segmented or checked:
+        if segmented or checked or marked:
             read_marks(burst, n)
         return n, total - lost
 
@@ -100,6 +101,8 @@ def burst_taker(
             if size > 0:
                 burst.segment_size[i] = size
                 burst.segments[i] = segments(mbuf, burst.data[i], load16(mbuf + DATA_LEN), size)
+            if marked:
+                burst.mark[i] = mark_of(mbuf)
             if checked:
                 burst.checks[i] = 1 if partial(mbuf) or (not written and found_right(mbuf)) else 0
 

@@ -9,6 +9,7 @@ from burstline.engine.port_queue_kernel import free, put_out, send_all, send_bur
 from burstline.engine.worker import NO_SUCH_PORT, SEND_FAILED, PortWorker
 from burstline.native.memory import store64, store_release
 from burstline.native.struct_type import reference
+from burstline.offload.mark_kernel import mark_of, put_mark
 from burstline.offload.segments_kernel import cut_into, segment_size
 from burstline.packet.burst import BurstColumns
 from burstline.packet.burst_type import burst_address
@@ -24,6 +25,13 @@ def write_marks(burst: BurstColumns, n: int) -> None:
     for i in range(n):
         if burst.segment_size[i] != segment_size(burst.mbuf[i]):
             cut_into(burst.mbuf[i], burst.segment_size[i])
+
+
+def write_mark(burst: BurstColumns, n: int) -> None:
+    """What stages marked packets with, for who takes them over rings."""
+    for i in range(n):
+        if burst.mark[i] != mark_of(burst.mbuf[i]):
+            put_mark(burst.mbuf[i], burst.mark[i])
 
 
 def pass_on(worker: PortWorker, burst: BurstColumns, n: int, total: int, target: int) -> None:

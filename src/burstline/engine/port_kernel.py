@@ -14,7 +14,7 @@ from burstline.engine.counters_kernel import begin_counts, store_counts
 from burstline.engine.flow_prefetch import begin_flows, end_flows, flow_looks
 from burstline.engine.made_kernel import begin_made
 from burstline.engine.port_arrival_kernel import burst_taker, now
-from burstline.engine.port_departure_kernel import burst_sorter, pass_on, write_marks
+from burstline.engine.port_departure_kernel import burst_sorter, pass_on, write_mark, write_marks
 from burstline.engine.port_made_kernel import made_sender
 from burstline.engine.port_queue_kernel import held_back, receive_burst
 from burstline.engine.stages_kernel import Buckets, no_buckets, work_ahead
@@ -69,7 +69,7 @@ def port_loop(
     groups, ahead, run_burst_stages = needs.groups, needs.ahead, burst_stage_runner(shared=False)
     flows, timed, looks = needs.flows, needs.time, needs.flows and not bucketed
     look_first, look = flow_looks(shared=False)
-    summed, cuts = needs.sums, needs.cuts
+    summed, cuts, marked = needs.sums, needs.cuts, needs.marked
 
     def run_stages(burst: BurstColumns, n: int, making: int) -> int:
         """The verdict of all packets, when it is the same for all; else `DIFFERENT`, and each has its own written. What
@@ -120,6 +120,8 @@ def port_loop(
             time = add_cost(worker.costs, STAGES, came, time)
         if cuts:
             write_marks(burst, n)
+        if marked:
+            write_mark(burst, n)
         publish_digests()
         target = common >> KIND_BITS
         if common == NEXT and not to_file:

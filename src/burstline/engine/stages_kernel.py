@@ -76,9 +76,12 @@ def burst_parser(
     def parse_as_it_came(burst: BurstColumns, first: int, count: int, link: int) -> None:
         for i in range(first, first + count):
             burst.segments[i], burst.segment_size[i] = 1, 0
+        for i in range(first, first + count if marked else first):
+            burst.mark[i] = 0
         parse_level(burst, first, count, link)
 
-    return parse_as_it_came if needs.segments else parse_level
+    marked = needs.marks
+    return parse_as_it_came if needs.segments or marked else parse_level
 
 
 def no_buckets(burst: BurstColumns, n: int) -> None:

@@ -16,6 +16,8 @@ NEXT, TX_OFFLOAD, SHINFO, PRIV_SIZE = 64, 72, 80, 88  # in the second cache line
 SIZE = 128
 
 RX_VLAN, RX_RSS_HASH, RX_VLAN_STRIPPED, RX_LRO = 1 << 0, 1 << 1, 1 << 6, 1 << 16
+RX_FDIR, RX_FDIR_ID = 1 << 2, 1 << 13  # a rule matched; what it marks packets with is in the second half of `hash`
+MARK = HASH + 4
 RX_L4_CKSUM_BAD, RX_L4_CKSUM_GOOD = 1 << 3, 1 << 8
 RX_L4_CKSUM_NONE = RX_L4_CKSUM_BAD | RX_L4_CKSUM_GOOD  # not right in the packet, but the data are known to be: partial
 RX_IP_CKSUM_BAD, RX_IP_CKSUM_GOOD = 1 << 4, 1 << 7

@@ -43,6 +43,7 @@ COLUMNS = (
     Column("port", 2, "where it came from"),
     Column("segments", 4, "packets of the wire that it was merged of"),
     Column("segment_size", 4, "bytes of payload of each; 0 where it is no merged packet"),
+    Column("mark", 4, "that a steering rule, or a stage, gave it; 0 for none"),
     Column("checks", 1, "of its checksums: 1 a port, or software for it, found them right; 0 nobody looked"),
     Column("link", 1, "link layer, a LINK_ number of the parser"),
     Column("owner", 1, "the worker that runs the stages over it, where several share a source"),
@@ -95,6 +96,7 @@ class BurstColumns:
     port: MutableSequence[int]
     segments: MutableSequence[int]
     segment_size: MutableSequence[int]
+    mark: MutableSequence[int]
     checks: MutableSequence[int]
     link: MutableSequence[int]
     owner: MutableSequence[int]

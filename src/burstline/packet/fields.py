@@ -334,10 +334,11 @@ PACKET_FIELDS = {
     "vlan_depth": "how many VLAN tags it has",
     "mpls_depth": "how many MPLS labels it has",
     "segments": "how many packets of the wire it was merged of; 1 where it is as it came",
+    "mark": "the number that a steering rule, or a stage before, gave it; 0 for none",
     "segment_size": "bytes of payload that each of its segments has, or shall have when it is sent; 0: it is not cut",
 }
-WRITABLE = ("segment_size",)
 MOST_SEGMENT = 65535  # bytes that a segment size can say
+WRITABLE = {"segment_size": MOST_SEGMENT, "mark": (1 << 24) - 1}  # and what of a number is kept
 LEVELS = {"outer": "the packet itself: its outermost headers", "inner": "what its tunnel carries; false without one"}
 OF_INNER = ("payload", "proto", "is_fragment", "vlan_depth", "mpls_depth")  # of PACKET_FIELDS, what `pkt.inner` has
 PACKET_METHODS = {

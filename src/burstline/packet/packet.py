@@ -11,7 +11,6 @@ from burstline.packet.fields import (
     FRAGMENT,
     HEADERS,
     LEVELS,
-    MOST_SEGMENT,
     OF_INNER,
     PACKET_FIELDS,
     PACKET_METHODS,
@@ -32,12 +31,14 @@ _NOTHING = Parsed(0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 class Came(NamedTuple):
     """What a port says of a packet: how many of the wire it was merged of, with so many bytes of payload in each;
-    whether its checksums are right; and whether its transport's is left out, to be filled in by who sends it."""
+    whether its checksums are right; whether its transport's is left out, to be filled in by who sends it; and by what
+    number a rule marked it."""
 
     segments: int = 1
     segment_size: int = 0
     checked: bool = False
     partial: bool = False
+    mark: int = 0
 
 
 AS_IT_IS = Came()
@@ -138,6 +139,7 @@ class Packet(Level):
         "_levels",
         "_link",
         "_made",
+        "_mark",
         "_port",
         "_segment_size",
         "_time",
@@ -151,6 +153,7 @@ class Packet(Level):
     _levels: Levels
     _link: int
     _made: list[MadePacket]
+    _mark: int
     _port: int
     _segment_size: int
     _time: int
@@ -177,6 +180,7 @@ class Packet(Level):
         put(self, "_made", [])
         put(self, "_came", AS_IT_IS)
         put(self, "_segment_size", 0)
+        put(self, "_mark", 0)
 
     @property
     def outer(self) -> Packet:
@@ -219,9 +223,14 @@ class Packet(Level):
         leaves it whole."""
         return self._segment_size
 
+    @property
+    def mark(self) -> int:
+        """The number that a steering rule, or a stage before, gave it; 0 for none."""
+        return self._mark
+
     def __setattr__(self, name: str, value: Any) -> None:
         if name in WRITABLE:
-            object.__setattr__(self, f"_{name}", int(value) & MOST_SEGMENT)
+            object.__setattr__(self, f"_{name}", int(value) & WRITABLE[name])
         else:
             super().__setattr__(name, value)
 
@@ -249,7 +258,7 @@ class Packet(Level):
         buffer for it, it is false and has no headers, and counts as dropped: "no buffer".
         """
         made = _make(self, bytearray(self._data), self._length, self._levels, self._link, port)
-        came_as(made, self._came)
+        came_as(made, self._came._replace(mark=0))
         object.__setattr__(made, "_segment_size", self._segment_size)
         return made
 
@@ -277,6 +286,7 @@ def came_as(packet: Packet, came: Came) -> None:
     """What a port, or software in its place, said of a packet."""
     object.__setattr__(packet, "_came", came)
     object.__setattr__(packet, "_segment_size", came.segment_size)
+    object.__setattr__(packet, "_mark", came.mark)
 
 
 def came(packet: Packet) -> Came:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import CodeType
 
 from burstline.packet.extension import EXTENSION_PROTO
-from burstline.packet.fields import HEADER, WRITABLE
+from burstline.packet.fields import HEADER
 from burstline.packet.place import columns_for
 from burstline.pipeline.match import Match
 from burstline.pipeline.pipeline import Pipeline, reachable
@@ -63,6 +63,8 @@ class Needs:
     makes: bool  # stages make packets
     segments: bool  # stages ask what packets were merged of, or say how they are to be cut
     cuts: bool  # they say it
+    marks: bool  # they ask for marks, or set them
+    marked: bool  # they set them
     checks: bool  # they ask whether checksums are right
     sums: bool  # they compute those of payloads
     sends: bool  # stages choose ports to send to
@@ -137,7 +139,9 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
         flows=bool(tables),
         makes=makes,
         segments=bool(names & {"segments", "segment_size"}),
-        cuts=any(_stored(code) & set(WRITABLE) for code in codes),
+        cuts=any("segment_size" in _stored(code) for code in codes),
+        marks="mark" in names,
+        marked=any("mark" in _stored(code) for code in codes),
         checks="checksums_ok" in names,
         sums=any(_sums(code) for code in codes),
         sends="send" in names or any(isinstance(v, Verdict) and v.kind == SENT for v in pipeline.named()),

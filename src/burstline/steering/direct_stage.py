@@ -21,6 +21,7 @@ def direct_stage(table: SteeringTable, ports: int, workers: int) -> Stage:
         queue = table.queue(pkt)
         if queue < 0:
             return DROPPED
+        pkt.mark = table.mark(pkt)
         return send(ports + pkt.port * workers + queue)
 
     return direct
