@@ -12,12 +12,13 @@ import pytest
 import burstline
 
 NAMES = [
-    "CONSUME", "DROP", "PASS", "Branch", "BurstlineError", "ByteHistogram", "Chain", "CountMin", "Counter", "Digest",
-    "FlowTable", "Header", "Histogram", "HyperLogLog", "Map", "Match", "Meter", "Offloads", "PacketDataPool",
-    "PatternSet", "Pipeline", "PrefixMap", "PrefixSet", "Protocol", "Record", "Rule", "RuleSet", "Set", "Stage",
-    "Template", "Toeplitz", "UsageError", "Verdict", "bits", "boolean", "burst_stage", "byte_entropy", "bytes_",
-    "cold", "drop", "f32", "f64", "hot", "i8", "i16", "i32", "i64", "ip", "ipv4", "ipv6", "line", "mac", "mac_text",
-    "match", "predicate", "protocol", "send", "stage", "u8", "u16", "u32", "u64", "where",
+    "CONSUME", "DROP", "PASS", "Branch", "BurstlineError", "ByteHistogram", "Chain", "CountMin", "Counter",
+    "Digest", "FlowTable", "Header", "HeavyHitters", "Histogram", "HyperLogLog", "Map", "Match", "Meter",
+    "Offloads", "PacketDataPool", "PatternSet", "Pipeline", "PrefixMap", "PrefixSet", "Protocol", "Record", "Rule",
+    "RuleSet", "Set", "Stage", "Template", "Toeplitz", "UsageError", "Verdict", "bits", "boolean", "burst_stage",
+    "byte_entropy", "bytes_", "cold", "drop", "f32", "f64", "hot", "i8", "i16", "i32", "i64", "ip", "ipv4", "ipv6",
+    "line", "mac", "mac_text", "match", "predicate", "protocol", "send", "stage", "u8", "u16", "u32", "u64",
+    "where",
 ]  # fmt: skip
 FIELD_TYPES = [
     "boolean",

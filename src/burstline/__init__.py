@@ -45,6 +45,7 @@ from burstline.state.count_min import CountMin
 from burstline.state.counter import Counter
 from burstline.state.digest import Digest
 from burstline.state.flow_table import FlowTable
+from burstline.state.heavy_hitters import HeavyHitters
 from burstline.state.histogram import Histogram
 from burstline.state.hyper_log_log import HyperLogLog
 from burstline.state.map import Map
@@ -59,10 +60,11 @@ from burstline.state.template import Template
 from burstline.state.toeplitz import Toeplitz
 
 __all__ = [
-    "CONSUME", "DROP", "PASS", "Branch", "BurstlineError", "ByteHistogram", "Chain", "CountMin", "Counter", "Digest",
-    "FlowTable", "Header", "Histogram", "HyperLogLog", "Map", "Match", "Meter", "Offloads", "PacketDataPool",
-    "PatternSet", "Pipeline", "PrefixMap", "PrefixSet", "Protocol", "Record", "Rule", "RuleSet", "Set", "Stage",
-    "Template", "Toeplitz", "UsageError", "Verdict", "bits", "boolean", "burst_stage", "byte_entropy", "bytes_",
-    "cold", "drop", "f32", "f64", "hot", "i8", "i16", "i32", "i64", "ip", "ipv4", "ipv6", "line", "mac", "mac_text",
-    "match", "predicate", "protocol", "send", "stage", "u8", "u16", "u32", "u64", "where",
+    "CONSUME", "DROP", "PASS", "Branch", "BurstlineError", "ByteHistogram", "Chain", "CountMin", "Counter",
+    "Digest", "FlowTable", "Header", "HeavyHitters", "Histogram", "HyperLogLog", "Map", "Match", "Meter",
+    "Offloads", "PacketDataPool", "PatternSet", "Pipeline", "PrefixMap", "PrefixSet", "Protocol", "Record", "Rule",
+    "RuleSet", "Set", "Stage", "Template", "Toeplitz", "UsageError", "Verdict", "bits", "boolean", "burst_stage",
+    "byte_entropy", "bytes_", "cold", "drop", "f32", "f64", "hot", "i8", "i16", "i32", "i64", "ip", "ipv4", "ipv6",
+    "line", "mac", "mac_text", "match", "predicate", "protocol", "send", "stage", "u8", "u16", "u32", "u64",
+    "where",
 ]  # fmt: skip

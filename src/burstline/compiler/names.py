@@ -26,9 +26,9 @@ MATH = (
 )  # fmt: skip
 INTO_PYTHON = "a stage calls what its objects have, math and your own plain functions; hand data to Python in a Digest"
 USABLE = (
-    "numbers, addresses, bytes, tuples of them, IntEnum, FlowTable, Counter, Digest, Set, Map, PrefixMap, PrefixSet, "
-    "Histogram, Meter, CountMin, HyperLogLog, RuleSet, PatternSet, ByteHistogram, Toeplitz, Template, chains, "
-    "branches, protocols"
+    "numbers, addresses, bytes, tuples of them, IntEnum, FlowTable, Counter, Digest, Set, Map, PrefixMap, "
+    "PrefixSet, Histogram, Meter, CountMin, HyperLogLog, HeavyHitters, RuleSet, PatternSet, ByteHistogram, "
+    "Toeplitz, Template, chains, branches, protocols"
 )
 
 Refusal = tuple[str, str]  # the rule, and what to write instead
