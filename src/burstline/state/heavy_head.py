@@ -34,7 +34,7 @@ class HeavyHead(Struct):
     before: i64  # of the one before; both change places when a window ends
     levels: i64  # 32 bits a set: no flow of it has less in both windows together
     chance: i64  # state of the random numbers
-    least: i64  # a flow is listed when its count reaches this, a power of two, and at each higher power of two
+    least: i64  # a flow is listed when its count reaches this, a power of two
     target: i64  # `least` doubles after so many listings in a window, and halves after a window with less than half
     listed: i64  # entries ever written to the ring
     listed_before: i64  # of them, before this window

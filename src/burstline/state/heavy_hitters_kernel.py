@@ -90,11 +90,13 @@ def list_flow(at: int, hash: int, key: int) -> int:
 
 @apart
 def list_grown(at: int, place: int, n: int, hash: int, key: int) -> int:
-    """A flow's count passed a multiple of `least`: it is listed if that was a power of two, which changes the highest
-    bit of a count."""
-    now = load32(place)
+    """A flow's count passed a multiple of `least`. It is listed if that was `least` itself; and where `least` was
+    another one when the window began, at any higher power of two, too, as its entry may be written over by now: that
+    one changes the highest bit of the count."""
+    head, now = head_at(at), load32(place)
     was = now - n
-    if (was ^ now > was) & (now >= head_at(at).least):
+    again = (head.doubled != head.listed_before) & (was ^ now > was)
+    if (now >= head.least) & ((was < head.least) | again):
         list_flow(at, hash, key)
     return 0
 

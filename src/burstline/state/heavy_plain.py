@@ -45,7 +45,8 @@ class PlainSketch:
                 continue
             was, now = counts[slot], counts[slot] + n
             counts[slot] = now
-            if was ^ now > was and now >= head.get("least"):
+            again = head.get("doubled") != head.get("listed_before") and was ^ now > was
+            if now >= head.get("least") and (was < head.get("least") or again):
                 self._list(hash, keys[i])
         for i in missed:
             chance = head.get("chance") + SECRET_1 & WORD
