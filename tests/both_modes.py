@@ -154,6 +154,8 @@ def read_out(state: State, digests: list[Any] | None) -> Any:
         return state.total, state.to_numpy().tolist()
     if isinstance(state, bl.HyperLogLog):
         return state.to_numpy().tolist()
+    if isinstance(state, bl.HeavyHitters):
+        return state.top()
     if isinstance(state, bl.Set):
         return state.refused, list(state)
     if isinstance(state, bl.Map):

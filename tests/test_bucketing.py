@@ -100,13 +100,14 @@ def test_what_depends_on_the_order_between_chains_is_not_bucketed_and_it_is_said
         dispatch_of(leading(choose, a=g, b=e), "bucketed")
 
 
-@pytest.mark.parametrize("name", ["Set", "Map", "Meter", "CountMin", "Histogram", "HyperLogLog"])
+@pytest.mark.parametrize("name", ["Set", "Map", "Meter", "CountMin", "HeavyHitters", "Histogram", "HyperLogLog"])
 def test_state_that_answers_by_what_came_before_is_not_shared_by_buckets(name: str) -> None:
     made: dict[str, tuple[Any, str]] = {
         "Set": (bl.Set(9), "seen.add(1)"),
         "Map": (bl.Map(9), "seen.add(1)"),
         "Meter": (bl.Meter(9, 9), "seen.allow(pkt)"),
         "CountMin": (bl.CountMin(), "seen.add(1)"),
+        "HeavyHitters": (bl.HeavyHitters(), "seen.add(pkt)"),
         "Histogram": (bl.Histogram("h"), "seen.add(1)"),
         "HyperLogLog": (bl.HyperLogLog(), "seen.add(1)"),
     }

@@ -64,6 +64,7 @@ NAMES: dict[str, Any] = {
     "sizes": bl.Histogram("sizes"),
     "limit": bl.Meter(9, 9),
     "talkers": bl.CountMin(),
+    "elephants": bl.HeavyHitters(),
     "sources": bl.HyperLogLog(),
     "A": bl.ip("10.0.0.1"),
     "A6": bl.ip("2001:db8::1"),
@@ -220,6 +221,9 @@ REFUSED: dict[str, tuple[str, str, str]] = {
     "meter of a number": ("if «limit.allow(5)»:\n    pass", "Meter.allow is not called with 5", "limit.allow(pkt)"),
     "meter of an inner packet": ("if «limit.allow(pkt.inner)»:\n    pass", "with an inner packet", "limit.allow(pkt)"),
     "sketch of a fraction": ("«talkers.add(0.5)»", "CountMin.add is not called with a fraction", "an address, or pkt"),
+    "heavy hitter of a number": ("«elephants.add(5)»", "HeavyHitters.add is not called with 5", "elephants.add(pkt)"),
+    "heavy inner packet": ("«elephants.add(pkt.inner)»", "with an inner packet", "elephants.add(pkt, n)"),
+    "top in a stage": ("x = «elephants.top»()", "HeavyHitters has no 'top'", "for Python"),
     "estimate in a stage": ("x = «sources.estimate»()", "HyperLogLog has no 'estimate'", "for Python"),
     "route of a number": ("if «pkt.length in routes»:\n    return bl.DROP", "`in` of a PrefixMap and", "stage"),
 }  # fmt: skip

@@ -24,6 +24,7 @@ def work(pkt):
     sums.add(key, 2)
     talkers.add(pkt)
     flows.add(pkt)
+    elephants.add(pkt)
     passed.add(limit.allow(pkt))
     count.add()
 """
@@ -34,6 +35,7 @@ MADE: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "sums": (lambda: bl.Map(100), lambda: bl.Map(50)),
     "talkers": (lambda: bl.CountMin(400), lambda: bl.CountMin(400, conservative=True)),
     "flows": (lambda: bl.HyperLogLog(9), lambda: bl.HyperLogLog(10)),
+    "elephants": (lambda: bl.HeavyHitters(), lambda: bl.HeavyHitters(50)),
     "limit": (lambda: bl.Meter(1, 50), lambda: bl.Meter(1, 50, "bytes")),
     "passed": (lambda: bl.Counter("passed"), lambda: bl.Counter("passed")),
     "count": (lambda: bl.Counter("count"), lambda: bl.Counter("count")),

@@ -45,6 +45,7 @@ from burstline.state.count_min import CountMin
 from burstline.state.counter import Counter
 from burstline.state.digest import Digest
 from burstline.state.flow_table import FlowTable
+from burstline.state.heavy_hitters import HeavyHitters
 from burstline.state.histogram import Histogram
 from burstline.state.hyper_log_log import HyperLogLog
 from burstline.state.map import Map
@@ -62,7 +63,8 @@ from burstline.steering.rule import SteeringRule
 
 __all__ = [
     "CONSUME", "DROP", "PASS", "Branch", "BurstlineError", "ByteHistogram", "Chain", "CountMin", "Counter", "Digest",
-    "FlowTable", "Header", "Histogram", "HyperLogLog", "Map", "Match", "Meter", "Offloads", "PacketDataPool",
+    "FlowTable", "Header", "HeavyHitters", "Histogram", "HyperLogLog", "Map", "Match", "Meter", "Offloads",
+    "PacketDataPool",
     "PatternSet", "Pipeline", "PrefixMap", "PrefixSet", "Protocol", "Record", "Rule", "RuleSet", "Set", "Stage",
     "SteeringRule", "SteeringTable", "Template", "Toeplitz", "UsageError", "Verdict", "bits", "boolean", "burst_stage",
     "byte_entropy", "bytes_", "cold", "drop", "f32", "f64", "hot", "i8", "i16", "i32", "i64", "ip", "ipv4", "ipv6",

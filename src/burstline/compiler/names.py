@@ -27,8 +27,8 @@ MATH = (
 INTO_PYTHON = "a stage calls what its objects have, math and your own plain functions; hand data to Python in a Digest"
 USABLE = (
     "numbers, addresses, bytes, tuples of them, IntEnum, FlowTable, Counter, Digest, Set, Map, PrefixMap, PrefixSet, "
-    "Histogram, Meter, CountMin, HyperLogLog, RuleSet, PatternSet, ByteHistogram, Toeplitz, SteeringTable, Template, "
-    "chains, branches, protocols"
+    "Histogram, Meter, CountMin, HyperLogLog, HeavyHitters, RuleSet, PatternSet, ByteHistogram, Toeplitz, "
+    "SteeringTable, Template, chains, branches, protocols"
 )
 
 Refusal = tuple[str, str]  # the rule, and what to write instead

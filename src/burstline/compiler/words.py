@@ -44,6 +44,7 @@ USAGE = {
     "Map.discard": "write `tries.discard(key)`, with a key as the Map has them",
     "CountMin.add": "write `talkers.add(key)` or `talkers.add(key, n)`: a number, an address, or pkt",
     "CountMin.estimate": "write `talkers.estimate(key)`: a number, an address, or pkt",
+    "HeavyHitters.add": "write `elephants.add(pkt)` or `elephants.add(pkt, n)`, n an integer; the top is for Python",
     "HyperLogLog.add": "write `sources.add(key)`: a number, an address, or pkt; the estimate is for Python",
     "Template.emit": "write `template.emit(pkt)` or `template.emit(pkt, port)`, port a number",
     "Toeplitz.hash": "write `rss.hash(pkt)`",
@@ -73,8 +74,8 @@ USAGE = {
     "Header.fix_checksum": "write e.g. `pkt.ipv4.fix_checksum()`",
 }
 STATE = (
-    "ByteHistogram", "CountMin", "Counter", "Digest", "FlowTable", "Histogram", "HyperLogLog", "Map", "Match", "Meter",
-    "PatternSet", "PrefixMap", "RuleSet", "Set", "SteeringTable", "Template", "Toeplitz",
+    "ByteHistogram", "CountMin", "Counter", "Digest", "FlowTable", "HeavyHitters", "Histogram", "HyperLogLog",
+    "Map", "Match", "Meter", "PatternSet", "PrefixMap", "RuleSet", "Set", "SteeringTable", "Template", "Toeplitz",
 )  # fmt: skip
 RETURNS = 'return bl.PASS or None, bl.DROP, bl.drop("why"), bl.send(port), bl.CONSUME, or a chain'
 LANGUAGE = "see the stage language in the documentation; --debug shows all that Numba says"

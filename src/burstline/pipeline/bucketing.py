@@ -15,10 +15,11 @@ from burstline.state.count_min import CountMin
 from burstline.state.digest import Digest
 from burstline.state.flow_table import FlowTable
 from burstline.state.hash_table import HashTable
+from burstline.state.heavy_hitters import HeavyHitters
 from burstline.state.meter import Meter
 
 WAYS = 4  # chains that a stage leads to: measured, fewer lose more on predictable traffic than they gain on the other
-ORDERED = (FlowTable, HashTable, Meter, CountMin)  # state whose answers depend on which packet came first
+ORDERED = (FlowTable, HashTable, Meter, CountMin, HeavyHitters)  # state whose answers depend on which packet came first
 MOST_CHAINS = 16  # room in the burst's `buckets` column
 
 

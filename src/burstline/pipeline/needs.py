@@ -18,6 +18,7 @@ from burstline.state.count_min import CountMin
 from burstline.state.digest import Digest
 from burstline.state.flow_keys import TupleKeys
 from burstline.state.flow_table import FlowTable
+from burstline.state.heavy_hitters import HeavyHitters
 from burstline.state.hyper_log_log import HyperLogLog
 from burstline.state.meter import Meter
 from burstline.state.pattern_set import PatternSet
@@ -118,16 +119,16 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
     columns |= {"present", "l3"} if addresses else set()
     literals = "first_in" in names and any(isinstance(s, PatternSet) for s in pipeline.state)
     columns |= {"payload", "end"} if literals else set()
-    metered = any(isinstance(s, Meter) for s in pipeline.state)
     makes = makes_packets(pipeline)
-    sketches = any(isinstance(s, (CountMin, HyperLogLog)) for s in pipeline.state)
+    sketches = any(isinstance(s, (CountMin, HyperLogLog, HeavyHitters)) for s in pipeline.state)
+    timed = any(isinstance(s, (Meter, HeavyHitters)) for s in pipeline.state)
     return Needs(
         columns=tuple(sorted(columns)),
         eth="eth" in names or "eth" in by_header,
         tunnels=inner or steers or bool((names | by_header) & _TUNNEL_HEADERS),
         inner=inner,
         keys=workers > 1 or steers or any(isinstance(t.keys, TupleKeys) for t in tables) or (sketches and handed_on),
-        time="time" in names or metered or makes or any(t.times for t in tables),
+        time="time" in names or timed or makes or any(t.times for t in tables),
         port="port" in names or makes or steers,
         captured="captured" in names or makes or steers or any(isinstance(s, Match) for s in pipeline.state),
         writes=writes,

@@ -6,6 +6,7 @@ from burstline.compiler.kinds import (  # noqa: F401
     digest,
     flow_table,
     hash_table,
+    heavy_hitters,
     histogram,
     match,
     meter,
