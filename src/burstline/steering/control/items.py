@@ -10,8 +10,7 @@ import numpy as np
 
 from burstline.steering.control.demand import Demand, Steering
 from burstline.steering.control.levels import Chosen
-from burstline.steering.control.memory import Target
-from burstline.steering.control.snapshot import Snapshot
+from burstline.steering.control.snapshot import Snapshot, Target
 
 
 class Change(NamedTuple):

@@ -21,18 +21,21 @@ class Ledger:
     balance: float = 0.0
     until: float = float("-inf")
     bans: int = 0
+    lately: float = 0.0  # lost at the last look
 
     def after(self, plain: float, ours: float, stake: float) -> Ledger:
         """A look at which plain RSS would have cost `plain`, and steering did cost `ours`."""
         balance = min(CREDIT * stake, self.balance + plain - ours)
-        return replace(self, balance=balance, bans=0 if balance >= CREDIT * stake else self.bans)
+        bans = 0 if balance >= CREDIT * stake else self.bans
+        return replace(self, balance=balance, bans=bans, lately=max(0.0, ours - plain))
 
     def paid(self, cost: float) -> Ledger:
         """After moves that cost so much."""
         return replace(self, balance=self.balance - cost)
 
     def is_lost(self, stake: float) -> bool:
-        return self.balance < -stake
+        """Whether the stake is lost, or will be when another look like the last one comes until the roll-back."""
+        return self.balance - self.lately < -stake
 
     def rests(self, time: float, calm: float) -> Ledger:
         """No steering for `calm` seconds; what was won and lost stays."""

@@ -8,11 +8,9 @@ from types import MappingProxyType
 from typing import Any
 
 from burstline.steering.control.budget import Budget
-from burstline.steering.control.demand import Demand
 from burstline.steering.control.ledger import Ledger
-from burstline.steering.control.snapshot import Level
-
-Target = bytes | int  # a flow's key, or a bucket
+from burstline.steering.control.snapshot import Level, Target
+from burstline.steering.control.trial import Trial
 
 
 def _none() -> Mapping[Any, Any]:
@@ -27,7 +25,9 @@ class Memory:
 
     looks: int = 0
     since: float | None = None
-    history: tuple[Demand, ...] = ()
+    capacity: float = 0.0  # packets/s of a core
+    trial: Trial | None = None
+    noise: float = 0.0  # the variance of what trials gain, in cores squared
     budget: Budget = field(default_factory=Budget)
     ledger: Ledger = field(default_factory=Ledger)
     moved: Mapping[Target, int] = field(default_factory=_none)

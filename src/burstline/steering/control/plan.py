@@ -13,7 +13,7 @@ from burstline.steering.control.items import Change, Items
 from burstline.steering.control.makespan import Step, improve, largest_first
 from burstline.steering.control.settings import Settings
 
-BUCKET = 10  # flows whose caches are cold after a bucket has moved: how many there are, nobody tells
+BUCKET = 30  # flows whose caches are cold after a bucket has moved: how many there are, nobody tells
 DEEPER = 1.02  # times the target: from here on a placement from scratch is tried
 LPT = 64  # items
 
@@ -32,13 +32,15 @@ class Plan:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a plan may take: updates, moves at once, and the looks by each of which it must pay."""
+    """What a plan may take: updates, and moves at once."""
 
     updates: float
     moves: int
-    agree: Sequence[Demand]
     watched: float  # seconds for which buckets have been seen
     plain: Steering
+
+    def allow(self, changes: Sequence[Change]) -> bool:
+        return sum(change.updates for change in changes) <= self.updates and len(changes) <= self.moves
 
 
 def plan(items: Items, demand: Demand, settings: Settings, limits: Limits, open_to: Any) -> Plan | None:
@@ -53,7 +55,7 @@ def plan(items: Items, demand: Demand, settings: Settings, limits: Limits, open_
         again = improve(items.weights, scratch, items.movable, cores, settings.leave * mean)
         whole = Step(tuple((int(k), int(scratch[k])) for k in np.flatnonzero(scratch != items.at)))
         other = _best(items, demand, settings, limits, [whole, *again]) if whole.moves else None
-        if other is not None and (found is None or _net(other) > _net(found)):
+        if other is not None and (found is None or net_gain(other) > net_gain(found)):
             found = other
     return found
 
@@ -74,12 +76,11 @@ def drain(items: Items, demand: Demand, settings: Settings, limits: Limits, core
         to = int(np.where(open_to, loads, np.inf).argmin())
         loads[[core, to]] += (-items.weights[item], items.weights[item])
         at[item] = to
-    made = _made(items, demand, settings, limits, at)
-    within = sum(c.updates for c in made.changes) <= limits.updates and len(made.changes) <= limits.moves
+    made = made_of(items, demand, settings, limits, at)
     pays = freed * made.lifetime > made.price
     after = cost(made.steering.loads(demand, cores), demand.capacity)
     no_worse = loads.max() <= most * (1 + 1e-9) and after <= cost(limits.plain.loads(demand, cores), demand.capacity)
-    return made if made.changes and within and pays and no_worse else None
+    return made if made.changes and limits.allow(made.changes) and pays and no_worse else None
 
 
 def _fullest(items: Items, steps: Sequence[Step], cores: int) -> float:
@@ -97,19 +98,25 @@ def _best(items: Items, demand: Demand, settings: Settings, limits: Limits, step
     for step in steps:
         for item, core in step.moves:
             at[item] = core
-        made = _made(items, demand, settings, limits, at)
-        if len(made.changes) > limits.moves or sum(c.updates for c in made.changes) > limits.updates:
+        made = made_of(items, demand, settings, limits, at)
+        if not limits.allow(made.changes):
             break
-        if made.changes and _net(made) > 0 and (found is None or _net(made) > _net(found)):
+        if made.changes and net_gain(made) > 0 and (found is None or net_gain(made) > net_gain(found)):
             found = made
-    return found if found is not None and _agreed(items, found, settings, limits) else None
+    if found is None:
+        return None
+    cores = len(items.seen.cores)
+    after, plain = (cost(one.loads(demand, cores), demand.capacity) for one in (found.steering, limits.plain))
+    return found if found.gain >= settings.gain * demand.total / cores / demand.capacity and after <= plain else None
 
 
-def _net(made: Plan) -> float:
+def net_gain(made: Plan) -> float:
+    """Seconds of a core."""
     return made.gain * made.lifetime - made.price
 
 
-def _made(items: Items, demand: Demand, settings: Settings, limits: Limits, at: Any) -> Plan:
+def made_of(items: Items, demand: Demand, settings: Settings, limits: Limits, at: Any) -> Plan:
+    """The plan that has items where `at` says."""
     cores, changes = len(items.seen.cores), items.changes(at)
     ages = {flow.key: flow.age for flow in items.seen.flows}
     price, lifetime = 0.0, settings.horizon
@@ -124,19 +131,3 @@ def _made(items: Items, demand: Demand, settings: Settings, limits: Limits, at: 
         steering.loads(demand, cores), demand.capacity
     )
     return Plan(tuple(changes), steering, gain, price, lifetime)
-
-
-def _agreed(items: Items, made: Plan, settings: Settings, limits: Limits) -> bool:
-    """Whether each of the last looks says that it gains, and is no worse than plain RSS."""
-    cores = len(items.seen.cores)
-    for demand in limits.agree:
-        if demand.capacity <= 0:
-            return False
-        before, after, plain = (
-            cost(steering.loads(demand, cores), demand.capacity)
-            for steering in (items.current, made.steering, limits.plain)
-        )
-        least = settings.gain * demand.total / cores / demand.capacity
-        if before - after < least or after > plain:
-            return False
-    return True

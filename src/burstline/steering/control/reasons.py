@@ -24,6 +24,7 @@ class About:
     seen: Snapshot
     demand: Demand
     plain: Steering
+    looks: int  # for which it was on trial
 
     def flow(self, flow: HeavyFlow, to: int, level: str) -> str:
         rate = self.demand.flows[flow.key][1]
@@ -58,7 +59,8 @@ class About:
             f"{now[to] / mean:.2f}; {len(self.made.changes)} change{'s' * (len(self.made.changes) != 1)} make the "
             f"fullest {after.max() / mean:.3f} instead of {now.max() / mean:.3f} (plain RSS {plain.max() / mean:.3f}), "
             f"which cost{'s' * (len(self.made.changes) == 1)} {1e6 * self.made.price:,.0f} us of a core and "
-            f"count{'s' * (len(self.made.changes) == 1)} for {self.made.lifetime:.2g} s"
+            f"count{'s' * (len(self.made.changes) == 1)} for {self.made.lifetime:.2g} s; tried on paper by "
+            f"{self.looks} looks"
         )
 
 
@@ -73,7 +75,7 @@ def dedicate(seen: Snapshot, demand: Demand, core: int, key: bytes, made: Plan) 
     return Dedicate(seen.cores[core].core, (key,), why)
 
 
-def undedicate(load: float, mean: float, demand: Demand, there: list[bytes], idle: bool) -> str:
+def undedicate(load: float, mean: float, demand: Demand, there: bool, idle: bool) -> str:
     if not there:
         return "the flow that it was dedicated to is no longer there"
     busy = f"its flow takes {load / demand.capacity:.2f} of it"
@@ -84,11 +86,11 @@ def retreat(memory: Memory, time: float, ours: float, plain: float, s: Settings)
     """Why to go back to plain RSS, where there is a reason."""
     if memory.ledger.is_lost(s.stake):
         return (
-            f"steering has lost {-memory.ledger.balance:.2f} core-looks against plain RSS, more than its stake of "
-            f"{s.stake:g}"
+            f"steering has lost {-memory.ledger.balance:.2f} core-looks against plain RSS, {memory.ledger.lately:.2f} "
+            f"of them at this look, and another one like it makes that more than its stake of {s.stake:g}"
         )
     compared = f"cost {plain:.3f} cores under plain RSS, {ours:.3f} as steered"
-    if memory.worse >= s.agree:
+    if memory.worse > s.agree:
         for_long = f"{memory.worse} looks in a row, and no change that pays does as well"
         return f"plain RSS would do better, {for_long}: {compared}"
     if memory.useless_since is not None and time - memory.useless_since >= s.horizon:

@@ -23,16 +23,16 @@ class Settings:
     look: float = key(0.01, seconds())  # from one snapshot to the next
     enter: float = key(1.04, share(1, 64))  # act when the fullest core has so many times the mean
     leave: float = key(1.01, share(1, 64))  # and come so near to it
-    heavy: float = key(0.01, share(0, 1))  # of a core's mean load: what makes a flow worth a rule of its own
+    heavy: float = key(0.04, share(0, 1))  # of a core's mean load: what makes a flow worth a rule of its own
     age: float = key(0.015, seconds(zero=True))  # that a flow must have reached
-    agree: int = key(2, integer(1, 64))  # looks in a row by each of which a change must pay
-    window: int = key(6, integer(1, 64))  # looks that are remembered
+    agree: int = key(2, integer(1, 64))  # looks by which a change must pay before it is made, at least
+    window: int = key(16, integer(1, 1024))  # and at most: until then it does, or is dropped
     dwell: int = key(8, integer(0, 10000))  # looks for which what was moved stays
     idle: float = key(0.1, seconds())  # without a hit: a rule goes
     horizon: float = key(1.0, seconds())  # no gain is counted on for longer
     gain: float = key(0.01, share(0, 1))  # of the mean load: less is no gain
     held: float = key(0.0002, seconds(zero=True))  # for which packets of what moves wait
-    cold: float = key(0.00002, seconds(zero=True))  # of a core, for the caches that are cold after a move
+    cold: float = key(0.000002, seconds(zero=True))  # of a core, for the caches that are cold after a move
     safe: float = key(0.5, share(0.01, 1))  # of the device's safe updates a second: what the controller takes
     in_flight: int = key(32, integer(1, 4096))  # moves that are not yet effective, at most
     stake: float = key(0.5, share(0, 1e6))  # core-looks that steering may have lost against plain RSS

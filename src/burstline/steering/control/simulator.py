@@ -40,7 +40,7 @@ class Machine:
     capacity: float = 1e6  # packets/s of a core
     queue: int = 1024  # packets
     held: float = 0.0002
-    cold: float = 0.00002  # of a core, for a flow that has moved
+    cold: float = 0.000002  # of a core, for a flow that has moved
     reported: int = 64  # flows that the sketch reports, at most,
     floor: float = 0.0005  # of all packets, at least
     port: PortLimits = field(default_factory=PortLimits)

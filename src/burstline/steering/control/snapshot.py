@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Level = Literal["exact", "wildcard", "reta", "software"]  # how a flow is steered, in the order of degradation
+Target = bytes | int  # a flow's key, or a bucket
 LEVELS: tuple[Level, ...] = ("exact", "wildcard", "reta", "software")
 
 
