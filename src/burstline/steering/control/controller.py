@@ -20,6 +20,7 @@ from burstline.steering.control.propose import View, propose
 from burstline.steering.control.retreat import retreat
 from burstline.steering.control.settings import Settings
 from burstline.steering.control.snapshot import Snapshot
+from burstline.steering.control.trial import WATCHED, Made, surprised
 from burstline.steering.control.upkeep import aged_out, judged, looked, undedicated
 
 
@@ -66,26 +67,33 @@ class Controller:
 
     def _steered(self, memory: Memory, view: View) -> tuple[Memory, list[Action]]:
         """The change that was on trial, if it has proved itself; otherwise another is put on trial."""
-        s, trial = self.settings, memory.trial
+        s, trial, made = self.settings, memory.trial, memory.made
+        if made is not None and not view.seen.pending:
+            gained = made.gain(view.demand, view.items.current, view.cores)
+            left = replace(made, left=made.left - 1) if made.left > 1 else None
+            memory = replace(
+                memory, made=left, noise=surprised(memory.noise, min(gained, made.expected), made.expected)
+            )
         if trial is not None:
             trial = trial.seen(view.demand, view.items.current, view.limits.plain, view.cores)
-            memory = replace(memory, trial=trial, noise=trial.surprise(memory.noise))
+            memory = replace(memory, trial=trial, noise=surprised(memory.noise, trial.gains[-1], trial.expected))
             verdict = trial.verdict(memory.noise, s.gain * view.mean / view.demand.capacity, s.agree, s.window)
             if verdict == "wait":
                 return memory, []
             memory = replace(memory, trial=None)
-            made = view.now(trial) if verdict == "make" else None
-            if made is not None:
+            plan = view.now(trial) if verdict == "make" else None
+            if plan is not None:
                 dedicate = None
                 if trial.dedicates is not None:
-                    dedicate = reasons.dedicate(view.seen, view.demand, *trial.dedicates, made)
+                    dedicate = reasons.dedicate(view.seen, view.demand, *trial.dedicates, plan)
                     memory = replace(memory, dedicated={**memory.dedicated, dedicate.core: dedicate.keys})
-                changed = {change.target: memory.looks for change in made.changes}
+                changed = {change.target: memory.looks for change in plan.changes}
                 memory = replace(
                     memory,
-                    budget=memory.budget.without(sum(change.updates for change in made.changes)),
-                    ledger=memory.ledger.paid(made.price / s.look),
+                    budget=memory.budget.without(sum(change.updates for change in plan.changes)),
+                    ledger=memory.ledger.paid(plan.price / s.look),
+                    made=Made(view.items.current, plan.gain, WATCHED),
                     moved=MappingProxyType({**memory.moved, **changed}),
                 )
-                return memory, [*([dedicate] if dedicate else []), *view.told(made, trial)]
+                return memory, [*([dedicate] if dedicate else []), *view.told(plan, trial)]
         return replace(memory, trial=propose(view, memory)), []

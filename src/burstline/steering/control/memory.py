@@ -10,7 +10,7 @@ from typing import Any
 from burstline.steering.control.budget import Budget
 from burstline.steering.control.ledger import Ledger
 from burstline.steering.control.snapshot import Level, Target
-from burstline.steering.control.trial import Trial
+from burstline.steering.control.trial import UNKNOWN, Made, Trial
 
 
 def _none() -> Mapping[Any, Any]:
@@ -27,7 +27,8 @@ class Memory:
     since: float | None = None
     capacity: float = 0.0  # packets/s of a core
     trial: Trial | None = None
-    noise: float = 0.0  # the variance of what trials gain, in cores squared
+    made: Made | None = None
+    noise: float = UNKNOWN  # the variance of what trials gain, in cores squared
     budget: Budget = field(default_factory=Budget)
     ledger: Ledger = field(default_factory=Ledger)
     moved: Mapping[Target, int] = field(default_factory=_none)

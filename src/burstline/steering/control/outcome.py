@@ -40,6 +40,12 @@ class Outcome:
         return float(self.loads.max(axis=1).sum())
 
     @property
+    def cost(self) -> float:
+        """That sum with what cores could not do at all beside it, in core-epochs: what the controller's ledger
+        counts."""
+        return cost_of(self.loads)
+
+    @property
     def moves(self) -> int:
         """Placements, releases and bucket moves that were asked for."""
         return sum(isinstance(action, Place | Release | MoveBucket) for _, action in self.log)
@@ -50,6 +56,11 @@ class Outcome:
         order = np.argsort(waits)
         below = np.cumsum(weights[order])
         return float(waits[order][np.searchsorted(below, quantile * below[-1])]) if below[-1] > 0 else 0.0
+
+
+def cost_of(loads: Any) -> float:
+    """Of loads in cores, by epoch and core: the sums of the fullest core's and of all overload."""
+    return float(loads.max(axis=1).sum() + np.maximum(loads - 1, 0).sum())
 
 
 def imbalance(loads: Any) -> Any:

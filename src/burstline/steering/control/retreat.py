@@ -36,7 +36,7 @@ def retreat(
         is_lost = memory.ledger.is_lost(s.stake)
         ledger = (memory.ledger.banned if is_lost else memory.ledger.rests)(seen.time, s.calm)
         memory = replace(memory, ledger=ledger)
-    memory = replace(memory, trial=None, dedicated=MappingProxyType({}), worse=0, useless_since=None)
+    memory = replace(memory, trial=None, made=None, dedicated=MappingProxyType({}), worse=0, useless_since=None)
     waits = bool(memory.refused) or len(rules) < len(current.placed) or len(free) < len(buckets)
     if begins and not waits and updates <= memory.budget.tokens and len(rules) + len(free) <= moves:
         actions.append(RollBack(True, f"{why}; {len(rules)} rules and {len(free)} buckets go back at once"))

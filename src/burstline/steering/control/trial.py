@@ -18,6 +18,8 @@ from burstline.steering.control.items import Change
 
 SIGMAS = 2.0  # of the mean of the samples: the lower end
 FORGETS = 0.1  # of the noise that was known, at each sample
+UNKNOWN = 0.05**2  # cores squared: the noise, before anything was seen
+WATCHED = 8  # looks
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,25 @@ class Trial:
             return "make"
         return "drop" if looks >= most or sum(self.gains) / looks < enough else "wait"
 
-    def surprise(self, noise: float) -> float:
-        """The variance, after the last sample."""
-        return (1 - FORGETS) * noise + FORGETS * (self.gains[-1] - self.expected) ** 2
+
+@dataclass(frozen=True)
+class Made:
+    """A change that was made: what would be in force without it, what it was to gain, and for how many looks it is
+    still watched. The noise of trials is learnt from it, too: a flow may die when it has just been placed."""
+
+    before: Steering
+    expected: float
+    left: int
+
+    def gain(self, demand: Demand, current: Steering, cores: int) -> float:
+        """What it gains by this look, in cores."""
+        without, now = (cost(one.loads(demand, cores), demand.capacity) for one in (self.before, current))
+        return without - now
+
+
+def surprised(noise: float, gained: float, expected: float) -> float:
+    """The variance of what changes gain, after one sample more."""
+    return (1 - FORGETS) * noise + FORGETS * (gained - expected) ** 2
 
 
 def lower(samples: Sequence[float], noise: float) -> float:
