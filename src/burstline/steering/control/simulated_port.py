@@ -81,23 +81,21 @@ class SimulatedPort:
                 found.append(Pending(action.key, core))
         return tuple(found)
 
-    def take_effect(self, time: float) -> list[tuple[bytes | int, int | None, int | None]]:
-        """Put in force what is due; flows and buckets with the cores that they had and have, None for a bucket's."""
-        moved: list[tuple[bytes | int, int | None, int | None]] = []
+    def next_effect(self) -> float:
+        """When something becomes effective next; infinity, when nothing is on its way."""
+        return min((when for when, _ in self._coming), default=float("inf"))
+
+    def take_effect(self, time: float) -> None:
+        """Put in force what is due."""
         due = [action for when, action in self._coming if when <= time]
         self._coming = [(when, action) for when, action in self._coming if when > time]
         for action in due:
             if isinstance(action, MoveBucket):
-                moved.append((action.bucket, self.reta[action.bucket], action.core))
                 self.reta[action.bucket] = action.core
-                continue
-            before = self.rules.pop(action.key, (None, ""))[0]
-            after = None
-            if isinstance(action, Place):
+            elif isinstance(action, Place):
                 self.rules[action.key] = (action.core, action.level)
-                after = action.core
-            moved.append((action.key, before, after))
-        return moved
+            else:
+                self.rules.pop(action.key, None)
 
     def take(self, actions: Iterable[Action], time: float, known: Iterable[bytes]) -> None:
         """Accept what a policy says at `time`. Raises ImpossibleAction for a core, bucket, flow or level that is not

@@ -87,52 +87,62 @@ class _Run:
         return found
 
     def epoch(self, epoch: int, rates: Rates) -> None:
+        """One epoch, in parts: before and after each time at which updates become effective."""
         machine, out, time = self.machine, self.outcome, epoch * self.step
-        before = self.cores()
-        self.port.take_effect(time + 1e-9)
+        end, before = time + self.step, self.cores()
+        self.port.take_effect(time)
         cores = self.cores()
         offered = np.asarray(rates(epoch, cores), float)
-        moved = (before != cores) & (offered > 0)
-        by_core = np.bincount(cores, offered, minlength=machine.cores)
-        cold = np.bincount(cores[moved], minlength=machine.cores) * machine.cold * machine.capacity
-        held = np.bincount(cores[moved], offered[moved], minlength=machine.cores) * machine.held
-        served, waiting, lost = self._queues(by_core, cold, held)
+        by_core, served, cold = (np.zeros(machine.cores) for _ in range(3))
+        seen = np.zeros(len(self.flows))
+        while True:
+            until = min(self.port.next_effect(), end)
+            moved = (before != cores) & (offered > 0)
+            came = np.bincount(cores, offered, minlength=machine.cores) * (until - time)
+            work = np.bincount(cores[moved], minlength=machine.cores) * machine.cold * machine.capacity
+            held = np.bincount(cores[moved], offered[moved], minlength=machine.cores) * machine.held
+            done = self._queues(epoch, came, work, held, until - time)
+            by_core, served, cold = by_core + came, served + done, cold + work
+            seen += offered * (until - time) * np.where(came > 0, (done / np.maximum(came, 1e-12)).clip(0, 1), 0)[cores]
+            out.held[epoch] += held.sum()
+            out.moved[epoch] += moved.sum()
+            if until >= end:
+                break
+            time, before = until, cores
+            self.port.take_effect(time)
+            cores = self.cores()
         plain = np.bincount(np.array(self.port.rss)[self.buckets], offered, minlength=machine.cores)
-        out.offered[epoch] = by_core
-        out.loads[epoch] = by_core / machine.capacity + cold / machine.capacity / self.step
+        out.offered[epoch] = by_core / self.step
+        out.loads[epoch] = (by_core + cold) / machine.capacity / self.step
         out.plain[epoch] = plain / machine.capacity
-        out.dropped[epoch] = lost
-        out.waits[epoch] = waiting / machine.capacity
-        out.held[epoch] = held.sum()
-        out.moved[epoch] = moved.sum()
         out.rules[epoch] = self.port.used
         out.steered[epoch] = bool(self.port.rules) or self.port.reta != list(self.port.rss)
-        seen = self._snapshot(time + self.step, offered, by_core, served, cold, cores)
-        self.memory, actions = self.policy.decide(self.memory, seen)
-        out.log += [(seen.time, action) for action in actions]
-        self.port.take(actions, seen.time, (flow.key for flow in seen.flows))
+        shown = self._snapshot(end, seen / self.step, by_core / self.step, served, cold, cores)
+        self.memory, actions = self.policy.decide(self.memory, shown)
+        out.log += [(end, action) for action in actions]
+        self.port.take(actions, end, (flow.key for flow in shown.flows))
         out.updates = self.port.updates
 
-    def _queues(self, by_core: Any, cold: Any, held: Any) -> tuple[Any, Any, Any]:
-        """Packets served, packets waiting on average, and packets lost. What was held comes at once, when the old queue
-        has drained; the rest of the epoch's packets evenly."""
-        machine, came = self.machine, by_core * self.step
-        can = (machine.capacity * self.step - cold).clip(0)
-        burst_lost = (self.queues + held - machine.queue).clip(0)
-        total = self.queues + came - burst_lost
-        after = (total - can).clip(0)
+    def _queues(self, epoch: int, came: Any, cold: Any, held: Any, lasts: float) -> Any:
+        """Packets served in so many seconds. What was held comes at once, when the old queue has drained; the rest
+        evenly."""
+        machine, out = self.machine, self.outcome
+        can = (machine.capacity * lasts - cold).clip(0)
+        burst_lost = np.minimum((self.queues + held - machine.queue).clip(0), came)
+        after = (self.queues + came - burst_lost - can).clip(0)
         lost = burst_lost + (after - machine.queue).clip(0)
         queues = after.clip(0, machine.queue)
         served = self.queues + came - lost - queues
-        busy = np.minimum(by_core / machine.capacity, 0.999)
-        waiting = (self.queues + queues) / 2 + np.minimum(busy / (2 * (1 - busy)), machine.queue)  # M/D/1
+        busy = np.minimum(came / (machine.capacity * lasts), 0.999) if lasts > 0 else np.zeros(machine.cores)
+        waiting = (self.queues + queues) / 2 + busy / (2 * (1 - busy))  # the second part is that of M/D/1
+        out.waits[epoch] += np.minimum(waiting, machine.queue) / machine.capacity * (lasts / self.step)
+        out.dropped[epoch] += lost
         self.queues = queues
-        return served, np.minimum(waiting, machine.queue), lost
+        return served
 
-    def _snapshot(self, time: float, offered: Any, by_core: Any, served: Any, cold: Any, cores: Any) -> Snapshot:
+    def _snapshot(self, time: float, seen: Any, by_core: Any, served: Any, cold: Any, cores: Any) -> Snapshot:
+        """Flows and buckets as `seen` by the cores, in packets/s; `by_core` came, `served` and `cold` are packets."""
         machine, flows = self.machine, self.flows
-        share = np.where(by_core > 0, np.minimum(1, served / np.maximum(by_core * self.step, 1e-12)), 0.0)
-        seen = offered * share[cores]
         heavy = self._reported(time, seen)
         grouped: dict[int, float] = {}
         if flows.groups is not None:
