@@ -70,18 +70,16 @@ class Controller:
         s, trial, made = self.settings, memory.trial, memory.made
         if made is not None and not view.seen.pending:
             gained = made.gain(view.demand, view.items.current, view.cores)
-            left = replace(made, left=made.left - 1) if made.left > 1 else None
-            memory = replace(
-                memory, made=left, noise=surprised(memory.noise, min(gained, made.expected), made.expected)
-            )
+            left = replace(made, left=made.left - 1, expected=gained) if made.left > 1 else None
+            memory = replace(memory, made=left, noise=surprised(memory.noise, gained, made.expected))
         if trial is not None:
             trial = trial.seen(view.demand, view.items.current, view.limits.plain, view.cores)
-            memory = replace(memory, trial=trial, noise=surprised(memory.noise, trial.gains[-1], trial.expected))
+            memory = replace(memory, trial=trial, noise=surprised(memory.noise, *trial.latest))
             verdict = trial.verdict(memory.noise, s.gain * view.mean / view.demand.capacity, s.agree, s.window)
             if verdict == "wait":
                 return memory, []
             memory = replace(memory, trial=None)
-            plan = view.now(trial) if verdict == "make" else None
+            plan = view.now(trial, memory.ledger) if verdict == "make" else None
             if plan is not None:
                 dedicate = None
                 if trial.dedicates is not None:
@@ -91,7 +89,7 @@ class Controller:
                 memory = replace(
                     memory,
                     budget=memory.budget.without(sum(change.updates for change in plan.changes)),
-                    ledger=memory.ledger.paid(plan.price / s.look),
+                    ledger=memory.ledger.paid(plan.price / s.look / view.cores),
                     made=Made(view.items.current, plan.gain, WATCHED),
                     moved=MappingProxyType({**memory.moved, **changed}),
                 )

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-CREDIT = 4.0  # stakes: gains beyond are not kept, so that a policy that was good for hours still ends soon
+CREDIT = 10.0  # stakes: gains beyond are not kept, so that a policy that was good for hours still ends soon
 
 
 @dataclass(frozen=True)

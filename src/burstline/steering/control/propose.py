@@ -11,6 +11,7 @@ from burstline.steering.control import reasons
 from burstline.steering.control.actions import Action, MoveBucket, Place
 from burstline.steering.control.demand import Demand, Steering
 from burstline.steering.control.items import Change, Items, items_of
+from burstline.steering.control.ledger import Ledger
 from burstline.steering.control.levels import Chosen, levels_of
 from burstline.steering.control.memory import Memory
 from burstline.steering.control.plan import Limits, Plan, drain, made_of, net_gain, plan
@@ -62,17 +63,24 @@ class View:
         """Packets/s."""
         return self.demand.total / self.cores
 
-    def now(self, trial: Trial) -> Plan | None:
-        """The plan of a trial by what is there now; None where the budget does not allow it any more, or it does not
-        pay."""
+    def now(self, trial: Trial, ledger: Ledger) -> Plan | None:
+        """The plan of a trial by what is there now; None where the budget does not allow it any more, it does not pay,
+        or takes more of the stake than there is."""
         at, buckets = self.items.at.copy(), len(self.items.current.reta)
         place = {key: buckets + k for k, key in enumerate(self.items.keys)}
         for change in trial.changes:
             item = change.target if isinstance(change.target, int) else place.get(change.target)
             if item is not None and self.items.movable[item]:
                 at[item] = change.core
+        of = {flow.key: flow.bucket for flow in self.seen.flows}
+        tried = {change.target for change in trial.changes}
+        for key, item in place.items():  # a flow that was not worth a rule yet goes with its bucket, as on trial
+            if key not in tried and key not in self.items.current.placed:
+                at[item] = at[of[key]]
         made = made_of(self.items, self.demand, self.settings, self.limits, at)
+        s = self.settings
         pays = trial.dedicates is not None or net_gain(made) > 0
+        pays = pays and made.price / s.look / self.cores <= s.stake + ledger.balance
         return made if made.changes and self.limits.allow(made.changes) and pays else None
 
     def told(self, made: Plan, trial: Trial) -> list[Action]:

@@ -35,7 +35,7 @@ class Settings:
     cold: float = key(0.000002, seconds(zero=True))  # of a core, for the caches that are cold after a move
     safe: float = key(0.5, share(0.01, 1))  # of the device's safe updates a second: what the controller takes
     in_flight: int = key(32, integer(1, 4096))  # moves that are not yet effective, at most
-    stake: float = key(0.5, share(0, 1e6))  # core-looks that steering may have lost against plain RSS
+    stake: float = key(0.1, share(0, 1e6))  # core-looks that steering may have lost against plain RSS
     calm: float = key(1.0, seconds())  # after a roll-back, doubled each time
     dedicate: float = key(0.5, share(0, 1))  # of a core: from this load on a flow gets one of its own
     fast: float = key(0.0, share(0, 1e12))  # packets/s from which a flow is marked for the fast path; 0: none

@@ -55,19 +55,25 @@ class Trial:
 
     def verdict(self, noise: float, least: float, agree: int, most: int) -> Literal["wait", "make", "drop"]:
         """`noise` is the variance that samples had of late, `least` the gain that is one, in cores."""
-        looks = len(self.gains)
-        if looks < agree:
-            return "wait"
+        looks, stale = len(self.gains), not self.dedicates and self.gains[-1] < self.expected / 2
+        if stale or looks < agree:
+            return "drop" if stale else "wait"
         enough = -least if self.dedicates else least
         if lower(self.gains, noise) >= enough and lower(self.leads, noise) >= 0:
             return "make"
         return "drop" if looks >= most or sum(self.gains) / looks < enough else "wait"
 
+    @property
+    def latest(self) -> tuple[float, float]:
+        """The last sample, and what was expected of it: as much as of the one before."""
+        return self.gains[-1], self.gains[-2] if len(self.gains) > 1 else self.expected
+
 
 @dataclass(frozen=True)
 class Made:
-    """A change that was made: what would be in force without it, what it was to gain, and for how many looks it is
-    still watched. The noise of trials is learnt from it, too: a flow may die when it has just been placed."""
+    """A change that was made: what would be in force without it, what it is to gain at the next look, and for how many
+    looks it is still watched. The noise of trials is learnt from it, too: a flow may die when it has just been
+    placed."""
 
     before: Steering
     expected: float
