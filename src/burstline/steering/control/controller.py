@@ -23,6 +23,8 @@ from burstline.steering.control.snapshot import Snapshot
 from burstline.steering.control.trial import WATCHED, Made, surprised
 from burstline.steering.control.upkeep import aged_out, judged, looked, undedicated
 
+MORE = 2.0  # times what is on trial: another change is tried instead
+
 
 @dataclass(frozen=True)
 class Controller:
@@ -59,7 +61,8 @@ class Controller:
         actions += undone
         view = View.of(seen, demand, current, plain, memory, s, released)
         memory, steered = self._steered(memory, view)
-        if why is not None and not steered:
+        hopes = memory.trial is not None and memory.ledger.balance > 0  # of a change that is being tried
+        if why is not None and not steered and not hopes:
             return retreat(memory, seen, demand, current, plain, s, why, before=tuple(actions))
         memory, marked = mark_paths(memory, seen, demand, s)
         memory, new = new_flows(memory, seen, demand, current, s)
@@ -75,9 +78,12 @@ class Controller:
         if trial is not None:
             trial = trial.seen(view.demand, view.items.current, view.limits.plain, view.cores)
             memory = replace(memory, trial=trial, noise=surprised(memory.noise, *trial.latest))
-            verdict = trial.verdict(memory.noise, s.gain * view.mean / view.demand.capacity, s.agree, s.window)
+            least = s.gain * view.mean / view.demand.capacity
+            verdict = trial.verdict(memory.noise, least, s.agree, s.window)
             if verdict == "wait":
-                return memory, []
+                other = propose(view, memory)
+                better = other is not None and not trial.dedicates and other.expected > MORE * trial.gains[-1] + least
+                return replace(memory, trial=other if better else trial), []
             memory = replace(memory, trial=None)
             plan = view.now(trial, memory.ledger) if verdict == "make" else None
             if plan is not None:

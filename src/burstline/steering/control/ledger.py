@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 CREDIT = 10.0  # stakes: gains beyond are not kept, so that a policy that was good for hours still ends soon
+RESTS = 0.1
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ class Ledger:
         return self.balance - self.lately < -stake
 
     def rests(self, time: float, calm: float) -> Ledger:
-        """No steering for `calm` seconds; what was won and lost stays."""
-        return replace(self, until=time + calm)
+        """No steering for a tenth of `calm` seconds; what was won and lost stays."""
+        return replace(self, until=time + calm * RESTS)
 
     def banned(self, time: float, calm: float) -> Ledger:
         """The stake is lost: no steering for `calm` seconds, doubled for each time before, and then a new one."""
