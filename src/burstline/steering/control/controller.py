@@ -79,7 +79,8 @@ class Controller:
             trial = trial.seen(view.demand, view.items.current, view.limits.plain, view.cores)
             memory = replace(memory, trial=trial, noise=surprised(memory.noise, *trial.latest))
             least = s.gain * view.mean / view.demand.capacity
-            verdict = trial.verdict(memory.noise, least, s.agree, s.window)
+            agree = 1 if memory.ledger.is_rich(s.stake) else s.agree
+            verdict = trial.verdict(memory.noise, least, agree, s.window)
             if verdict == "wait":
                 other = propose(view, memory)
                 better = other is not None and not trial.dedicates and other.expected > MORE * trial.gains[-1] + least

@@ -42,6 +42,10 @@ class Ledger:
         """No steering for a tenth of `calm` seconds; what was won and lost stays."""
         return replace(self, until=time + calm * RESTS)
 
+    def is_rich(self, stake: float) -> bool:
+        """Whether steering has won enough to be trusted sooner."""
+        return stake > 0 and self.balance >= CREDIT / 2 * stake
+
     def banned(self, time: float, calm: float) -> Ledger:
         """The stake is lost: no steering for `calm` seconds, doubled for each time before, and then a new one."""
         return Ledger(0.0, time + calm * 2.0**self.bans, self.bans + 1)
