@@ -27,17 +27,17 @@ class FlowPackets:
 
 
 def flow_packets(paths: Sequence[str], progress: Callable[[int, int | None, int], None] | None = None) -> FlowPackets:
-    """Read captures, or `gen:...`, as one. A flow is one direction of a 5-tuple; packets without IP are one flow. Raises
-    CaptureError, and UsageError where there are no packets or all came at the same time."""
+    """Read captures, or `gen:...`, as one. A flow is one direction of a 5-tuple; packets without IP are one flow.
+    Raises CaptureError, and UsageError where there are no packets or all came at the same time."""
     from burstline.engine.offline import FileRun
 
     batches: list[Any] = []
     for path in paths:
         FileRun(_pipeline(batches.append), path, None, progress=progress).run()
     named = " and ".join(paths)
-    rows = np.concatenate(batches) if batches else np.zeros(0)
-    if not len(rows):
+    if not batches:
         raise UsageError(f"{named} has no packets", "give a capture with packets in it")
+    rows: Any = np.concatenate(batches)
     rows = rows[np.argsort(rows["time"], kind="stable")]
     if rows["time"][0] == rows["time"][-1]:
         hint = "rates need packets with different times; those of a Simple Packet Block have none"
@@ -87,6 +87,8 @@ def _pipeline(handler: Callable[[Any], None]) -> bl.Pipeline:
             one.sport, one.dport = pkt.tcp.sport, pkt.tcp.dport
         if pkt.udp:
             one.sport, one.dport = pkt.udp.sport, pkt.udp.dport
+        if pkt.sctp:
+            one.sport, one.dport = pkt.sctp.sport, pkt.sctp.dport
         return bl.CONSUME
 
     return bl.Pipeline(note)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -31,6 +31,21 @@ class Flows:
         """The bucket of each flow in a RETA of so many entries, a power of two: low bits of the hash (Microsoft, "RSS
         hashing types")."""
         return np.asarray(self.hashes, np.int64) & (count - 1)
+
+
+class Traffic(Protocol):
+    """What a simulation runs over: packets/s of each flow in so many epochs of `step` seconds."""
+
+    @property
+    def flows(self) -> Flows: ...
+
+    @property
+    def epochs(self) -> int: ...
+
+    @property
+    def step(self) -> float: ...
+
+    def at(self, epoch: int, cores: Any) -> Any: ...
 
 
 @dataclass(frozen=True)

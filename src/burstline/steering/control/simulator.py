@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from burstline.steering.control.actions import Action
-from burstline.steering.control.flows import Flows, Rates, Trace
+from burstline.steering.control.flows import Flows, Rates, Traffic
 from burstline.steering.control.outcome import Outcome
 from burstline.steering.control.simulated_port import PortLimits, SimulatedPort
 from burstline.steering.control.snapshot import Coarse, Core, HeavyFlow, Snapshot
@@ -46,7 +46,7 @@ class Machine:
     port: PortLimits = field(default_factory=PortLimits)
 
 
-def simulate(policy: Policy, trace: Trace, machine: Machine | None = None, *, seed: int = 0) -> Outcome:
+def simulate(policy: Policy, trace: Traffic, machine: Machine | None = None, *, seed: int = 0) -> Outcome:
     """The policy over a trace, from plain RSS on. Raises ImpossibleAction."""
     return play(policy, trace.flows, trace.at, trace.epochs, trace.step, machine, seed=seed)
 

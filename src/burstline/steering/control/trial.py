@@ -55,7 +55,8 @@ class Trial:
 
     def verdict(self, noise: float, least: float, agree: int, most: int) -> Literal["wait", "make", "drop"]:
         """`noise` is the variance that samples had of late, `least` the gain that is one, in cores."""
-        looks, stale = len(self.gains), not self.dedicates and self.gains[-1] < self.expected / 2
+        looks, floor = len(self.gains), self.expected / 2 - SIGMAS * math.sqrt(noise)
+        stale = not self.dedicates and self.gains[-1] < floor
         if stale or looks < agree:
             return "drop" if stale else "wait"
         enough = -least if self.dedicates else least
