@@ -107,7 +107,7 @@ SETTINGS = {
     "steer.agree": "Looks by which a change must pay on paper before it is made, at least;",
     "steer.window": "after so many it is made or dropped.",
     "steer.dwell": "Looks for which what has moved stays.",
-    "steer.idle": "A rule goes when nothing hit it for so many seconds.",
+    "steer.unused": "A rule goes when nothing hit it for so many seconds.",
     "steer.horizon": "Seconds for which a gain is counted on, at most.",
     "steer.gain": "A gain of less than this share of the mean load is none.",
     "steer.held": "Seconds for which packets of a flow that moves wait, for the estimate of what a move costs.",

@@ -16,7 +16,7 @@ from burstline.steering.control.actions import Action, Release
 from burstline.steering.control.demand import Steering, cost, plain_of, steering_of
 from burstline.steering.control.marks import mark_paths, new_flows
 from burstline.steering.control.memory import Memory
-from burstline.steering.control.propose import View, propose
+from burstline.steering.control.propose import View, emptied, propose
 from burstline.steering.control.retreat import retreat
 from burstline.steering.control.settings import Settings
 from burstline.steering.control.snapshot import Snapshot
@@ -64,9 +64,10 @@ class Controller:
         hopes = memory.trial is not None and memory.ledger.balance > 0  # of a change that is being tried
         if why is not None and not steered and not hopes:
             return retreat(memory, seen, demand, current, plain, s, why, before=tuple(actions))
+        memory, alone = emptied(view, memory)
         memory, marked = mark_paths(memory, seen, demand, s)
         memory, new = new_flows(memory, seen, demand, current, s)
-        return memory, [*actions, *steered, *marked, *new]
+        return memory, [*actions, *steered, *alone, *marked, *new]
 
     def _steered(self, memory: Memory, view: View) -> tuple[Memory, list[Action]]:
         """The change that was on trial, if it has proved itself; otherwise another is put on trial."""
@@ -90,7 +91,7 @@ class Controller:
             if plan is not None:
                 dedicate = None
                 if trial.dedicates is not None:
-                    dedicate = reasons.dedicate(view.seen, view.demand, *trial.dedicates, plan)
+                    dedicate = reasons.dedicate(view.seen, view.demand, *trial.dedicates, len(plan.changes))
                     memory = replace(memory, dedicated={**memory.dedicated, dedicate.core: dedicate.keys})
                 changed = {change.target: memory.looks for change in plan.changes}
                 memory = replace(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -122,6 +122,18 @@ def propose(view: View, memory: Memory) -> Trial | None:
                 return Trial(made.changes, made.gain, (core, key))
             open_to[core] = True
     return None
+
+
+def emptied(view: View, memory: Memory) -> tuple[Memory, list[Action]]:
+    """Cores that a large flow has alone as things are, and which buckets should not come back to."""
+    actions: list[Action] = []
+    for core, key in large(view):
+        number = view.seen.cores[core].core
+        if core not in view.items.current.reta and number not in memory.dedicated:
+            action = reasons.dedicate(view.seen, view.demand, core, key, 0)
+            memory = replace(memory, dedicated={**memory.dedicated, number: action.keys})
+            actions.append(action)
+    return memory, actions
 
 
 def large(view: View) -> list[tuple[int, bytes]]:

@@ -64,14 +64,12 @@ class About:
         )
 
 
-def dedicate(seen: Snapshot, demand: Demand, core: int, key: bytes, made: Plan) -> Dedicate:
+def dedicate(seen: Snapshot, demand: Demand, core: int, key: bytes, moves: int) -> Dedicate:
     rate = demand.flows[key][1]
     cores = rate / demand.capacity
     alone = "; more than a core can do, and it cannot be split without reordering" if cores > 1 else ""
-    why = (
-        f"a flow of {rate:,.0f} packets/s takes {cores:.2f} of core {seen.cores[core].core}{alone}: what else is there "
-        f"would wait behind it, and leaves in {len(made.changes)} moves"
-    )
+    others = f"what else is there would wait behind it, and leaves in {moves} moves" if moves else "it is alone there"
+    why = f"a flow of {rate:,.0f} packets/s takes {cores:.2f} of core {seen.cores[core].core}{alone}; {others}"
     return Dedicate(seen.cores[core].core, (key,), why)
 
 

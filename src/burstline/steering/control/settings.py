@@ -28,7 +28,7 @@ class Settings:
     agree: int = key(2, integer(1, 64))  # looks by which a change must pay before it is made, at least
     window: int = key(16, integer(1, 1024))  # and at most: until then it does, or is dropped
     dwell: int = key(8, integer(0, 10000))  # looks for which what was moved stays
-    idle: float = key(0.1, seconds())  # without a hit: a rule goes
+    unused: float = key(0.1, seconds())  # without a hit: a rule goes
     horizon: float = key(1.0, seconds())  # no gain is counted on for longer
     gain: float = key(0.01, share(0, 1))  # of the mean load: less is no gain
     held: float = key(0.0002, seconds(zero=True))  # for which packets of what moves wait

@@ -70,8 +70,8 @@ def aged_out(memory: Memory, seen: Snapshot, demand: Demand, s: Settings) -> tup
         if memory.refused.get(flow.key, (0.0, 0))[0] > seen.time:
             continue
         unused, rate = seen.time - memory.hit.get(flow.key, seen.time), demand.flows[flow.key][1]
-        if unused >= s.idle:
-            why = f"no packet has hit its {flow.rule} rule for {unused:.3g} s (idle = {s.idle:g})"
+        if unused >= s.unused:
+            why = f"no packet has hit its {flow.rule} rule for {unused:.3g} s (unused = {s.unused:g})"
         elif short and rate < s.heavy / 2 * mean:
             why = (
                 f"{rate:,.0f} packets/s are {rate / mean:.2%} of a core's mean load, less than half of heavy = "
