@@ -79,6 +79,29 @@ cache = 128
 [numa]
 enabled = true
 node = 1
+
+[steer]
+look = 0.005
+enter = 1.1
+leave = 1.05
+heavy = 0.1
+age = 0.1
+agree = 3
+window = 32
+dwell = 20
+unused = 1.0
+horizon = 2.0
+gain = 0.02
+held = 0.001
+cold = 0.00001
+safe = 0.25
+in_flight = 8
+stake = 1.0
+calm = 10.0
+dedicate = 0.7
+fast = 1000000
+bypass = true
+new_connections = true
 """
 SECTIONS = {name: made.metadata["section"] for name, made in keys(Config).items() if "section" in made.metadata}
 KEYS = sorted((section, name) for section, kind in SECTIONS.items() for name in keys(kind))

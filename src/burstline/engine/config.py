@@ -38,6 +38,7 @@ from burstline.schema import (
 )
 from burstline.simd import level
 from burstline.state.rule import BadField
+from burstline.steering.control.settings import Settings as Control
 from burstline.steering.rule import LOWEST_PRIORITY, MOST_MARK, SteeringRule
 
 FILE_NAME = "burstline.toml"
@@ -230,6 +231,7 @@ class Config:
     numa: Numa = section(Numa)
     enable_flow_director: Switch = key(False, one_of("auto", True, False))
     steering: tuple[Steering, ...] = sections(Steering)
+    steer: Control = section(Control)
     file: Path | None = None
 
     def conflict(self) -> Conflict | None:
