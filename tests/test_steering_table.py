@@ -16,6 +16,7 @@ from burstline.packet.packet import Packet
 from burstline.packet.parser import LINK_ETHERNET, parse_levels
 from burstline.simd import level
 from burstline.state.exact_rules import TableFull
+from burstline.steering.back_end import BackEnd, add_together
 from burstline.steering.director import SoftwareDirector
 from burstline.steering.rule import SteeringRule
 from burstline.steering.rule_match import first_match
@@ -149,6 +150,16 @@ def test_a_set_that_is_refused_leaves_the_one_before() -> None:
     assert [(TABLE.queue(pkt), TABLE.mark(pkt)) for pkt in VIEWS] == before
 
 
+def test_the_director_is_a_back_end() -> None:
+    director: BackEnd = SoftwareDirector(bl.SteeringTable(2))
+    forth = SteeringRule(src="10.0.0.1", dst="10.0.0.2", proto="tcp", sport=1, dport=2, to="queue 1")
+    back = SteeringRule(src="10.0.0.2", dst="10.0.0.1", proto="tcp", sport=2, dport=1, to="queue 7")
+    with pytest.raises(bl.UsageError, match="to: there is no queue 7"):
+        add_together(director, [forth, back])
+    assert isinstance(director, SoftwareDirector)
+    assert director.rules() == {}
+
+
 def flow(number: int, **more: Any) -> SteeringRule:
     return SteeringRule(
         src=f"10.1.{number >> 8 & 255}.{number & 255}", dst="10.2.0.1", proto="udp", sport=1 + (number >> 16), dport=9,
@@ -168,6 +179,7 @@ def test_a_full_table_refuses_all_of_what_is_too_many() -> None:
     director.remove(handles[0])
     director.add(flow(10, to="queue 1"))
     assert len(table.exact) == 10
+    assert (director.limits.exact, director.limits.wildcards, director.limits.reta_size) == (0, None, 128)
     assert [table.exact.find(key_of(flow(n))) is not None for n in range(11)] == [n != 8 for n in range(11)]
 
 

@@ -9,9 +9,13 @@ from dataclasses import dataclass, replace
 from burstline.state.rule import BadField, usage_error
 from burstline.state.steering_table import MOST_COUNTERS, SteeringTable, Wildcard
 from burstline.state.steering_words import Decision
+from burstline.steering.back_end import Limits
 from burstline.steering.rule import SteeringRule
 from burstline.steering.software import decision_of, key_of, queues_of, wildcards_of
 from burstline.steering.target import Cores
+
+
+SAFE_UPDATES = 200_000.0  # a second: a fraction of what `burstline bench director` sees beside two busy cores
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,11 @@ class SoftwareDirector:
     def rules(self) -> dict[int, SteeringRule]:
         """All that are in force, by handle."""
         return {handle: held.rule for handle, held in self._held.items()}
+
+    @property
+    def limits(self) -> Limits:
+        exact = self.table.exact
+        return Limits(exact.flows - len(exact), None, SAFE_UPDATES, self.table.buckets)
 
     def set_reta(self, queues: list[int]) -> None:
         self.table.set_reta(queues)
