@@ -14,7 +14,6 @@ from burstline.steering.rule import SteeringRule
 from burstline.steering.software import decision_of, key_of, queues_of, wildcards_of
 from burstline.steering.target import Cores
 
-
 SAFE_UPDATES = 200_000.0  # a second: a fraction of what `burstline bench director` sees beside two busy cores
 
 
