@@ -22,7 +22,9 @@ from burstline.errors import BurstlineError, UsageError
 
 Cell = str | float | int | None
 
-LESS_IS_BETTER = frozenset({"s", "ms", "us", "ns", "ns/packet", "MB", "%", "lines", "buffers"})
+LESS_IS_BETTER = frozenset(
+    {"s", "ms", "us", "ns", "ns/packet", "MB", "%", "lines", "buffers", "max/mean", "packets", "core-looks"}
+)
 _HEADINGS = ("bench", "case", "peer", "ours", "theirs", "unit", "ratio", "runs")
 
 
