@@ -22,7 +22,10 @@ from burstline.errors import BurstlineError, UsageError
 
 Cell = str | float | int | None
 
-LESS_IS_BETTER = frozenset({"s", "ms", "us", "ns", "ns/packet", "cycles/packet", "MB", "%", "lines", "buffers"})
+LESS_IS_BETTER = frozenset({
+    "s", "ms", "us", "ns", "ns/packet", "cycles/packet", "MB", "%", "lines", "buffers", "max/mean", "packets",
+    "core-looks",
+})  # fmt: skip
 _HEADINGS = ("bench", "case", "peer", "ours", "theirs", "unit", "ratio", "runs")
 
 

@@ -66,6 +66,10 @@ class View:
     def now(self, trial: Trial, ledger: Ledger) -> Plan | None:
         """The plan of a trial by what is there now; None where the budget does not allow it any more, it does not pay,
         or takes more of the stake than there is."""
+        if trial.dedicates is not None:
+            rate = self.demand.flows.get(trial.dedicates[1], (0, 0.0))[1]
+            if rate < self.settings.dedicate * self.demand.capacity:
+                return None
         at, buckets = self.items.at.copy(), len(self.items.current.reta)
         place = {key: buckets + k for k, key in enumerate(self.items.keys)}
         for change in trial.changes:
