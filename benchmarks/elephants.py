@@ -4,7 +4,7 @@ with RTE_MEMBER_TYPE_SKETCH, c/sketch.c), on one core.
 2**23 packets that do not repeat in order, drawn by Zipf's law with exponents 1.0 to 1.3, in bursts of 64, ten million a
 second on the clock that packets bear. Recall and precision of the true top 100 by exact counts, in percent; who has as
 many packets as the hundredth is right. Ours is asked at the end of each window of 10 ms for the flows of that window.
-NitroSketch, which does not age, is asked once for all packets where it samples: 1 row in 1,000 as in DPDK's own test,
+NitroSketch, which does not age, is asked once for all packets where it samples: 1 row in 1,000,
 and 1 in 80, which fits into 256 kB; and where it counts all packets, at the end of each window, and is emptied then.
 
 Cycles a packet by the time-stamp counter, from an empty sketch on, less is better. Ours once with the flows' hashes

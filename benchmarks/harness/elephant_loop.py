@@ -66,7 +66,7 @@ class Setting:
 
 
 SETTINGS = (
-    Setting("rte_member, 1 row in 1,000, 3.2 MB", 0.05, 0.001, False),  # as in DPDK's own test of it
+    Setting("rte_member, 1 row in 1,000, 3.2 MB", 0.05, 0.001, False),
     Setting("rte_member, 1 row in 80, 256 kB", 0.05, 0.0125, False),
     Setting("rte_member, all packets, 256 kB", 0.000625, 1.0, True),
 )
