@@ -203,3 +203,55 @@ cdef extern from "_shim.h" nogil:
     unsigned rte_ring_enqueue_burst(rte_ring*, void**, unsigned, unsigned*)
     unsigned rte_ring_dequeue_burst(rte_ring*, void**, unsigned, unsigned*)
     int bl_port_from_rings(const char*, rte_ring**, unsigned, rte_ring**, unsigned, unsigned)
+
+cdef extern from "_flow.h" nogil:
+    enum:
+        BL_FLOW_ITEMS
+        BL_FLOW_ACTIONS
+        BL_FLOW_QUEUES
+        BL_RETA_GROUPS
+        RTE_ETH_RETA_GROUP_SIZE
+    const bl_named bl_flow_items[]
+    const bl_named bl_flow_sizes[]
+    const bl_named bl_flow_places[]
+    const bl_named bl_flow_actions[]
+    const bl_named bl_flow_errors[]
+    ctypedef int rte_flow_item_type "enum rte_flow_item_type"
+    ctypedef int rte_flow_error_type "enum rte_flow_error_type"
+    struct rte_flow:
+        pass
+    struct rte_flow_item_vlan:
+        pass
+    struct rte_flow_item:
+        rte_flow_item_type type
+        const void* spec
+        const void* last
+        const void* mask
+    struct rte_flow_action:
+        pass
+    struct rte_flow_error:
+        rte_flow_error_type type
+        const void* cause
+        const char* message
+    struct bl_flow_conf:
+        pass
+    struct rte_eth_rss_conf:
+        uint8_t* rss_key
+        uint8_t rss_key_len
+        uint64_t rss_hf
+    struct rte_eth_rss_reta_entry64:
+        uint64_t mask
+        uint16_t reta[64]
+    void bl_flow_more_vlan(rte_flow_item_vlan*)
+    void bl_flow_action(rte_flow_action*, bl_flow_conf*, uint32_t, uint32_t, const uint16_t*, uint32_t, uint64_t)
+    int bl_flow_count(uint16_t, rte_flow*, uint64_t*, uint64_t*, rte_flow_error*)
+    rte_flow* bl_flow_make(
+        uint16_t, uint32_t, const rte_flow_item*, const rte_flow_action*, int, int*, rte_flow_error*
+    )
+    int rte_flow_destroy(uint16_t, rte_flow*, rte_flow_error*)
+    int rte_flow_flush(uint16_t, rte_flow_error*)
+    int rte_flow_isolate(uint16_t, int, rte_flow_error*)
+    int rte_eth_dev_rss_hash_conf_get(uint16_t, rte_eth_rss_conf*)
+    int rte_eth_dev_rss_hash_update(uint16_t, rte_eth_rss_conf*)
+    int rte_eth_dev_rss_reta_query(uint16_t, rte_eth_rss_reta_entry64*, uint16_t)
+    int rte_eth_dev_rss_reta_update(uint16_t, rte_eth_rss_reta_entry64*, uint16_t)

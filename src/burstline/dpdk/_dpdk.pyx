@@ -165,3 +165,4 @@ def lcore_id():
 include "_buffers.pxi"
 include "_mempool_ops.pxi"
 include "_ports.pxi"
+include "_flow.pxi"
