@@ -16,6 +16,7 @@ from burstline.steering.control.settings import Settings
 BUCKET = 30  # flows whose caches are cold after a bucket has moved: how many there are, nobody tells
 DEEPER = 1.02  # times the target: from here on a placement from scratch is tried
 LPT = 64  # items
+UNDERUSED = 0.95  # of the mean
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,14 @@ def drain(items: Items, demand: Demand, settings: Settings, limits: Limits, core
     pays = freed * made.lifetime > made.price
     after = cost(made.steering.loads(demand, cores), demand.capacity)
     no_worse = loads.max() <= most * (1 + 1e-9) and after <= cost(limits.plain.loads(demand, cores), demand.capacity)
-    return made if made.changes and limits.allow(made.changes) and pays and no_worse else None
+    fits = no_worse and not is_underused(loads, core, settings)
+    return made if made.changes and limits.allow(made.changes) and pays and fits else None
+
+
+def is_underused(loads: Any, core: int, settings: Settings) -> bool:
+    """Whether a core is too empty to be kept for one flow while others have too much."""
+    mean = float(loads.mean())
+    return float(loads[core]) < UNDERUSED * mean and float(loads.max()) > settings.enter * mean
 
 
 def _fullest(items: Items, steps: Sequence[Step], cores: int) -> float:

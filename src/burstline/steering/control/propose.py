@@ -14,7 +14,7 @@ from burstline.steering.control.items import Change, Items, items_of
 from burstline.steering.control.ledger import Ledger
 from burstline.steering.control.levels import Chosen, levels_of
 from burstline.steering.control.memory import Memory
-from burstline.steering.control.plan import Limits, Plan, drain, made_of, net_gain, plan
+from burstline.steering.control.plan import Limits, Plan, drain, is_underused, made_of, net_gain, plan
 from burstline.steering.control.settings import Settings
 from burstline.steering.control.snapshot import Snapshot
 from burstline.steering.control.trial import Trial
@@ -65,7 +65,7 @@ class View:
 
     def now(self, trial: Trial, ledger: Ledger) -> Plan | None:
         """The plan of a trial by what is there now; None where the budget does not allow it any more, it does not pay,
-        or takes more of the stake than there is."""
+        takes more of the stake than there is, or was for a flow that is no longer large."""
         if trial.dedicates is not None:
             rate = self.demand.flows.get(trial.dedicates[1], (0, 0.0))[1]
             if rate < self.settings.dedicate * self.demand.capacity:
@@ -131,9 +131,11 @@ def propose(view: View, memory: Memory) -> Trial | None:
 def emptied(view: View, memory: Memory) -> tuple[Memory, list[Action]]:
     """Cores that a large flow has alone as things are, and which buckets should not come back to."""
     actions: list[Action] = []
+    loads = view.items.current.loads(view.demand, view.cores)
     for core, key in large(view):
         number = view.seen.cores[core].core
-        if core not in view.items.current.reta and number not in memory.dedicated:
+        free = core not in view.items.current.reta and number not in memory.dedicated
+        if free and not is_underused(loads, core, view.settings):
             action = reasons.dedicate(view.seen, view.demand, core, key, 0)
             memory = replace(memory, dedicated={**memory.dedicated, number: action.keys})
             actions.append(action)

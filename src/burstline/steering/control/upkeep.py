@@ -8,12 +8,12 @@ from burstline.steering.control import reasons
 from burstline.steering.control.actions import Action, Release, Undedicate
 from burstline.steering.control.demand import Demand, Steering, demand_of
 from burstline.steering.control.memory import Memory
+from burstline.steering.control.plan import is_underused
 from burstline.steering.control.settings import Settings
 from burstline.steering.control.snapshot import Snapshot
 
 SOON = 10  # looks for which something that failed is left alone, doubled each time
 SHORT = 8  # flows: with room for fewer, rules of slow ones go
-UNDERUSED = 0.95  # of the mean: a dedicated core with less is none while others have too much
 CALMS = 0.98  # of the noise that was known, at each look
 
 
@@ -99,7 +99,7 @@ def undedicated(
     for core, keys in memory.dedicated.items():
         load = float(loads[place[core]])
         there = any(current.placed.get(key, homes.get(key)) == place[core] for key in keys)
-        idle = load < UNDERUSED * mean and loads.max() > s.enter * mean
+        idle = is_underused(loads, place[core], s)
         if not there or idle or load < s.dedicate / 2 * demand.capacity:
             actions.append(Undedicate(core, reasons.undedicate(load, mean, demand, there, idle)))
     gone = {action.core for action in actions if isinstance(action, Undedicate)}
