@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -70,7 +71,6 @@ class LiveRun:
         chosen = list(config.engine.cores) or usable_cores()
         self._cores = [chosen[k % len(chosen)] for k in range(self.workers)]
         self.director = None if rules is None else LiveDirector(len(self.ports.devices), self._cores, rules)
-        self._directing: Block | None = None  # the director's context, while it runs
         if self.ports.out_file and self.workers > 1:
             raise UsageError("several workers cannot write one file live", "use --workers 1")
         self.report = Report(" ".join(f"dpdk:{d}" for d in sources), "compiled", self.workers)
@@ -106,14 +106,17 @@ class LiveRun:
         self.report.dispatch = versions.program.dispatch
         self.ports.start_eal()
         reads = out_file is not None or needs_of(self.pipeline).bytes
-        with self.ports.opened(reads=reads) as ports:
-            self._forward(versions, ports, native.SYMBOLS)
+        with (
+            self.ports.opened(reads=reads) as ports,
+            self.director.opened(ports) if self.director else nullcontext(ports) as inner,
+        ):
+            self._forward(versions, ports, inner, native.SYMBOLS)
         return self.report
 
     def stop(self) -> None:
         """End the run at the next burst. Any thread may call it."""
-        if self.director and self._directing:
-            self.director.end(self._directing)
+        if self.director:
+            self.director.end()
         else:
             self._stop.set_i64(0, 1)
 
@@ -137,7 +140,9 @@ class LiveRun:
         if self._versions is not None:
             self._versions.rehearse()
 
-    def _forward(self, versions: Versions, ports: Sequence[Port], symbols: dict[str, int]) -> None:
+    def _forward(
+        self, versions: Versions, ports: Sequence[Port], inner: Sequence[Port], symbols: dict[str, int]
+    ) -> None:
         from burstline.dpdk.binding import native
 
         sink = CaptureSink(self.ports.out_file) if self.ports.out_file else None
@@ -145,7 +150,6 @@ class LiveRun:
         for number in range(len(ports)):
             at = number * Interface.layout.size + Interface.layout.offset("linktype")
             interfaces.set_i64(at, LINKTYPE_ETHERNET)
-        inner = self.director.open(ports) if self.director else ports
         made = [self._context(k, inner, sink, interfaces) for k in range(self.workers)]
         contexts = [context for context, _ in made]
         directing = self._start_directing(ports, versions, symbols) if self.director else None
@@ -198,7 +202,6 @@ class LiveRun:
                 dropped = directing.versions.close()
                 add_up_directed(self.report, directing.context, contexts, versions.close(), dropped)
                 self.report.steering = self.director.as_json(contexts)
-                self.director.close()
             else:
                 add_up(self.report, contexts, versions.close())
             self.pipeline = versions.pipeline
@@ -245,7 +248,6 @@ class LiveRun:
             counts=rooms[1].address, outbound=rooms[2].address, unwanted=rooms[3].address,
         )  # fmt: skip
         made.link([context], symbols, [_spare_core(self._cores)])
-        self._directing = context
         return Directing(made, context, stop, rooms)
 
     def _context(

@@ -8,7 +8,8 @@ so does one ring between two threads; a port needs no more than one queue.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from burstline.engine.config import Config
@@ -60,24 +61,25 @@ class LiveDirector:
         self._outside: list[RingPort] = []  # and its other side
         self._queues = Region(ports * (1 + workers) * QUEUE_SIZE)
         self._ending = False
-        self._polls = 0
+        self._polls: int | None = None  # of the director, when it surely takes no more packets from the ports
 
-    def open(self, ports: Sequence[Port]) -> Sequence[Port]:
-        """Make the rings; returns what workers take for the ports."""
+    @contextmanager
+    def opened(self, ports: Sequence[Port]) -> Iterator[Sequence[Port]]:
+        """The rings: what workers take for the ports. At the end they are gone, with what is in them."""
         from burstline.dpdk.ring_port import RingPort
 
-        for port in ports:
-            inside = RingPort.pair(port.pools[0], queues=self._workers, ring_size=RING)
-            self._inside.append(inside)
-            inside.table = port.table
-            self._outside.append(inside.other_side())
-            inside.start()
-            self._outside[-1].start()
-        return self._inside
-
-    def close(self) -> None:
-        for port in (*self._outside, *self._inside):
-            port.close()
+        with ExitStack() as stack:
+            for port in ports:
+                inside = RingPort.pair(port.pools[0], queues=self._workers, ring_size=RING)
+                stack.callback(inside.close)
+                outside = inside.other_side()
+                stack.callback(outside.close)
+                inside.table = port.table
+                inside.start()
+                outside.start()
+                self._inside.append(inside)
+                self._outside.append(outside)
+            yield self._inside
 
     def queues(self, ports: Sequence[Port], receives: Callable[[int], bool]) -> tuple[Region, int]:
         """What the director polls and sends on, and how many: the ports, then of each the queues of its other side."""
@@ -92,18 +94,19 @@ class LiveDirector:
             self._queues.set_i64(base + layout.offset("pools"), ports[0].table)
         return self._queues, len(polled)
 
-    def end(self, context: Block) -> None:
-        """No more packets from the ports; what is on its way still comes to its end, by `step`."""
+    def end(self) -> None:
+        """Have `step` bring all to its end: any thread may say so."""
+        self._ending = True
+
+    def step(self, context: Block, workers: Sequence[Block], stop_workers: Region, stop: Region) -> None:
+        """One look at how far the end is: no more packets are taken from the ports; then the director has nothing for
+        workers; then they nothing for it."""
         if not self._ending:
+            return
+        if self._polls is None:
             for number in range(self._count):
                 self._queues.set_i64(number * QUEUE_SIZE + RECEIVES, 0)
             self._polls = context.get("polls") + 2 * self._count * (1 + self._workers)
-            self._ending = True
-
-    def step(self, context: Block, workers: Sequence[Block], stop_workers: Region, stop: Region) -> None:
-        """One look at how far the end is: the director has nothing for workers, then they nothing for it."""
-        if not self._ending:
-            return
         gone = context.get("running") == ENDED
         if not gone and context.get("polls") < self._polls:
             return
