@@ -27,7 +27,7 @@ from burstline.steering.hardware.items import LAYOUTS, MORE, Item, Part, item
 from burstline.steering.hardware.port_device import PortDevice
 from burstline.steering.reta import moves
 from burstline.steering.rule import SteeringRule
-from dpdk_live import alone, pool, raised
+from dpdk_live import alone, needs_root, pool, raised, veth
 
 PATTERN = [("ETH", b"", b"", b""), ("IPV4", bytes(20), bytes(20), b"")]
 
@@ -163,3 +163,33 @@ def _back_end() -> None:
 
 def test_a_port_is_a_device_of_the_back_end() -> None:
     alone(_back_end)
+
+
+def _tap() -> tuple[bool, str]:
+    """Whether a rule is in force, and what was said where it is not."""
+    veth()
+    with pool() as one, Port.open("net_tap,iface=steered", one, queues=2) as port:
+        port.start()
+        device = PortDevice(port)
+        back_end = RteFlow(device)
+        rule = SteeringRule(src="10.0.0.1", proto="udp", dport=9, to="queue 1")
+        plan = back_end._plan(rule)
+        for slot in plan.slots(back_end.driver, 0):
+            device.validate(slot.rule)
+        try:
+            handle = back_end.add(rule)
+        except DeviceFault as fault:
+            assert back_end.rules() == {}
+            assert back_end.used == 0
+            return False, str(fault)
+        assert back_end.used == 2
+        back_end.remove(handle)
+        back_end.close()
+        return True, ""
+
+
+@needs_root
+def test_a_tap_validates_a_rule_and_then_does_it_or_says_that_it_cannot() -> None:
+    """Without the kernel's flower classifier net_tap validates rules all the same."""
+    done, said = alone(_tap)
+    assert done or ("rte_flow_create" in said and "the rules are as they were" in said and "hint" in said)

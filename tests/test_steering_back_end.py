@@ -311,7 +311,7 @@ def test_a_lost_destroy_shows_when_the_rule_comes_again() -> None:
     with pytest.raises(DeviceFault) as raised:
         back_end.add(flow(1, to="queue 2"))
     assert "File exists" in raised.value.message
-    assert "flush them" in str(raised.value.hint)
+    assert "flush its rules" in str(raised.value.hint)
     nic.flush()
     back_end.add(flow(1, to="queue 2"))
 

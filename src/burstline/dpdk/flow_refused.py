@@ -30,5 +30,8 @@ def _hint(number: int) -> str | None:
     if number in FULL:
         return "the table is full: remove rules, or leave the rest to the software director"
     if number == errno.EEXIST:
-        return "the port may have rules of others: flush them, or restart the port"
+        return (
+            "the port may have such a rule already: flush its rules; net_tap says so, too, where the kernel lacks"
+            " cls_flower, sch_multiq or act_skbedit"
+        )
     return None

@@ -71,6 +71,7 @@ class RteFlow:
         self._order, self._masks = Order(), Masks(self.driver)
         self._handles, self._ranks = itertools.count(1), itertools.count()
         self._amiss: list[Slot] = []  # of no rule any more, but still in force
+        self._missing = False  # whether a rule may lack some of what it takes
 
     # ---- the interface of a back end ----
 
@@ -189,6 +190,7 @@ class RteFlow:
                 refusal, failed = error, slot
             if wrong := transaction.undo():
                 self._amiss += [slot for slot in wrong if slot in new]
+                self._missing = True
                 raise fault(refusal, wrong, whose) from None
         assert failed is not None
         raise because(refusal, failed, whose[failed], self.driver) from None
@@ -205,13 +207,14 @@ class RteFlow:
 
     def _restore(self) -> None:
         """Create again what was destroyed, and could not be created again then."""
-        for held in self._held.values():
+        for held in self._held.values() if self._missing else ():
             for slot in held.slots:
                 if slot.handle is None:
                     try:
                         Transaction(self.device).create(slot)
                     except FlowRefused as error:
                         raise fault(error, [slot], {slot: held.plan.rule}) from None
+        self._missing = False
 
     def _counted(self, held: Held) -> tuple[int, int]:
         try:

@@ -35,11 +35,13 @@ class Masks:
                 raise CannotSteer(rule_field("", differ), what, "ask for the same in all rules, or steer by software")
 
     def add(self, patterns: Iterable[Pattern]) -> None:
-        self._used.update(self._signature(pattern) for pattern in patterns)
+        if self._driver.one_mask:
+            self._used.update(self._signature(pattern) for pattern in patterns)
 
     def remove(self, patterns: Iterable[Pattern]) -> None:
-        self._used.subtract(self._signature(pattern) for pattern in patterns)
-        self._used = +self._used
+        if self._driver.one_mask:
+            self._used.subtract(self._signature(pattern) for pattern in patterns)
+            self._used = +self._used
 
     def _signature(self, pattern: Pattern) -> tuple[str, Compared]:
         shape = "the port" if self._driver.one_mask == "port" else " / ".join(i.kind for i in pattern.items).lower()
