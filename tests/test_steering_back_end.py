@@ -1,4 +1,4 @@
-"""`RteFlow` over a NIC in software: all or nothing under any fault, priorities, counts, RETA, what is left."""
+"""`RteFlow` over a NIC in software: all or nothing under any fault, counts, RETA, what is left."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import errno
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -20,33 +19,9 @@ from burstline.steering.hardware.driver import find
 from burstline.steering.model.faults import NO_FAULTS, Faults
 from burstline.steering.model.nic import NicModel
 from burstline.steering.rule import SteeringRule
-from burstline.steering.rule_match import first_match
-from steering_rules import random_steering_rule
-from test_steering_patterns import PACKETS, VIEWS, near, reached
+from steering_nic import PACKETS, agrees, flow, in_force, rules_at_random
 
 REFUSALS = (errno.EIO, errno.ENOSPC, errno.ENOTSUP, errno.EBUSY)
-
-
-def flow(number: int, **more: Any) -> SteeringRule:
-    given_ = {"src": f"10.1.{number >> 8}.{number & 255}", "dst": "10.2.0.1", "proto": "udp", "sport": 5, "dport": 9}
-    return SteeringRule(**{**given_, "to": "queue 1", **more})
-
-
-def in_force(nic: NicModel) -> list[Any]:
-    """What decides over packets, whatever the rules are called there."""
-    return [nic.table().reta, *sorted(map(repr, nic._entries.values()))]
-
-
-def rules_at_random(chance: random.Random, count: int) -> list[SteeringRule]:
-    return [near(chance) if chance.random() < 0.5 else random_steering_rule(chance) for _ in range(count)]
-
-
-def agrees(nic: NicModel, rules: list[SteeringRule], chance: random.Random) -> None:
-    for number in chance.sample(range(len(PACKETS)), 60):
-        if reached(nic.personality, VIEWS[number]):
-            found, rule = nic.classify(PACKETS[number]), first_match(rules, VIEWS[number])
-            assert (found.handle != 0) == (rule is not None)
-            assert rule is None or str(rule.to) != "drop" or found.queue is None
 
 
 # ---- transactions ----
@@ -99,6 +74,46 @@ def test_what_fails_leaves_the_device_as_it_was(
     nic.faults = NO_FAULTS
     back_end.close()
     assert nic.table().entries == ()
+
+
+refused = st.dictionaries(st.integers(0, 60), st.sampled_from(REFUSALS), max_size=12)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.integers(0, 1 << 32), refused, refused, st.none() | st.integers(0, 40))
+def test_after_any_faults_the_next_change_sets_all_right(
+    seed: int, creates: dict[int, int], destroys: dict[int, int], capacity: int | None
+) -> None:
+    """Refusals come in any number, also of what undoes others. Whenever it says that all is as it was, it is; in the
+    end the device has the rules that it is to have, and no other."""
+    chance = random.Random(seed)
+    nic = NicModel("net_mlx5", faults=Faults(refused_creates=creates, refused_destroys=destroys, capacity=capacity))
+    back_end = RteFlow(nic)
+    for _ in range(8):
+        before, rules, amiss = in_force(nic), back_end.rules(), False
+        new = rules_at_random(chance, 3)
+        try:
+            match chance.randrange(3) if rules else 0:
+                case 0:
+                    back_end.add(new[0])
+                case 1:
+                    back_end.remove(chance.choice(list(rules)))
+                case 2:
+                    back_end.apply([*list(rules.values())[::2], *new])
+        except DeviceFault as fault:
+            amiss = "as they were" not in fault.message
+            assert back_end.rules() == rules
+        except (CannotSteer, TableFull):
+            assert back_end.rules() == rules
+        else:
+            continue
+        assert amiss or in_force(nic) == before
+    nic.faults = NO_FAULTS
+    rules = back_end.rules()
+    back_end.apply(rules.values())
+    assert back_end.rules() == rules
+    assert back_end.used == len(nic.table().entries)
+    agrees(nic, list(rules.values()), chance)
 
 
 def test_a_rule_of_several_patterns_is_made_whole_or_not_at_all() -> None:
@@ -197,101 +212,6 @@ def test_rules_that_stay_keep_their_handles_and_counts() -> None:
     assert back_end.counts()[one][0] == 10
 
 
-# ---- priorities ----
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.integers(0, 1 << 32))
-def test_rules_decide_by_priority_then_in_their_order_however_they_came(seed: int) -> None:
-    chance = random.Random(seed)
-    nic = NicModel("model")
-    back_end, there = RteFlow(nic, budget=1000), dict[int, SteeringRule]()
-    for _ in range(25):
-        if there and chance.random() < 0.3:
-            gone = chance.choice(list(there))
-            back_end.remove(gone)
-            del there[gone]
-            continue
-        rule = random_steering_rule(chance)
-        try:
-            there[back_end.add(rule)] = rule
-        except CannotSteer as error:
-            assert error.field in ("proto", "dport")
-    assert back_end.rules() == there
-    for number in chance.sample(range(len(PACKETS)), 100):
-        if reached(nic.personality, VIEWS[number]):
-            found, rule = nic.classify(PACKETS[number]), first_match(list(there.values()), VIEWS[number])
-            assert (found.handle != 0) == (rule is not None)
-            if rule is not None:
-                assert (found.queue is None) == (str(rule.to) == "drop")
-                assert found.queue is None or found.mark == rule.mark
-
-
-def test_levels_are_made_room_for_and_counts_survive() -> None:
-    nic = NicModel("net_mlx5")
-    back_end = RteFlow(nic)
-    low = back_end.add(SteeringRule(src="10.0.0.0/8", to="queue 1", count=True, priority=5))
-    middle = back_end.add(flow(1, to="queue 2", count=True, priority=3))
-    packet = next(d for d, p in zip(PACKETS, VIEWS, strict=True) if p.ipv4 and str(p.ipv4.src).startswith("10."))
-    nic.classify(packet)
-    counted = back_end.counts()
-    assert counted[low][0] == 1
-    with pytest.raises(CannotSteer, match=r"is the last of 3 rules that overlap each other, and net_mlx5 has 2 levels"):
-        back_end.add(SteeringRule(dst="10.2.0.0/16", to="drop"))
-    assert back_end.counts() == counted
-    back_end.remove(middle)
-    back_end.add(SteeringRule(dst="10.2.0.0/16", to="drop"))
-    assert back_end.counts()[low] == counted[low]
-    assert {entry.handle for entry in nic.table().entries}
-
-
-def test_without_priorities_rules_that_overlap_are_refused() -> None:
-    back_end = RteFlow(NicModel("net_ice"))
-    back_end.add(flow(1))
-    with pytest.raises(CannotSteer) as raised:
-        back_end.add(SteeringRule(dst="10.2.0.1", to="queue 2", priority=3))
-    assert raised.value.field == "priority"
-    assert "net_ice cannot tell which comes first" in raised.value.message
-    assert "'dst 10.2.0.1/32 -> queue 2' overlaps 'src 10.1.0.1/32" in raised.value.message
-    back_end.add(SteeringRule(dst="10.2.0.2", to="queue 2", priority=3))
-
-
-def test_where_the_highest_number_decides_levels_are_turned_around() -> None:
-    nic = NicModel("net_e1000_igb")
-    back_end = RteFlow(nic)
-    back_end.add(SteeringRule(proto="tcp", dport=80, to="queue 1", priority=9))
-    back_end.add(SteeringRule(proto="tcp", dport=80, to="queue 2", priority=1))
-    back_end.add(SteeringRule(proto="tcp", dport=80, to="queue 3", priority=4))
-    assert [entry.actions[0].number for entry in nic.table().entries] == [2, 3, 1]
-    assert len({rule.priority for rule in nic._entries.values()}) == 3
-
-
-def test_tagged_and_other_rules_do_not_share_a_level_of_tc() -> None:
-    nic = NicModel("net_tap")
-    RteFlow(nic).apply([flow(n) for n in range(20)])
-    levels: dict[int, set[bool]] = {}
-    for rule in nic._entries.values():
-        levels.setdefault(rule.priority, set()).add(any(i.kind == "VLAN" for i in rule.items))
-    assert len(levels) == 2
-    assert all(len(kinds) == 1 for kinds in levels.values())
-
-
-def test_drivers_with_one_mask_refuse_another() -> None:
-    ixgbe = RteFlow(NicModel("net_ixgbe"))
-    ixgbe.add(SteeringRule(src="10.0.0.0/8", proto="udp", dport=80, to="queue 1"))
-    ixgbe.add(SteeringRule(src="11.0.0.0/8", proto="tcp", dport=81, to="queue 1"))
-    with pytest.raises(CannotSteer) as raised:
-        ixgbe.add(SteeringRule(src="12.0.0.0/16", proto="tcp", dport=81, to="queue 1"))
-    assert raised.value.field == "src"
-    assert "the same fields and bits in all rules of the port: dport, src" in raised.value.message
-    ixgbe.apply([SteeringRule(src="12.0.0.0/16", proto="tcp", dport=81, to="queue 1")])
-    i40e = RteFlow(NicModel("net_i40e"))
-    i40e.add(flow(1))
-    i40e.add(SteeringRule(src="10.0.0.1", proto="tcp", dport=81, to="queue 1"))
-    with pytest.raises(CannotSteer, match=r"in all rules of eth / ipv4 / udp"):
-        i40e.add(SteeringRule(src="10.0.0.1", proto="udp", dport=81, to="queue 1"))
-
-
 # ---- faults that are told or not ----
 
 
@@ -314,23 +234,6 @@ def test_a_lost_destroy_shows_when_the_rule_comes_again() -> None:
     assert "flush its rules" in str(raised.value.hint)
     nic.flush()
     back_end.add(flow(1, to="queue 2"))
-
-
-def test_updates_come_into_force_late_and_rules_are_away_while_the_table_is_written() -> None:
-    now = [0.0]
-    nic = NicModel("model", faults=Faults(latency=2.0, duration=1.0, window=0.5), clock=lambda: now[0],
-                   wait=lambda seconds: now.__setitem__(0, now[0] + seconds))  # fmt: skip
-    back_end = RteFlow(nic)
-    back_end.add(SteeringRule(to="queue 3"))
-    assert now[0] == 1.0, "the call takes its time"
-    version = nic.table().version
-    assert nic.classify(PACKETS[0]).handle == 0
-    now[0] = 3.1
-    assert nic.classify(PACKETS[0]).handle == 0, "the table is being written"
-    now[0] = 3.6
-    assert nic.classify(PACKETS[0]).queue == 3
-    assert nic.table().version > version
-    assert nic.table() is nic.table()
 
 
 def test_what_the_device_disliked_is_the_field_that_is_named() -> None:

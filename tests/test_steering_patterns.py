@@ -10,99 +10,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from burstline.dpdk.flow_refused import FlowRefused
-from burstline.errors import UsageError
 from burstline.packet.machine import TunnelPorts
-from burstline.packet.packet import Packet
-from burstline.packet.parser import LINK_ETHERNET, parse_levels
-from burstline.state.toeplitz import DEFAULT_KEY, SYMMETRIC_KEY, Toeplitz
 from burstline.steering.back_end import CannotSteer
-from burstline.steering.hardware.actions import Action
 from burstline.steering.hardware.back_end import RteFlow
-from burstline.steering.hardware.driver import find, from_table, recorded
+from burstline.steering.hardware.driver import find, recorded
 from burstline.steering.hardware.flow_device import FlowRule
 from burstline.steering.hardware.items import LAYOUTS, Part, item, parts_of
 from burstline.steering.hardware.pattern import BUDGET, patterns_of
 from burstline.steering.hardware.reach import reached
 from burstline.steering.model.nic import NicModel
-from burstline.steering.overlap import overlap
-from burstline.steering.reta import differences, moves, shares
-from burstline.steering.rule import WITH_PORTS, SteeringRule
-from burstline.steering.rule_match import first_match, matches
-from burstline.steering.target import Cores, Drop, Queue
-from packet_corpus import corpus, truncations
-from steering_rules import exact_rule, random_steering_rule
-from test_rule_set import packets
+from burstline.steering.rule import SteeringRule
+from burstline.steering.rule_match import matches
+from packet_corpus import corpus
+from steering_nic import DROPS, PACKETS, VIEWS, check, held, near, read
+from steering_rules import random_steering_rule
 
-DROPS = (Action("DROP"),)
 ABLE = [name for name, driver in recorded().items() if driver.rules]
-
-
-def read(data: bytes) -> Packet:
-    return Packet(bytearray(data), len(data), 0, 0, parse_levels(data, len(data), LINK_ETHERNET))
-
-
-PACKETS = [*packets(), *[data for _, data in truncations()][::7]]
-VIEWS = [read(data) for data in PACKETS]
-
-
-def near(chance: random.Random) -> SteeringRule:
-    """A rule of some packet's own fields, so that drivers that compare whole fields have rules that match."""
-    pkt = chance.choice(VIEWS)
-    header, ports = pkt.ipv4 or pkt.ipv6, pkt.tcp or pkt.udp or pkt.sctp
-    kind, to = chance.randrange(4), {"to": f"queue {chance.randrange(4)}"}
-    made = exact_rule(chance, pkt) if kind < 2 else None
-    if made is not None:
-        flow = made.matched()
-        return (
-            made
-            if kind
-            else SteeringRule(**{name: flow[name] for name in ("src", "dst", "proto", "sport", "dport")}, **to)
-        )
-    if kind == 2 and ports and pkt.proto in WITH_PORTS:
-        return SteeringRule(proto=pkt.proto, dport=ports.dport, **to)
-    given_: dict[str, Any] = {"to": chance.choice(("queue 1", "drop", "rss")), "priority": chance.randrange(3)}
-    wanted = {
-        "src": str(header.src) if header else None, "dst": str(header.dst) if header else None,
-        "proto": pkt.proto if header else None, "dport": ports.dport if ports else None,
-        "vlan": pkt.vlan.id if pkt.vlan else None,
-    }  # fmt: skip
-    given_ |= {name: value for name, value in wanted.items() if value is not None and chance.random() < 0.5}
-    try:
-        return SteeringRule(**given_)
-    except UsageError:  # ports without a protocol that has them
-        return near(chance)
-
-
-def held(driver: str, rules: list[SteeringRule]) -> tuple[NicModel, dict[int, SteeringRule]]:
-    """A NIC with those of the rules that its driver can do, added one by one."""
-    nic = NicModel(driver)
-    back_end, there = RteFlow(nic), {}
-    for rule in rules:
-        try:
-            there[back_end.add(rule)] = rule
-        except CannotSteer as error:
-            assert error.field in str(error.message)
-    return nic, there
-
-
-def check(nic: NicModel, rules: list[SteeringRule], data: bytes, pkt: Packet) -> None:
-    """What is matched is right for every packet; of those within reach the right rule is."""
-    found, rule = nic.classify(data), first_match(rules, pkt)
-    if not reached(nic.personality, pkt):
-        return
-    by_hash = nic.table().reta[found.hash % nic.reta_size]
-    if rule is None:
-        assert (found.handle, found.queue, found.mark) == (0, by_hash, None)
-        return
-    assert found.handle != 0
-    to = rule.to
-    queues = (
-        {None} if isinstance(to, Drop) else {to.number} if isinstance(to, Queue) else {*to.numbers}
-        if isinstance(to, Cores) else {by_hash}
-    )  # fmt: skip
-    assert found.queue in queues
-    assert found.mark == (None if isinstance(to, Drop) else rule.mark)
 
 
 @pytest.mark.parametrize("driver", ABLE)
@@ -243,116 +166,3 @@ def test_items_hold_what_they_are_made_of() -> None:
     assert {kind: len(item(kind, {next(iter(LAYOUTS[kind].fields)): Part(1, 1)}).spec) for kind in LAYOUTS} == {
         kind: layout.size for kind, layout in LAYOUTS.items()
     }
-
-
-# ---- the data of drivers ----
-
-
-UNTOLD = ("driver", "sources", "quirks", "rules", "isolates")
-
-
-UNTOLD = ("driver", "sources", "quirks", "rules", "isolates")
-
-
-def test_all_that_a_driver_is_said_to_do_has_a_source() -> None:
-    for name, driver in recorded().items():
-        if name == "model":
-            continue
-        plain = from_table({"driver": name})
-        for key, value in vars(driver).items():
-            told = key in driver.sources or key in UNTOLD
-            assert value == getattr(plain, key) or told, f"{name}: {key}"
-        for where in [*driver.sources.values(), *(quirk.source for quirk in driver.quirks)]:
-            assert any(word in where for word in ("drivers/net/", "doc/guides/", "assumed", "burstline")), (name, where)
-        assert driver.sources
-
-
-def test_the_data_names_what_there_is() -> None:
-    for driver in recorded().values():
-        for kind, fields in driver.items.items():
-            assert fields.keys() <= LAYOUTS[kind].fields.keys()
-            assert {*fields.values()} <= {"mask", "full", "range", "spec"}
-        named = [*driver.values, *(each for group in driver.together for each in group)]
-        assert all(driver.can(*each.split(".")) for each in named)
-        assert driver.actions <= {"QUEUE", "RSS", "DROP", "PASSTHRU"}
-        assert driver.beside <= {"MARK", "COUNT"}
-        assert not driver.rules or driver.updates > 0
-
-
-def test_an_unknown_key_is_refused() -> None:
-    with pytest.raises(KeyError, match="net_x: colour"):
-        from_table({"driver": "net_x", "colour": "blue"})
-
-
-# ---- what the patterns rest on ----
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.integers(0, 1 << 32))
-def test_rules_that_a_packet_matches_both_of_overlap(seed: int) -> None:
-    chance = random.Random(seed)
-    one, other = (near(chance) if chance.random() < 0.5 else random_steering_rule(chance) for _ in range(2))
-    assert overlap(one, other) == overlap(other, one)
-    if not overlap(one, other):
-        assert not any(matches(one, pkt) and matches(other, pkt) for pkt in VIEWS)
-
-
-def test_rules_that_exclude_each_other_do_not_overlap() -> None:
-    apart = [
-        ({"src": "10.0.0.0/9"}, {"src": "10.128.0.0/9"}), ({"proto": "tcp"}, {"proto": "udp"}),
-        ({"dport": "1-79"}, {"dport": "80"}), ({"flags": "S/SA"}, {"flags": "A/A"}), ({"vlan": 1}, {"vlan": 2}),
-        ({"src": "::/0"}, {"dst": "10.0.0.1"}), ({"proto": "icmp"}, {"dport": 80}), ({"src_mac": 1}, {"src_mac": 2}),
-        ({"tunnel": "gre"}, {"tunnel": "vxlan"}),
-        ({"tunnel": "gtpu", "tunnel_id": 1}, {"tunnel": "gtpu", "tunnel_id": 2}),
-    ]  # fmt: skip
-    for one, other in apart:
-        assert not overlap(rule(**one), rule(**other))
-    assert overlap(rule(src="10.0.0.0/8"), rule(dst="10.0.0.0/8"))
-
-
-@pytest.mark.parametrize("key", [DEFAULT_KEY, SYMMETRIC_KEY[:40], SYMMETRIC_KEY])
-def test_the_nic_hashes_as_burstline_does(key: bytes) -> None:
-    nic, ours = NicModel("model", key=key), Toeplitz(key)
-    within = [(data, pkt) for data, pkt in zip(PACKETS, VIEWS, strict=True) if reached(nic.personality, pkt)]
-    assert len({nic.classify(data).hash for data, _ in within}) > 50
-    for data, pkt in within:
-        assert nic.classify(data).hash == ours.hash(pkt)
-
-
-# ---- RETA ----
-
-
-@given(st.lists(st.integers(0, 5), min_size=1, max_size=64), st.lists(st.floats(0, 9), min_size=1, max_size=6))
-def test_weights_become_shares_with_as_few_moves_as_can_be(present: list[int], weights: list[float]) -> None:
-    if sum(weights) <= 0:
-        with pytest.raises(UsageError):
-            shares(weights, len(present))
-        return
-    wanted = shares(weights, len(present))
-    assert sum(wanted) == len(present)
-    assert all(abs(got - len(present) * w / sum(weights)) < 1 for got, w in zip(wanted, weights, strict=True))
-    after, made = list(present), moves(present, weights)
-    for bucket, queue in made:
-        assert after[bucket] != queue
-        after[bucket] = queue
-    assert [after.count(queue) for queue in range(len(weights))] == wanted
-    too_many = sum(max(present.count(q) - (wanted[q] if q < len(wanted) else 0), 0) for q in range(6))
-    assert len(made) == too_many, "each move brings one bucket from a queue with too many to one with too few"
-
-
-def test_differences_are_those_of_two_tables() -> None:
-    assert differences([0, 1, 2, 3], [0, 2, 2, 0]) == [(1, 2), (3, 0)]
-    with pytest.raises(UsageError, match="a RETA of 2 entries"):
-        differences([0, 1, 2], [0, 1])
-
-
-def test_a_nic_that_validates_all_still_refuses_at_creation() -> None:
-    from burstline.steering.model.faults import Faults
-
-    nic = NicModel("net_tap", faults=Faults(validates_all=True))
-    bad = FlowRule((item("ETH", {}), item("VXLAN", {})), DROPS)
-    nic.validate(bad)
-    with pytest.raises(FlowRefused, match="item is not supported"):
-        nic.create(bad)
-    with pytest.raises(FlowRefused):
-        NicModel("net_tap").validate(bad)
