@@ -42,6 +42,7 @@ class Port:
         """Not to be called: `Port.open`."""
         self.id = port
         self.device = device
+        self.leaves_by = port  # the port that packets leave by in the end
         self.pools: Sequence[Pool] = ()  # that it receives into
         self.table = 0  # Pools.table that packets in several mbufs are gathered by, or 0
         self._lent: af_xdp.Lent | None = None

@@ -74,7 +74,7 @@ class LiveDirector:
                 stack.callback(inside.close)
                 outside = inside.other_side()
                 stack.callback(outside.close)
-                inside.table = port.table
+                inside.table, inside.leaves_by = port.table, port.id
                 inside.start()
                 outside.start()
                 self._inside.append(inside)

@@ -105,7 +105,7 @@ class PortTwins:
         limits = CUT_LIMITS.get(plan.asked.can.driver)
         self._block = Block(Twins.layout)
         self._block.set(
-            port=port.id, queue=queue,
+            port=port.id, queue=queue, leaves_by=port.leaves_by, leaves_queue=queue if port.leaves_by == port.id else 0,
             rx=native.SYMBOLS["bl_dpdk_rx"], tx=native.SYMBOLS["bl_dpdk_tx"],
             prepare=native.SYMBOLS["bl_dpdk_prepare"], gather=native.SYMBOLS["bl_dpdk_gather"],
             free=native.SYMBOLS["bl_dpdk_free"],

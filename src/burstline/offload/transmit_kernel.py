@@ -192,7 +192,7 @@ def send(twins: Twins, waiting: int, packets: int) -> None:
     sent = tries = 0
     while sent < waiting and tries < TRIES:
         at = twins.leaving + 8 * sent
-        ready = call_with_four(twins.prepare, twins.port, twins.queue, at, waiting - sent)
+        ready = call_with_four(twins.prepare, twins.leaves_by, twins.leaves_queue, at, waiting - sent)
         taken = call_with_four(twins.tx, twins.port, twins.queue, at, ready)
         sent += taken
         if taken < ready:

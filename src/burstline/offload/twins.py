@@ -17,6 +17,8 @@ class Twins(Struct):
 
     port: i64  # DPDK's number of it
     queue: i64
+    leaves_by: i64  # the port and queue that packets leave by in the end, where a director stands between
+    leaves_queue: i64
     rx: i64  # addresses of bl_dpdk_rx, ...
     tx: i64
     prepare: i64
