@@ -16,7 +16,7 @@ from burstline.errors import BurstlineError
 from burstline.packet.packet import Packet
 from burstline.packet.parser import LINK_ETHERNET, parse_levels
 from burstline.steering.director import SoftwareDirector
-from burstline.steering.xdp.program import META_MAGIC, META_SIZE
+from burstline.steering.xdp.layout import META_MAGIC, META_SIZE
 from burstline.steering.xdp.table import XdpTable
 
 QUEUES = 4

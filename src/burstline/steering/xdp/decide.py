@@ -20,7 +20,7 @@ from burstline.steering.xdp.layout import (
 )
 from burstline.steering.xdp.words import Packet, collect, write_key
 
-MOST_CONDITIONS = 6000  # of all wildcards: a jump reaches over 2**15 instructions, and a condition takes up to five
+MOST_CONDITIONS = 5000  # of all wildcards, each of which is one more: a jump reaches over 2**15 instructions
 
 
 def check_room(wildcards: Sequence[Wildcard]) -> None:

@@ -32,5 +32,5 @@ GROUPS_AT = RETA_AT + 4 * MOST_BUCKETS  # 16 bits each, as `grouped` in state/st
 EXACT_AT = GROUPS_AT + 2 * MOST_GROUPED  # whether there are exact rules
 SETTINGS = EXACT_AT + 8
 
-COUNTER = 16  # bytes: packets, bytes
+META_SIZE, META_MAGIC = 8, 0x62_73_74_6C  # bytes in front of a packet with a mark: the mark, then this
 VALUE = 16  # bytes of an exact rule: rank, decision

@@ -24,14 +24,13 @@ from burstline.steering.xdp.code import (
 )
 from burstline.steering.xdp.decide import check_room, write_exact, write_queue, write_wildcards
 from burstline.steering.xdp.hash import write_hash
-from burstline.steering.xdp.layout import KIND, L3, L4, PROTO, WINDOW
+from burstline.steering.xdp.layout import KIND, L3, L4, META_MAGIC, META_SIZE, PROTO, WINDOW
 from burstline.steering.xdp.parse import Parse
 from burstline.steering.xdp.words import Packet
 
 NAME = "burstline"
 XDP_DROP, XDP_PASS = 1, 2
 DATA, META, RX_QUEUE = 0, 8, 16  # in struct xdp_md
-META_SIZE, META_MAGIC = 8, 0x62_73_74_6C  # in front of a packet with a mark: the mark, then this
 ETHERNET = 14
 
 

@@ -46,7 +46,7 @@ class Exact(Map):
 
     def put(self, keys: Sequence[bytes], ranks: Sequence[int], decisions: Sequence[Decision]) -> None:
         """Raises TableFull, and puts none."""
-        count = len(self.keys.union(keys))
+        count = len(self.keys) + sum(key not in self.keys for key in keys)
         if count > self.flows:
             raise TableFull(f"{count:,} exact rules are more than {self.flows:,}", "remove some first")
         values = [struct.pack("<QQ", rank, d.word) for rank, d in zip(ranks, decisions, strict=True)]
