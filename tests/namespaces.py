@@ -15,12 +15,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -28,6 +28,7 @@ CLONE_NEWNET = 0x40000000
 LEFT_MAC, RIGHT_MAC = "02:00:00:00:00:02", "02:00:00:00:01:02"
 NO_OFFLOADS = ("tx", "off", "tso", "off", "gso", "off", "gro", "off")
 _serial = itertools.count()
+T = TypeVar("T")
 
 
 def sh(*words: str) -> None:
@@ -48,19 +49,23 @@ class Namespace:
     def command(self, *words: str) -> list[str]:
         return ["ip", "netns", "exec", self.name, *words]
 
-    def socket(self, family: int, kind: int, protocol: int = 0) -> socket.socket:
-        """A socket that lives in the namespace, with a timeout of 30 seconds."""
+    def inside(self, make: Callable[[], T]) -> T:
+        """What `make` returns, called in the namespace."""
 
-        def make() -> socket.socket:
+        def enter() -> T:
             with open(f"/run/netns/{self.name}") as handle:
                 if ctypes.CDLL(None, use_errno=True).setns(handle.fileno(), CLONE_NEWNET):
                     raise OSError(ctypes.get_errno(), "setns")
-            made = socket.socket(family, kind, protocol)
-            made.settimeout(30)
-            return made
+            return make()
 
         with ThreadPoolExecutor(1) as thread:  # which ends, and with it its stay in the namespace
-            return thread.submit(make).result()
+            return thread.submit(enter).result()
+
+    def socket(self, family: int, kind: int, protocol: int = 0) -> socket.socket:
+        """A socket that lives in the namespace, with a timeout of 30 seconds."""
+        made = self.inside(lambda: socket.socket(family, kind, protocol))
+        made.settimeout(30)
+        return made
 
 
 @contextmanager

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from burstline.state.rule import BadField, usage_error
-from burstline.state.steering_table import MOST_COUNTERS, SteeringTable, Wildcard
+from burstline.state.steering_table import MOST_COUNTERS, Wildcard
 from burstline.state.steering_words import Decision
 from burstline.steering.back_end import Limits
 from burstline.steering.rule import SteeringRule
+from burstline.steering.rule_table import RuleTable
 from burstline.steering.software import decision_of, key_of, queues_of, wildcards_of
 from burstline.steering.target import Cores
 
@@ -34,7 +35,7 @@ class SoftwareDirector:
 
     name = "software"
 
-    def __init__(self, table: SteeringTable, core_queue: Callable[[int], int] = lambda core: core) -> None:
+    def __init__(self, table: RuleTable, core_queue: Callable[[int], int] = lambda core: core) -> None:
         self.table, self._core_queue = table, core_queue
         self._held: dict[int, Held] = {}
         self._of_key: dict[bytes, list[int]] = {}  # handles of exact rules, the one in force first
