@@ -73,11 +73,13 @@ class Sniffer:
         place.inside(lambda: self.socket.bind((interface, ETH_P_ALL)))
 
     def sent(self) -> list[bytes]:
+        """All until now; it ends with this."""
         found = []
         while select.select([self.socket], [], [], 0.2)[0]:
             data, address = self.socket.recvfrom(65536)
             if address[2] == socket.PACKET_OUTGOING:
                 found.append(data)
+        self.socket.close()
         return found
 
 
@@ -139,7 +141,6 @@ def test_real_tcp_is_steered_into_chosen_queues_and_counted_there(mode: Mode) ->
         assert counted[0] >= sent[6000]
         xdp.add(SteeringRule(proto="tcp", dport=6001, to="drop"))
         with left.socket(socket.AF_INET, socket.SOCK_STREAM) as client, pytest.raises(TimeoutError):
-            echo(right, 6001)
             client.settimeout(0.5)
             client.connect((THERE, 6001))
         assert xdp.dropped()[0] >= 1
@@ -156,15 +157,12 @@ def connect(place: Namespace, port: int) -> socket.socket:
 @pytest.mark.parametrize(("mode", "rx_queues"), [("native", 1), ("generic", 1), ("native", 2)])
 def test_the_sockets_of_each_queue_receive_what_is_steered_to_it(mode: Mode, rx_queues: int) -> None:
     with pair(rx_queues) as (left, right), director(right, mode=mode) as xdp:
-        assert xdp.rx_queues == rx_queues
+        assert xdp.interface.rx_queues == rx_queues
         marked = [SteeringRule(proto="tcp", dport=p, to=f"queue {k + 1}", mark=p) for k, p in enumerate(PORTS)]
         xdp.apply(marked)
         with right.inside(lambda: XdpSockets(xdp)) as sockets, ExitStack() as stack:
             clients = [stack.enter_context(connect(left, port)) for port in PORTS for _ in range(8)]
-            wanted = {
-                client.getsockname()[1]: port
-                for client, port in zip(clients, [p for p in PORTS for _ in range(8)], strict=True)
-            }
+            wanted = {client.getsockname()[1]: PORTS[k // 8] for k, client in enumerate(clients)}
             seen = dict[int, int]()
 
             def received() -> bool:
@@ -195,7 +193,7 @@ def tap(place: Namespace, name: str) -> int:
 
 
 def test_real_tcp_flows_through_the_sockets_of_chosen_queues() -> None:
-    """Each segment to the server passes through the socket of its queue into a TAP, whose answers go out as they are."""
+    """Each segment to the server passes the socket of its queue and a TAP, whose answers go out as they are."""
     with pair() as (left, right), director(right) as xdp, right.inside(lambda: XdpSockets(xdp)) as sockets:
         xdp.apply(STEER)
         right.ip("addr flush dev in")
@@ -304,9 +302,56 @@ def test_tags_in_the_packet_are_seen_and_those_beside_it_are_an_error(mode: Mode
         assert until(lambda: xdp.queue_counts()[2] == (1, len(corpus()["ipv4 tcp in a vlan"])), 30)
         sh(*right.command("ethtool", "-K", "in", "rxvlan", "on"))
         with pytest.raises(CannotSteer, match="vlan: in takes VLAN tags out of packets") as caught:
-            right.inside(lambda: xdp.add(SteeringRule(vlan=6, to="drop")))
+            xdp.add(SteeringRule(vlan=6, to="drop"))
         assert caught.value.field == "vlan"
         assert len(xdp.rules()) == 1
+
+
+@pytest.mark.parametrize("mode", ["native", "generic"])
+def test_a_tag_beside_the_packet_is_not_seen_by_the_program(mode: Mode) -> None:
+    """A bridge sends on what it received with its tag beside the packet, as drivers with VLAN offload deliver it."""
+    frame = corpus()["ipv4 udp in a vlan"]
+    with pair() as (left, right), director(right, mode=mode) as xdp:
+        xdp.apply([SteeringRule(vlan=5, to="queue 2"), SteeringRule(proto="udp", src="192.0.2.1", to="queue 1")])
+        try:
+            left.ip("link add name bridge type bridge")
+        except OSError as error:
+            pytest.skip(str(error))
+        left.ip("link add name feed type veth peer name fed")
+        for end in ("bridge", "feed", "fed"):
+            left.ip(f"link set {end} up")
+        for end in ("out", "fed"):
+            left.ip(f"link set {end} master bridge")
+        with left.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as raw:
+            left.inside(lambda: raw.bind(("feed", 0)))
+            for offload, queue, size in (("off", 2, len(frame)), ("on", 1, len(frame) - 4)):
+                sh(*left.command("ethtool", "-K", "out", "txvlan", offload))
+
+                def steered(queue: int = queue, size: int = size) -> bool:
+                    packets, total = xdp.queue_counts()[queue]
+                    raw.send(frame)
+                    assert total == packets * size
+                    return packets > 2
+
+                assert until(steered, 60)
+
+
+def test_a_queue_that_nobody_reads_loses_its_own_packets_and_no_others() -> None:
+    each = 400
+    with pair() as (left, right), director(right) as xdp:
+        xdp.apply([SteeringRule(proto="udp", dport=7000 + k, to=f"queue {k}") for k in (1, 2)])
+        with right.inside(lambda: XdpSockets(xdp, ring=8)) as sockets:
+            read, sender = 0, left.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            with sender:
+                for k in range(each):
+                    sender.sendto(b"x", (THERE, 7001))
+                    sender.sendto(b"x", (THERE, 7002))
+                    assert until(lambda sent=k + 1: xdp.queue_counts()[2][0] == sent)
+                    read += len(sockets.receive(2))
+            assert (read, sockets.lost(2)) == (each, 0)
+            left_over = len(sockets.receive(1))
+            assert left_over == 8
+            assert sockets.lost(1) == xdp.queue_counts()[1][0] - left_over == each - left_over
 
 
 def attached(place: Namespace) -> bool:
