@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,7 +34,8 @@ def why_not() -> str:
     try:
         XdpTable(1, flows=1).close()
     except BurstlineError as error:
-        return str(error) if "may not" in error.message or os.uname().release < "5.18" else ""
+        release = tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2])
+        return str(error) if "may not" in error.message or release < (5, 18) else ""
     return ""
 
 

@@ -11,7 +11,7 @@ import struct
 
 from burstline.errors import BurstlineError
 
-NUMBERS = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351}
+NUMBERS = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361}  # all little-endian, as the program is
 MAP_CREATE, MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, PROG_LOAD, PROG_TEST_RUN = 0, 1, 2, 3, 5, 10
 MAP_UPDATE_BATCH, LINK_CREATE, LINK_UPDATE = 26, 28, 29
 PROG_TYPE_XDP, ATTACH_XDP = 6, 37

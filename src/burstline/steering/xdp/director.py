@@ -12,7 +12,7 @@ from burstline.steering.back_end import CannotSteer, Limits
 from burstline.steering.director import SoftwareDirector
 from burstline.steering.rule import SteeringRule
 from burstline.steering.xdp.decide import room_left
-from burstline.steering.xdp.interface import index_of, rx_queues, strips_tags
+from burstline.steering.xdp.interface import Interface
 from burstline.steering.xdp.link import Link, Mode
 from burstline.steering.xdp.table import XdpTable
 
@@ -43,16 +43,25 @@ class XdpDirector(SoftwareDirector):
         tunnels: TunnelPorts = USUAL_PORTS,
         mode: Mode | None = None,
     ) -> None:
-        self.interface, self.index, self.rx_queues = interface, index_of(interface), rx_queues(interface)
-        self.kernel = XdpTable(
-            queues, rx_queues=self.rx_queues, buckets=buckets, toeplitz=toeplitz, flows=flows, tunnels=tunnels
-        )  # fmt: skip
-        super().__init__(self.kernel, core_queue)
+        self.interface = Interface(interface)
         try:
-            self.kernel.link = Link(interface, self.kernel.program.fd, mode)
+            self.kernel = XdpTable(
+                queues,
+                rx_queues=self.interface.rx_queues,
+                buckets=buckets,
+                toeplitz=toeplitz,
+                flows=flows,
+                tunnels=tunnels,
+            )
+            try:
+                self.kernel.link = Link(self.interface, self.kernel.program.fd, mode)
+            except Exception:
+                self.kernel.close()
+                raise
         except Exception:
-            self.kernel.close()
+            self.interface.close()
             raise
+        super().__init__(self.kernel, core_queue)
         self.mode: Mode = self.kernel.link.mode
 
     def queue_counts(self) -> list[tuple[int, int]]:
@@ -72,6 +81,7 @@ class XdpDirector(SoftwareDirector):
     def close(self) -> None:
         """The interface is as it was, its packets go to the kernel's stack."""
         self.kernel.close()
+        self.interface.close()
 
     detach = close
 
@@ -82,10 +92,10 @@ class XdpDirector(SoftwareDirector):
         self.close()
 
     def _hold(self, rule: SteeringRule, where: str) -> int:
-        if rule.vlan is not None and strips_tags(self.interface):
+        if rule.vlan is not None and self.interface.strips_tags():
             raise CannotSteer(
                 "vlan",
-                f"{self.interface} takes VLAN tags out of packets before an XDP program sees them",
-                f"run `ethtool -K {self.interface} rxvlan off`, on a veth pair also `txvlan off` at its other end",
+                f"{self.interface.name} takes VLAN tags out of packets before an XDP program sees them",
+                f"run `ethtool -K {self.interface.name} rxvlan off`, on a veth pair also `txvlan off` at its other end",
             )
         return super()._hold(rule, where)

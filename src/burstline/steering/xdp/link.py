@@ -9,7 +9,7 @@ from typing import Literal
 
 from burstline.errors import BurstlineError
 from burstline.steering.xdp import bpf
-from burstline.steering.xdp.interface import index_of
+from burstline.steering.xdp.interface import Interface
 
 Mode = Literal["native", "generic"]
 FLAGS: dict[Mode, int] = {"native": 1 << 2, "generic": 1 << 1}  # XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE
@@ -18,14 +18,14 @@ TAKEN = (errno.EBUSY, errno.EEXIST)
 
 class Link:
     """`mode` is where the program runs: native, in the driver, or generic, in the kernel's stack before all else; by
-    itself native where the driver can. Raises UsageError or BurstlineError, and then nothing is attached."""
+    itself native where the driver can. Raises BurstlineError, and then nothing is attached."""
 
-    def __init__(self, interface: str, program: int, mode: Mode | None = None) -> None:
-        self.interface, self.index = interface, index_of(interface)
+    def __init__(self, interface: Interface, program: int, mode: Mode | None = None) -> None:
+        self.interface = interface.name
         problem: OSError | None = None
         for tried in (mode,) if mode else FLAGS:
             try:
-                attributes = struct.pack("<IIII", program, self.index, bpf.ATTACH_XDP, FLAGS[tried])
+                attributes = struct.pack("<IIII", program, interface.index, bpf.ATTACH_XDP, FLAGS[tried])
                 self.fd, self.mode = bpf.call(bpf.LINK_CREATE, attributes), tried
                 return
             except OSError as error:

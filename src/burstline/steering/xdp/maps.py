@@ -80,14 +80,23 @@ class Settings(Map):
     def __init__(self, name: str, size: int) -> None:
         super().__init__(name, ARRAY, 4, size, 1, MMAPABLE)
         self._memory = mmap.mmap(self.fd, -(-size // mmap.PAGESIZE) * mmap.PAGESIZE)
+        self._views: list[memoryview] = []
 
     def words(self, code: str, at: int, count: int) -> Any:
         """Numbers of one size, as an array: each is written whole."""
         size = struct.calcsize(code)
-        return memoryview(self._memory)[at : at + size * count].cast(code)  # type: ignore[call-overload]
+        self._views.append(memoryview(self._memory)[at : at + size * count].cast(code))  # type: ignore[call-overload]
+        return self._views[-1]
 
     def write(self, at: int, data: Sequence[int] | bytes) -> None:
         self._memory[at : at + len(data)] = bytes(data)
+
+    def close(self) -> None:
+        """The kernel keeps what is mapped, so it is unmapped, too."""
+        for view in self._views:
+            view.release()
+        self._memory.close()
+        super().close()
 
 
 @cache

@@ -103,27 +103,29 @@ class XdpSockets:
             raise UsageError(f"ring is {ring!r}", "give a power of two up to 32,768")
         self.director, self.queues = director, director.kernel.queues
         self._rx_queues: list[RxQueue] = []
+        self._turn = 0
         self._rows = [Region(ROW * MOST) for _ in range(self.queues)]
         try:
-            for number in range(director.rx_queues):
-                self._rx_queues.append(RxQueue(director.index, number, self.queues, ring))
+            for number in range(director.interface.rx_queues):
+                self._rx_queues.append(RxQueue(director.interface.index, number, self.queues, ring))
             for number, rx_queue in enumerate(self._rx_queues):
                 for queue, each in enumerate(rx_queue.sockets):
                     place = number * self.queues + queue
                     director.kernel.sockets.set(struct.pack("<I", place), struct.pack("<I", each.fileno()))
         except OSError as error:
             self.close()
-            raise _refused(error, director.interface) from None
+            raise _refused(error, director.interface.name) from None
 
     def receive(self, queue: int, most: int = 64) -> list[Received]:
         """Up to so many packets of a queue that wait; does not wait itself."""
         found: list[Received] = []
         rows = self._rows[queue]
-        for rx_queue in self._rx_queues:
+        self._turn += 1  # so that no receive queue waits for another
+        for k in range(len(self._rx_queues)):
+            rx_queue = self._rx_queues[(self._turn + k) % len(self._rx_queues)]
             rings = rx_queue.rings[queue].address
             count = look(rings, rows.address, min(most - len(found), MOST))
-            for k in range(count):
-                at, size, mark = struct.unpack("<QQQ", rows.read(ROW * k, ROW))
+            for at, size, mark in struct.iter_unpack("<QQQ", rows.read(0, ROW * count)):
                 found.append(Received(queue, ctypes.string_at(at, size), mark))
             if count:
                 with rx_queue.giving_back:
@@ -143,8 +145,8 @@ class XdpSockets:
         total = 0
         for rx_queue in self._rx_queues:
             said = rx_queue.sockets[queue].getsockopt(SOL_XDP, STATISTICS, 48)
-            dropped, _, _, full, empty, _ = struct.unpack("<6Q", said)
-            total += dropped + full + empty
+            dropped, _, _, full, _, _ = struct.unpack("<6Q", said)
+            total += dropped + full  # without a frame it is dropped, too
         return total
 
     def close(self) -> None:
