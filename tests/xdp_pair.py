@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import select
 import socket
-import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -18,16 +17,26 @@ from burstline.steering.xdp.director import XdpDirector
 from namespaces import LEFT_MAC, RIGHT_MAC, Namespace, namespace, sh, until
 from xdp_machine import packet, why_not
 
-ETH_P_ALL = 3
+ETH_P_ALL, EXPERIMENTAL = 3, 0x88B5  # IEEE 802 local experimental EtherType
 QUEUES, PORTS = 4, (5001, 5002, 5003)
 HERE, THERE = "10.77.0.1", "10.77.0.2"
 STEER = [SteeringRule(proto="tcp", dport=port, to=f"queue {k + 1}", count=True) for k, port in enumerate(PORTS)]
 
 
-def shown(place: Namespace, end: str) -> str:
-    """What `ip link` says of an interface."""
-    words = place.command("ip", "link", "show", end)
-    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+def _wait_for(sender: Namespace, end: str, receiver: Namespace, other: str) -> None:
+    """Until packets pass: until the kernel is done with a carrier that came, it drops what is sent without a word."""
+    with (
+        sender.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as out,
+        receiver.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as got,
+    ):
+        sender.inside(lambda: out.bind((end, 0)))
+        receiver.inside(lambda: got.bind((other, EXPERIMENTAL)))
+
+        def passes() -> bool:
+            out.send(bytes(12) + EXPERIMENTAL.to_bytes(2, "big") + bytes(46))
+            return bool(select.select([got], [], [], 0.1)[0])
+
+        assert until(passes)
 
 
 @contextmanager
@@ -50,17 +59,14 @@ def pair(queues: int = 1) -> Iterator[tuple[Namespace, Namespace]]:
             place.ip(f"link set {end} up")
         left.ip(f"neigh add {THERE} lladdr {RIGHT_MAC} dev out")
         right.ip(f"neigh add {HERE} lladdr {LEFT_MAC} dev in")
-        # Until the kernel has seen the carrier, it drops what is sent without a word.
-        for place, end in ((left, "out"), (right, "in")):
-            assert until(lambda place=place, end=end: "state UP" in shown(place, end))
+        for sender, end, receiver, other in ((left, "out", right, "in"), (right, "in", left, "out")):
+            _wait_for(sender, end, receiver, other)
         yield left, right
 
 
 def director(place: Namespace, **more: Any) -> XdpDirector:
-    """On `in`; what no rule steers goes to queue 0."""
-    made = place.inside(lambda: XdpDirector("in", QUEUES, **more))
-    made.set_reta([0] * 128)
-    return made
+    """On `in`; what no rule steers goes to queue 0: there is one bucket."""
+    return place.inside(lambda: XdpDirector("in", QUEUES, buckets=1, **more))
 
 
 class Sniffer:
