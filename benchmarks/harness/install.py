@@ -7,6 +7,7 @@ not decide which NumPy burstline runs with.
 from __future__ import annotations
 
 import functools
+import platform
 import shutil
 import subprocess
 import sys
@@ -73,6 +74,19 @@ def shared_library(name: str, cache: Path, needs: str | None = None, compiler: s
         cache.mkdir(parents=True, exist_ok=True)
         output([found, *C_FLAGS, "-shared", "-fPIC", source, "-o", library, *flags])
     return library
+
+
+def bpf_object(name: str, cache: Path) -> Path | None:
+    """`c/NAME.c` for the kernel's BPF; None without clang."""
+    compiler = program("clang")
+    if compiler is None:
+        return None
+    source, made = BENCHMARKS / "c" / f"{name}.c", cache / f"{name}.bpf.o"
+    if not made.exists() or made.stat().st_mtime < source.stat().st_mtime:
+        cache.mkdir(parents=True, exist_ok=True)
+        headers = f"-I/usr/include/{platform.machine()}-linux-gnu"  # Debian's place of <asm/types.h>
+        output([compiler, "-O2", "-target", "bpf", "-mcpu=v3", headers, "-c", source, "-o", made])
+    return made
 
 
 def linked_program(name: str, cache: Path, needs: str, *libraries: str) -> Path | None:

@@ -27,10 +27,14 @@ class Ran:
 class Loaded:
     """Raises BurstlineError, with the verifier's last words where it refuses the program."""
 
-    def __init__(self, shape: Shape, wildcards: Sequence[Wildcard], places: Mapping[str, Place]) -> None:
-        instructions = instructions_of(object_of(module_of(shape, wildcards)), ".text", places)
+    def __init__(self, instructions: bytes) -> None:
         self.size = len(instructions) // 8
         self.fd = bpf.load_program(NAME, instructions)
+
+    @classmethod
+    def of_rules(cls, shape: Shape, wildcards: Sequence[Wildcard], places: Mapping[str, Place]) -> Loaded:
+        """Raises TableFull for more rules than a program holds."""
+        return cls(instructions_of(object_of(module_of(shape, wildcards)), ".text", places))
 
     def run(self, packet: bytes, repeat: int = 1) -> Ran:
         """The program on a packet that nobody sent, which counts as any other. Raises OSError."""

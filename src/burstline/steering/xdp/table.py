@@ -195,8 +195,11 @@ class XdpTable:
         self.link = None
 
     def _load(self, wildcards: Sequence[Wildcard], exact: Exact) -> Loaded:
-        places = {m.name: Place(m.fd, m is self._settings) for m in (*self._maps, exact)}
-        return Loaded(self.shape, wildcards, places)
+        return Loaded.of_rules(self.shape, wildcards, self.places(exact))
+
+    def places(self, exact: Exact | None = None) -> dict[str, Place]:
+        """What a program names its maps."""
+        return {m.name: Place(m.fd, m is self._settings) for m in (*self._maps, self.exact if exact is None else exact)}
 
     def _take(self, loaded: Loaded, wildcards: tuple[Wildcard, ...], exact: Exact) -> None:
         """This program counts from the next packet on."""
