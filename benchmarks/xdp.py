@@ -1,9 +1,9 @@
 """The XDP program of the flow director over one packet; ns a packet in the kernel, less is better.
 
-The kernel runs it (BPF_PROG_TEST_RUN) over each of eight packets in turn, TCP and UDP over IPv4 and IPv6: with no rules,
+The kernel runs it (BPF_PROG_TEST_RUN) over each of eight packets in turn, TCP and UDP over IPv4 and IPv6: with no rule,
 with wildcards of prefixes, protocol and a range of ports of which none matches, and with 10,000 rules for whole flows,
-of which each packet has one. Beside it the same by hand in C (c/xdp_steer.c), which walks its rules as data and looks at
-fewer headers. Both must choose the same queues. `rule updates` is rules a second that are put in and taken out again.
+of which each packet has one. Beside it the same by hand in C (c/xdp_steer.c), which walks its rules as data and looks
+at fewer headers. Both must choose the same queues. `rule updates` is rules a second that are put in and taken out.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from burstline.state.exact_rules import TableFull
 from burstline.steering.rule import SteeringRule
 from burstline.steering.rule_match import first_match
 from burstline.steering.target import Cores, Drop, Queue
-from burstline.steering.xdp.decide import MOST_CONDITIONS
+from burstline.steering.xdp.kinds import MOST_CONDITIONS
 from burstline.steering.xdp.parse import MOST_STEPS
 from mutations import mutants, seeds
 from packet_corpus import corpus, truncations

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from llvmlite import ir
 
-from burstline.state.exact_rules import TableFull
 from burstline.state.steering_table import Wildcard
-from burstline.state.steering_words import DECIDED, GROUP, HAS_PORTS, QUEUE, Condition, used_words
+from burstline.state.steering_words import DECIDED, GROUP, HAS_PORTS, KIND, QUEUE, Condition, used_words
 from burstline.steering.xdp.code import I32, number
+from burstline.steering.xdp.kinds import KNOWN, by_kind
 from burstline.steering.xdp.layout import (
     DECISION_AT,
     EXACT_AT,
@@ -19,28 +19,6 @@ from burstline.steering.xdp.layout import (
     RETA_AT,
 )
 from burstline.steering.xdp.words import Packet, collect, write_key
-
-MOST_CONDITIONS = 5000  # of all wildcards, each of which is one more: a jump reaches over 2**15 instructions
-
-
-def check_room(wildcards: Sequence[Wildcard]) -> None:
-    """Raises TableFull where an XDP program cannot hold them."""
-    count = _conditions(wildcards)
-    if count > MOST_CONDITIONS:
-        raise TableFull(
-            f"{len(wildcards):,} wildcard rules with {count:,} comparisons are too many for an XDP program, "
-            f"which holds {MOST_CONDITIONS:,}",
-            "name whole flows (both addresses, protocol, both ports), of which there may be many, or use fewer rules",
-        )
-
-
-def room_left(wildcards: Sequence[Wildcard]) -> int:
-    """How many more of the simplest there is room for."""
-    return (MOST_CONDITIONS - _conditions(wildcards)) // 2
-
-
-def _conditions(wildcards: Sequence[Wildcard]) -> int:
-    return sum(len(w.conditions) + 1 for w in wildcards)
 
 
 def write_wildcards(p: Packet, wildcards: Sequence[Wildcard]) -> None:
@@ -52,6 +30,20 @@ def write_wildcards(p: Packet, wildcards: Sequence[Wildcard]) -> None:
         return
     collect(p, used_words([c for w in wildcards for c in w.conditions]))
     done = code.block("compared")
+    for kind, own in by_kind(wildcards):
+        if kind is None:
+            _compare(p, own, done)
+            continue
+        this, others = code.block("kind"), code.block("other_kind")
+        b.cbranch(b.icmp_unsigned("==", b.and_(p.word(KIND), number(KNOWN)), number(kind)), this, others)
+        b.position_at_end(this)
+        _compare(p, own, done)
+        b.position_at_end(others)
+    b.position_at_end(done)
+
+
+def _compare(p: Packet, wildcards: Sequence[Wildcard], done: ir.Block) -> None:
+    code, b = p.code, p.b
     for wildcard in wildcards:
         following = code.block("next_rule")
         for condition in wildcard.conditions:
@@ -62,7 +54,6 @@ def write_wildcards(p: Packet, wildcards: Sequence[Wildcard]) -> None:
         b.branch(done)
         b.position_at_end(following)
     b.branch(done)
-    b.position_at_end(done)
 
 
 def _holds(p: Packet, condition: Condition) -> ir.Value:

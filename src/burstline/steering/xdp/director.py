@@ -11,8 +11,8 @@ from burstline.state.toeplitz import Toeplitz
 from burstline.steering.back_end import CannotSteer, Limits
 from burstline.steering.director import SoftwareDirector
 from burstline.steering.rule import SteeringRule
-from burstline.steering.xdp.decide import room_left
 from burstline.steering.xdp.interface import Interface
+from burstline.steering.xdp.kinds import room_left
 from burstline.steering.xdp.link import Link, Mode
 from burstline.steering.xdp.table import XdpTable
 

@@ -13,6 +13,7 @@ from burstline.packet.transitions import PORTS, enters_tunnel
 from burstline.state.steering_words import BITS
 from burstline.steering.xdp.code import I32, Code, number
 from burstline.steering.xdp.layout import AT, DEEPEST, END, FRAGMENT_BIT, KIND, L3, L4, PROTO
+from burstline.steering.xdp.plain import write_plain
 from burstline.steering.xdp.states import State
 
 MOST_STEPS = 32  # headers that are looked at: the verifier wants to see an end of it
@@ -43,11 +44,12 @@ class Parse:
         self.code, self.b, self.scratch, self.machine = code, code.b, scratch, machine
 
     def write(self, length: ir.Value) -> None:
+        self.parsed = self.code.block("parsed")
+        write_plain(self.code, self.scratch, length, self.machine.ports, self.parsed)
         for place, value in ((AT, 0), (END, length), (KIND, 0), (PROTO, 0), (L3, 0), (L4, 0)):
             self._keep(place, value)
         states = reached(self.machine)
         self.blocks = {s.name: self.code.block(s.name) for s in states}
-        self.parsed = self.code.block("parsed")
         with self.b.goto_entry_block():
             self.left = self.b.alloca(I32)
         self.b.store(I32(MOST_STEPS), self.left)

@@ -22,8 +22,9 @@ from burstline.steering.xdp.code import (
     Code,
     number,
 )
-from burstline.steering.xdp.decide import check_room, write_exact, write_queue, write_wildcards
+from burstline.steering.xdp.decide import write_exact, write_queue, write_wildcards
 from burstline.steering.xdp.hash import write_hash
+from burstline.steering.xdp.kinds import check_room
 from burstline.steering.xdp.layout import KIND, L3, L4, META_MAGIC, META_SIZE, PROTO, WINDOW
 from burstline.steering.xdp.parse import Parse
 from burstline.steering.xdp.words import Packet
