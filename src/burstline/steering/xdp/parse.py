@@ -15,6 +15,7 @@ from burstline.steering.xdp.code import I32, Code, number
 from burstline.steering.xdp.layout import AT, DEEPEST, END, FRAGMENT_BIT, KIND, L3, L4, PROTO
 from burstline.steering.xdp.plain import write_plain
 from burstline.steering.xdp.states import State
+from burstline.steering.xdp.window import copy_window
 
 MOST_STEPS = 32  # headers that are looked at: the verifier wants to see an end of it
 KIND_OF = dict(BITS)
@@ -43,9 +44,10 @@ class Parse:
     def __init__(self, code: Code, scratch: ir.Value, machine: Machine) -> None:
         self.code, self.b, self.scratch, self.machine = code, code.b, scratch, machine
 
-    def write(self, length: ir.Value) -> None:
+    def write(self, length: ir.Value, failed: ir.Block) -> None:
         self.parsed = self.code.block("parsed")
         write_plain(self.code, self.scratch, length, self.machine.ports, self.parsed)
+        copy_window(self.code, self.scratch, length, failed)
         for place, value in ((AT, 0), (END, length), (KIND, 0), (PROTO, 0), (L3, 0), (L4, 0)):
             self._keep(place, value)
         states = reached(self.machine)

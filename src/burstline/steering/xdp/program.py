@@ -16,7 +16,6 @@ from burstline.steering.xdp.code import (
     ADJUST_META,
     BUFFER_LENGTH,
     I32,
-    LOAD_BYTES,
     POINTER,
     REDIRECT_MAP,
     Code,
@@ -25,13 +24,14 @@ from burstline.steering.xdp.code import (
 from burstline.steering.xdp.decide import write_exact, write_queue, write_wildcards
 from burstline.steering.xdp.hash import write_hash
 from burstline.steering.xdp.kinds import check_room
-from burstline.steering.xdp.layout import KIND, L3, L4, META_MAGIC, META_SIZE, PROTO, WINDOW
+from burstline.steering.xdp.layout import KIND, L3, L4, META_MAGIC, META_SIZE, PROTO
 from burstline.steering.xdp.parse import Parse
+from burstline.steering.xdp.window import DATA, copy_head
 from burstline.steering.xdp.words import Packet
 
 NAME = "burstline"
 XDP_DROP, XDP_PASS = 1, 2
-DATA, META, RX_QUEUE = 0, 8, 16  # in struct xdp_md
+META, RX_QUEUE = 8, 16  # in struct xdp_md
 ETHERNET = 14
 
 
@@ -60,8 +60,11 @@ def module_of(shape: Shape, wildcards: Sequence[Wildcard]) -> str:
     b.position_at_end(body)
     settings = code.symbol("settings")
     length = code.call(BUFFER_LENGTH, code.context)
-    _copy_packet(code, scratch, length, leave)
-    Parse(code, scratch, Machine(ports=shape.tunnels)).write(length)
+    sound = code.block("sound")
+    b.cbranch(b.icmp_unsigned("<", length, number(ETHERNET)), leave, sound)
+    b.position_at_end(sound)
+    copy_head(code, scratch, length)
+    Parse(code, scratch, Machine(ports=shape.tunnels)).write(length, leave)
     places = {"kind": KIND, "proto": PROTO, "l3": L3, "l4": L4}
     kept = {name: code.load(code.beside(scratch, at), 8, fresh=True) for name, at in places.items()}
     packet = Packet(code, scratch, length, kept)
@@ -76,18 +79,6 @@ def module_of(shape: Shape, wildcards: Sequence[Wildcard]) -> str:
         b.unreachable()
     _steer(packet, settings, decision, shape)
     return str(code.module)
-
-
-def _copy_packet(code: Code, scratch: ir.Value, length: ir.Value, leave: ir.Block) -> None:
-    """Its first bytes into working memory."""
-    b = code.b
-    copy, here = code.block("copy"), code.block("here")
-    b.cbranch(b.icmp_unsigned("<", length, number(ETHERNET)), leave, copy)
-    b.position_at_end(copy)
-    size = b.select(b.icmp_unsigned("<", length, number(WINDOW)), length, number(WINDOW))
-    failed = code.call(LOAD_BYTES, code.context, I32(0), scratch, b.trunc(size, I32))
-    b.cbranch(b.icmp_unsigned("==", failed, number(0)), here, leave)
-    b.position_at_end(here)
 
 
 def _steer(p: Packet, settings: ir.Value, decision: ir.Value, shape: Shape) -> None:
