@@ -18,7 +18,7 @@ from burstline.steering.xdp.director import XdpDirector
 from burstline.steering.xdp.link import Mode
 from namespaces import Namespace, sh, until
 from packet_corpus import corpus
-from xdp_pair import director, pair
+from xdp_pair import director, echo, pair, talk
 
 
 @pytest.mark.parametrize("mode", ["native", "generic"])
@@ -102,6 +102,22 @@ def test_nothing_is_left_behind_by_an_exception_or_a_process_that_is_killed() ->
             other.send_signal(signal.SIGKILL)
         assert until(lambda: not attached(right), 30)
         director(right).close()
+
+
+def test_where_the_driver_refuses_the_program_it_runs_in_generic_mode() -> None:
+    """veth takes no program for packets that do not fit a page."""
+    with pair() as (left, right):
+        for place, end in ((left, "out"), (right, "in")):
+            place.ip(f"link set {end} mtu 9000")
+        with pytest.raises(BurstlineError, match="no XDP program could be attached to in"):
+            director(right, mode="native")
+        with director(right) as xdp:
+            assert xdp.mode == "generic"
+            xdp.apply([SteeringRule(proto="tcp", dport=5001, to="queue 3")])
+            echo(right, 5001)
+            talk(left, 5001, 100_000)
+            packets, size = xdp.queue_counts()[3]
+            assert size > 100_000 and size / packets > 2000
 
 
 def test_who_may_not_is_told_so() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 from collections import Counter
 from collections.abc import Iterator
 
@@ -16,13 +17,14 @@ from burstline.state.exact_rules import TableFull
 from burstline.steering.rule import SteeringRule
 from burstline.steering.rule_match import first_match
 from burstline.steering.target import Cores, Drop, Queue
+from burstline.steering.xdp.bpf import load_program
 from burstline.steering.xdp.kinds import MOST_CONDITIONS
 from burstline.steering.xdp.parse import MOST_STEPS
 from mutations import mutants, seeds
 from packet_corpus import corpus, truncations
 from steering_rules import exact_rule, random_steering_rule
 from test_rule_set import packets
-from xdp_machine import QUEUES, SHORTEST, Machine, machine, packet
+from xdp_machine import QUEUES, SHORTEST, Machine, machine, packet, why_not
 
 PACKETS = [data for data in packets() if len(data) >= SHORTEST]
 VIEWS = [packet(data) for data in PACKETS]
@@ -205,3 +207,13 @@ def test_as_many_wildcards_as_there_is_room_for_are_verified(xdp: Machine) -> No
     reta = xdp.table.reta()
     for data, pkt in zip(PACKETS[:100], VIEWS, strict=False):
         assert xdp.steer(data) == expected(rules, pkt, reta)
+
+
+def test_a_program_that_the_kernel_refuses_is_an_error_with_the_verifiers_words() -> None:
+    if why := why_not():
+        pytest.skip(why)
+    leave = struct.pack("<BBhi", 0x95, 0, 0, 0)
+    with pytest.raises(bl.BurstlineError, match="the kernel did not take the XDP program") as caught:
+        load_program("refused", leave)
+    assert "R0 !read_ok" in caught.value.message
+    assert caught.value.hint and "steer in software" in caught.value.hint

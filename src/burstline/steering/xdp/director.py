@@ -16,7 +16,7 @@ from burstline.steering.xdp.kinds import room_left
 from burstline.steering.xdp.link import Link, Mode
 from burstline.steering.xdp.table import XdpTable
 
-SAFE_UPDATES = 20_000.0  # a second, of exact rules; another set of wildcards takes some tenths of a second
+SAFE_UPDATES = 10_000.0  # a second, of exact rules, a fraction of what `burstline bench xdp` sees
 
 
 class XdpDirector(SoftwareDirector):
