@@ -15,7 +15,7 @@ CAPTURES = Path(os.environ.get("BURSTLINE_CAPTURES", Path(__file__).parents[1].p
 
 
 # Of modules with names from these, or with tests that need root for ports that poll, one test runs at a time.
-LIVE = {"dpdk_live", "namespaces"}
+LIVE = {"dpdk_live", "namespaces", "xdp_pair"}
 
 
 def is_live(names: dict[str, object]) -> bool:

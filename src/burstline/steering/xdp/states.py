@@ -47,18 +47,19 @@ class State:
     def __init__(self, code: Code, window: ir.Value, found: Found, absent: ir.Block, *, only_there: bool) -> None:
         self.code, self.b, self.window = code, code.b, window
         self.found, self.absent, self.only_there = found, absent, only_there
+        self.names: dict[str, Any] = {}  # of the function that is being written: its module's, and its own
+        self.locals: dict[str, ir.Value] = {}
 
     def write(self, function: Any, *args: ir.Value | int) -> None:
         """The body of a state, or of what a state returns the result of; `args` are those after the packet's data."""
         names, body = _body(function)
         values = {name: number(a) if isinstance(a, int) else a for name, a in zip(names[1:], args, strict=True)}
-        self.names: dict[str, Any] = function.__globals__
-        outer, self.locals = getattr(self, "locals", None), dict[str, ir.Value]()
+        outer = self.names, self.locals
+        self.names, self.locals = function.__globals__, {}
         for name, value in values.items():
             self._assign(name, value)
         self._statements(body)
-        if outer is not None:
-            self.locals = outer
+        self.names, self.locals = outer
 
     def _statements(self, body: list[ast.stmt]) -> None:
         for k, statement in enumerate(body):
