@@ -145,6 +145,16 @@ def port_wire(uint16_t port, uint16_t queue, uint64_t flags):
     """What is sent leaves with these flags of a received packet, and nothing else of what its mbuf says."""
     check(bl_add_wire(port, queue, flags), "rte_eth_add_tx_callback")
 
+def port_receiver(uint16_t port, uint16_t queue, uintptr_t function, uintptr_t argument):
+    """A compiled function runs after each receive, and may add mbufs; its handle."""
+    cdef uintptr_t added = bl_add_receiver(port, queue, function, argument)
+    check(-bl_errno() if added == 0 else 0, "rte_eth_add_rx_callback")
+    return added
+
+def port_receiver_gone(uint16_t port, uint16_t queue, uintptr_t handle):
+    """Not while the queue is polled."""
+    check(rte_eth_remove_rx_callback(port, queue, <const void*>handle), "rte_eth_remove_rx_callback")
+
 def timestamp_place():
     """Where ports write when a packet came into its mbuf, in bytes, and the flag that they did. EAL must run."""
     cdef int place = -1

@@ -371,6 +371,11 @@ static int bl_add_wire(uint16_t port, uint16_t queue, uint64_t flags) {
     return rte_eth_add_tx_callback(port, queue, bl_wire, (void *)(uintptr_t)flags) == NULL ? -rte_errno : 0;
 }
 
+/* Compiled code behind a queue's driver: (port, queue, mbufs, received, most, argument), how many there are then. */
+static uintptr_t bl_add_receiver(uint16_t port, uint16_t queue, uintptr_t function, uintptr_t argument) {
+    return (uintptr_t)rte_eth_add_rx_callback(port, queue, (rte_rx_callback_fn)function, (void *)argument);
+}
+
 static void *bl_data(struct rte_mbuf *mbuf) {
     return rte_pktmbuf_mtod(mbuf, void *);
 }

@@ -13,21 +13,34 @@ from burstline.steering.xdp.rings import ADDRESS, DESCRIPTOR, ROW, SocketRings
 INDEX = 0xFFFFFFFF
 
 
+def waiting_packets(rings: SocketRings) -> int:
+    """How many have come and were not given back."""
+    return ((load_acquire(rings.rx_producer) & INDEX) - load32(rings.rx_consumer)) & INDEX
+
+
+def entry_of(rings: SocketRings, k: int) -> int:
+    """The address of the descriptor of the packet so many behind the first."""
+    return rings.rx_entries + DESCRIPTOR * ((load32(rings.rx_consumer) + k) & rings.rx_mask)
+
+
+def take_mark(data: int) -> int:
+    """The mark in front of a packet, or 0; the next packet in this frame may have none."""
+    if load32(data - META_SIZE + 4) != META_MAGIC:
+        return 0
+    store32(data - META_SIZE + 4, 0)
+    return load32(data - META_SIZE)
+
+
 def look_at_packets(rings: SocketRings, rows: int, most: int) -> int:
     """Write address, length and mark of up to `most` packets that have come; returns how many. They stay where they
     are until they are given back."""
-    consumer = load32(rings.rx_consumer)
-    count = min(((load_acquire(rings.rx_producer) & INDEX) - consumer) & INDEX, most)
+    count = min(waiting_packets(rings), most)
     for k in range(count):
-        entry = rings.rx_entries + DESCRIPTOR * ((consumer + k) & rings.rx_mask)
+        entry = entry_of(rings, k)
         data = rings.frames + load64(entry)
-        mark = 0
-        if load32(data - META_SIZE + 4) == META_MAGIC:
-            mark = load32(data - META_SIZE)
-            store32(data - META_SIZE + 4, 0)  # the next packet in this frame may have none
         store64(rows + ROW * k, data)
         store64(rows + ROW * k + 8, load32(entry + 8))
-        store64(rows + ROW * k + 16, mark)
+        store64(rows + ROW * k + 16, take_mark(data))
     return count
 
 
@@ -36,8 +49,8 @@ def give_back_frames(rings: SocketRings, count: int) -> int:
     room for all frames."""
     consumer, producer = load32(rings.rx_consumer), load32(rings.fill_producer)
     for k in range(count):
-        entry = rings.rx_entries + DESCRIPTOR * ((consumer + k) & rings.rx_mask)
-        store64(rings.fill_entries + ADDRESS * ((producer + k) & rings.fill_mask), load64(entry))
+        address = load64(entry_of(rings, k))
+        store64(rings.fill_entries + ADDRESS * ((producer + k) & rings.fill_mask), address)
     store_release(rings.rx_consumer, (consumer + count) & INDEX)
     store_release(rings.fill_producer, (producer + count) & INDEX)
     return 0

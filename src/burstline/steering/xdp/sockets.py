@@ -132,6 +132,10 @@ class XdpSockets:
                     give_back(rings, count)
         return found
 
+    def rings(self) -> list[list[int]]:
+        """Of each queue the addresses of its SocketRings, one for each receive queue of the interface."""
+        return [[rx.rings[queue].address for rx in self._rx_queues] for queue in range(self.queues)]
+
     def wait(self, seconds: float) -> list[int]:
         """The queues that have packets, as soon as one has, or none after so long."""
         of = {each.fileno(): queue for rx in self._rx_queues for queue, each in enumerate(rx.sockets)}
