@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import burstline as bl
 from burstline.dpdk import available
 from burstline.engine.mbuf_marks import read_marks
 from burstline.steering.rule import SteeringRule
@@ -96,3 +97,69 @@ def test_bursts_of_each_queue_are_the_packets_that_rules_sent_there(threads: int
         assert len(numbers) > 500
     assert seen["too_long"] == [0, 1, 0, 0]
     assert {mark for _, mark in seen["found"][0]} <= {0}
+
+
+def run_workers() -> dict[str, Any]:
+    """Two compiled workers of a live run on the two queues of an interface that has one."""
+    from burstline.engine import ring_loop
+    from burstline.engine.config import Config, Engine
+    from burstline.engine.live import LiveRun
+    from burstline.steering.xdp.director import XdpDirector
+    from burstline.steering.xdp.port import XdpPort
+    from burstline.steering.xdp.sockets import XdpSockets
+
+    class Flow(bl.Record):
+        packets: bl.u64
+        marks: bl.u64
+
+    flows = bl.FlowTable(Flow, capacity=64)
+
+    @bl.stage
+    def count(pkt: Any) -> None:
+        flow = flows[pkt]
+        flow.packets += 1
+        flow.marks += pkt.mark
+
+    veth()
+    each = 500
+    config = Config(engine=Engine(workers=2, duration=600, stats_interval=False))
+    run = LiveRun(bl.Pipeline(count), ["ring-loop,packets=1"], None, config)
+    with XdpDirector("right", 2, buckets=1) as director, XdpSockets(director) as sockets:
+        ring_loop.open_ring_loop = lambda device, pool, queues, offloads: XdpPort.over(sockets, pool)  # type: ignore
+
+        def speak() -> None:
+            while not run.is_running:
+                time.sleep(0.01)
+            director.apply([SteeringRule(proto="udp", dport=PORTS[k], to=f"queue {k}", mark=k + 1) for k in (0, 1)])
+            with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as wire:
+                wire.bind(("left", 0))
+                while director.queue_counts()[0][0] + director.queue_counts()[1][0] < 2 * each:
+                    for dport in PORTS[:2]:
+                        wire.send(frame(dport, 0))
+                    time.sleep(0.001)
+            time.sleep(1)
+            run.stop()
+
+        speaker = threading.Thread(target=speak)
+        speaker.start()
+        report = run.run()
+        speaker.join()
+        counted = [packets for packets, _ in director.queue_counts()]
+        rows = flows.to_numpy()
+        return {
+            "counted": counted, "lost": sockets.lost(0) + sockets.lost(1), "received": report.received.packets,
+            "balanced": report.balanced,
+            "flows": [tuple(map(int, row)) for row in rows[["dport", "packets", "marks"]]],
+        }  # fmt: skip
+
+
+def test_two_workers_share_an_interface_with_one_queue_by_rules() -> None:
+    if why := why_not():
+        pytest.skip(why)
+    seen = alone(run_workers)
+    assert seen["balanced"] and not seen["lost"]
+    assert seen["received"] == sum(seen["counted"])
+    found = {dport: (packets, marks) for dport, packets, marks in seen["flows"]}
+    for k, dport in enumerate(PORTS[:2]):
+        packets, marks = found[dport]
+        assert packets >= 400 and marks == (k + 1) * packets
