@@ -220,21 +220,22 @@ class SteeringTable(LookAhead):
         return ()
 
     def attach(self) -> int:
-        if not self._built:
-            self._built = [self._build()]
-        worker = len(self._heads)
-        head = Block(SteeringHead.layout)
-        sizes = (4 * RESULTS, 4 * RESULTS, 8 * RESULTS, COUNTER_SIZE * (MOST_COUNTERS + 1))
-        regions = tuple(Region(size) for size in sizes)
-        hashed = self._toeplitz.address(worker)
-        head.set(
-            tables=self._built[-1].address, results=regions[0].address, marks=regions[1].address,
-            decided=regions[2].address, counters=regions[3].address, toeplitz=hashed,
-            hashes=self._toeplitz.results(worker), reta=self._reta.address, bucket_mask=self.buckets - 1,
-            ports=self._ports,
-        )  # fmt: skip
-        self._heads.append((head, regions))
-        return head.address
+        with self._publishing:  # or rules that change meanwhile are published past a worker that begins
+            if not self._built:
+                self._built = [self._build()]
+            worker = len(self._heads)
+            head = Block(SteeringHead.layout)
+            sizes = (4 * RESULTS, 4 * RESULTS, 8 * RESULTS, COUNTER_SIZE * (MOST_COUNTERS + 1))
+            regions = tuple(Region(size) for size in sizes)
+            hashed = self._toeplitz.address(worker)
+            head.set(
+                tables=self._built[-1].address, results=regions[0].address, marks=regions[1].address,
+                decided=regions[2].address, counters=regions[3].address, toeplitz=hashed,
+                hashes=self._toeplitz.results(worker), reta=self._reta.address, bucket_mask=self.buckets - 1,
+                ports=self._ports,
+            )  # fmt: skip
+            self._heads.append((head, regions))
+            return head.address
 
     def addresses(self) -> list[int]:
         return [head.address for head, _ in self._heads]
