@@ -207,7 +207,7 @@ def look(pkt):
     assert others.value == 0
     assert ones.value + twos.value == report.received.packets
     assert ones.value and twos.value
-    assert len(rules._built) <= 3
+    assert len(rules._built._built) <= 3
 
 
 def test_a_file_of_rules_is_a_table(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Any
+from typing import Any, Protocol
 
 from burstline.errors import UsageError
 
@@ -40,6 +40,25 @@ class Rule:
         return network.version if network else None
 
 
+class HeaderMatch(Protocol):
+    """What rules of any kind ask of the outermost headers."""
+
+    @property
+    def src(self) -> Network | None: ...
+    @property
+    def dst(self) -> Network | None: ...
+    @property
+    def proto(self) -> int | None: ...
+    @property
+    def sport(self) -> tuple[int, int] | None: ...
+    @property
+    def dport(self) -> tuple[int, int] | None: ...
+    @property
+    def vlan(self) -> int | None: ...
+    @property
+    def flags(self) -> tuple[int, int] | None: ...
+
+
 class BadField(Exception):
     """A field, by its name, that means nothing; what is wrong, and what to write instead."""
 
@@ -59,7 +78,7 @@ def rule_of(given: Mapping[str, Any], number: int) -> Rule:
     for name, text in held.items():
         made[name] = _READERS[name](name, text)
     rule = Rule(**made)
-    _refuse_empty(rule)
+    refuse_empty(rule)
     return rule
 
 
@@ -117,8 +136,8 @@ _READERS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def _refuse_empty(rule: Rule) -> None:
-    """What no packet can match."""
+def refuse_empty(rule: HeaderMatch) -> None:
+    """What no packet can match. Raises BadField."""
     if rule.src and rule.dst and rule.src.version != rule.dst.version:
         raise BadField("dst", "IPv4 on one side and IPv6 on the other: no packet is that", "write a rule for each")
     ports = "sport" if rule.sport else "dport" if rule.dport else None

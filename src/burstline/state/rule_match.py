@@ -5,10 +5,10 @@ from __future__ import annotations
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
-from burstline.state.rule import Rule
+from burstline.state.rule import HeaderMatch
 
 
-def matches(rule: Rule, pkt: Any) -> bool:
+def matches(rule: HeaderMatch, pkt: Any) -> bool:
     """Of a packet without a header, a rule that names a field of it matches nothing."""
     header = pkt.ipv4 or pkt.ipv6
     for network, address in ((rule.src, header.src), (rule.dst, header.dst)):

@@ -11,6 +11,7 @@ from burstline.errors import UsageError
 from burstline.native.fieldtypes import i64
 from burstline.native.struct import Struct
 from burstline.state.base import LookAhead
+from burstline.state.published import Published
 from burstline.state.region import Block, Region
 from burstline.state.rule import BadField, Rule, rule_of, usage_error
 from burstline.state.rule_file import load_rules
@@ -69,7 +70,7 @@ class RuleSet(LookAhead):
     def __init__(self, rules: Iterable[Rule | Mapping[str, Any]] = (), *, overlaps: Overlaps = "refuse") -> None:
         self.overlaps = overlaps
         self._heads: list[tuple[Block, Region]] = []
-        self._built: list[_Built] = []  # the one that counts comes last; those before it may still be read
+        self._built = Published[_Built]()
         self._publishing = threading.Lock()
         self.rules: tuple[Rule, ...] = ()
         self.replace(rules)
@@ -104,7 +105,7 @@ class RuleSet(LookAhead):
         with self._publishing:
             self.rules = tuple(rules)
             if self._heads:
-                self._publish()
+                self._built.publish(_Built(self.rules), [head for head, _ in self._heads])
 
     def match(self, pkt: Any) -> int:
         """The number of the first rule that a packet matches, or -1."""
@@ -139,28 +140,19 @@ class RuleSet(LookAhead):
 
     def attach(self) -> int:
         head, results = Block(RuleSetHead.layout), Region(4 * RESULTS)
-        if not self._heads:
-            self._built = [_Built(self.rules)]
-        head.set(tables=self._built[-1].address, results=results.address)
-        self._heads.append((head, results))
+        with self._publishing:  # or rules that change meanwhile are published past a worker that begins
+            if not self._heads:
+                self._built.begin(_Built(self.rules))
+            head.set(tables=self._built.last.address, results=results.address)
+            self._heads.append((head, results))
         return head.address
 
     def addresses(self) -> list[int]:
         return [head.address for head, _ in self._heads]
 
     def reset(self) -> None:
-        self._heads, self._built = [], []
-
-    def _publish(self) -> None:
-        """Hand new tables to the workers, and give back those that none can read any more: each says what it reads
-        before it does (hazard pointers: Michael, "Safe memory reclamation", PODC 2002). Nothing
-        here keeps the processor from looking before the others see what was written; so those before the last ones are
-        given back, not these: what was written when they went is seen by now."""
-        read = {head.get("reading") for head, _ in self._heads}
-        self._built = [b for b in self._built[:-1] if b.address in read] + self._built[-1:]
-        self._built.append(_Built(self.rules))
-        for head, _ in self._heads:
-            head.set(tables=self._built[-1].address)
+        self._heads = []
+        self._built.end()
 
 
 def _refuse_hidden(rules: list[Rule], places: list[str]) -> None:

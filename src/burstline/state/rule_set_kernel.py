@@ -12,12 +12,10 @@ from typing import Any
 
 from burstline.native.memory import (
     address_of,
-    fetch_add,
     load8,
     load16,
     load32,
     load64,
-    load_acquire,
     select,
     store32,
     store64,
@@ -30,6 +28,7 @@ from burstline.packet.fields import PRESENT
 from burstline.simd import minimum, u16x32, u32x16, u32x64
 from burstline.simd import select as choose
 from burstline.simd.memory import load_vector, scratch, store_vector, trailing_zeros
+from burstline.state.published_kernel import used_tables
 from burstline.state.rule_set import RuleSetHead, RuleSetTables, RuleTable
 from burstline.state.rule_words import FLAGS_AT, HAS_PORTS, HAS_VLAN, IS_V4, IS_V6, NONE, VLAN_AT
 
@@ -206,18 +205,6 @@ def collect6(burst: BurstColumns, i: int, key: int) -> None:
     store32(key + 36, masked_word(burst, i))
 
 
-def used_tables(head: int) -> int:
-    """The tables that count, held until the next burst: they are not given back while `reading` names them."""
-    tables = load_acquire(head + TABLES)
-    while True:
-        # An exchange, not a store: what comes after must not be read before others can see it.
-        fetch_add(head + READING, tables - load64(head + READING))
-        again = load_acquire(head + TABLES)
-        if again == tables:
-            return tables
-        tables = again
-
-
 def match_group(table: int, fours: int, sixes: int, room: int, found_at: int) -> None:
     """The first rule that each of sixteen packets matches, whose words lie in `room`; not of those in `sixes`."""
     rules = table_at(table)
@@ -235,7 +222,7 @@ def match_group(table: int, fours: int, sixes: int, room: int, found_at: int) ->
 def match_rules(head_address: int, burst: BurstColumns, count: int, own: int) -> int:
     """Write for each packet of a burst the number of its rule to the worker's results, NONE where there is none. `own`
     is the worker's list, or 0."""
-    tables = tables_at(used_tables(head_address))
+    tables = tables_at(used_tables(head_address + TABLES, head_address + READING))
     results = head_at(head_address).results
     room, found_at = scratch(), scratch()
     for first in range(0, count, LANES):

@@ -18,6 +18,7 @@ from burstline.native.struct import Struct
 from burstline.packet.flow_key import flow_key
 from burstline.state.base import LookAhead
 from burstline.state.exact_rules import ExactRules
+from burstline.state.published import Published
 from burstline.state.region import Block, Region
 from burstline.state.rule_set import RESULTS
 from burstline.state.steering_words import Condition, Decision, used_words, words_of
@@ -94,7 +95,7 @@ class SteeringTable(LookAhead):
         self._toeplitz = Toeplitz(SYMMETRIC_KEY[:52] if symmetric else key)
         self._reta = Region(2 * buckets)
         self._heads: list[tuple[Block, tuple[Region, ...]]] = []
-        self._built: list[_Built] = []  # the one that counts comes last; those before it may still be read
+        self._built = Published[_Built]()
         self._own = [[0, 0] for _ in range(MOST_COUNTERS + 1)]
         self._bases: dict[int, tuple[int, int]] = {}  # what was counted before for another rule
         self._publishing = threading.Lock()
@@ -107,13 +108,13 @@ class SteeringTable(LookAhead):
 
     def set_reta(self, queues: Sequence[int]) -> None:
         """The queue of each bucket."""
-        if len(queues) != self.buckets or not all(0 <= queue < self.queues for queue in queues):
-            raise UsageError(f"a RETA of {len(queues)} entries", f"give {self.buckets}, of 0 to {self.queues - 1}")
+        check_reta(queues, self.buckets, self.queues)
         for bucket, queue in enumerate(queues):
             self.move_bucket(bucket, queue)
 
     def move_bucket(self, bucket: int, queue: int) -> None:
-        """From now on a bucket's packets go to this queue."""
+        """From now on a bucket's packets go to this queue. Raises UsageError."""
+        check_bucket(bucket, queue, self.buckets, self.queues)
         self._reta.write(2 * bucket, queue.to_bytes(2, "little"))
 
     def reta(self) -> list[int]:
@@ -221,15 +222,15 @@ class SteeringTable(LookAhead):
 
     def attach(self) -> int:
         with self._publishing:  # or rules that change meanwhile are published past a worker that begins
-            if not self._built:
-                self._built = [self._build()]
+            if not self._heads:
+                self._built.begin(self._build())
             worker = len(self._heads)
             head = Block(SteeringHead.layout)
             sizes = (4 * RESULTS, 4 * RESULTS, 8 * RESULTS, COUNTER_SIZE * (MOST_COUNTERS + 1))
             regions = tuple(Region(size) for size in sizes)
             hashed = self._toeplitz.address(worker)
             head.set(
-                tables=self._built[-1].address, results=regions[0].address, marks=regions[1].address,
+                tables=self._built.last.address, results=regions[0].address, marks=regions[1].address,
                 decided=regions[2].address, counters=regions[3].address, toeplitz=hashed,
                 hashes=self._toeplitz.results(worker), reta=self._reta.address, bucket_mask=self.buckets - 1,
                 ports=self._ports,
@@ -242,7 +243,8 @@ class SteeringTable(LookAhead):
 
     def reset(self) -> None:
         """Rules stay: they are no traffic's."""
-        self._heads, self._built = [], []
+        self._heads = []
+        self._built.end()
         self._toeplitz.reset()
         self._bases = {}
         self._own = [[0, 0] for _ in range(MOST_COUNTERS + 1)]
@@ -251,15 +253,21 @@ class SteeringTable(LookAhead):
         return _Built(self.wildcards, self.groups, self.exact)
 
     def _publish(self) -> None:
-        """As RuleSet does it: what a worker still reads is kept, and so is what was current until now."""
-        if not self._heads:
-            self._built = []
-            return
-        read = {head.get("reading") for head, _ in self._heads}
-        self._built = [b for b in self._built[:-1] if b.address in read] + self._built[-1:]
-        self._built.append(self._build())
-        for head, _ in self._heads:
-            head.set(tables=self._built[-1].address)
+        if self._heads:
+            self._built.publish(self._build(), [head for head, _ in self._heads])
+
+
+def check_reta(queues: Sequence[int], buckets: int, count: int) -> None:
+    """Raises UsageError for what is no RETA of so many buckets and queues."""
+    if len(queues) != buckets or not all(0 <= queue < count for queue in queues):
+        raise UsageError(f"a RETA of {len(queues)} entries", f"give {buckets}, of 0 to {count - 1}")
+
+
+def check_bucket(bucket: int, queue: int, buckets: int, queues: int) -> None:
+    """Raises UsageError for a bucket or a queue that there is not."""
+    if not 0 <= bucket < buckets or not 0 <= queue < queues:
+        hint = f"buckets are 0 to {buckets - 1}, queues 0 to {queues - 1}"
+        raise UsageError(f"there is no bucket {bucket} or no queue {queue}", hint)
 
 
 class _Built:

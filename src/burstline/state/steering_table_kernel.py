@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from burstline.native.memory import (
-    fetch_add,
     load16,
     load32,
     load64,
@@ -25,6 +24,7 @@ from burstline.simd import select as choose
 from burstline.simd.memory import load_vector, scratch, store_vector, trailing_zeros
 from burstline.state.exact_rules import DECISION_AT, RANK_AT
 from burstline.state.exact_rules_kernel import fetch_rule, find_rule
+from burstline.state.published_kernel import used_tables
 from burstline.state.rule_set_kernel import zeros
 from burstline.state.steering_table import CONDITION_SIZE, COUNTER_SIZE, WILDCARD, SteeringHead, SteeringTables
 from burstline.state.steering_words import (
@@ -58,18 +58,6 @@ MARKS = (1 << MARK_BITS) - 1
 NOWHERE = 0xFFFFFFFF
 head_at, tables_at = reference(SteeringHead), reference(SteeringTables)
 TABLES, READING = SteeringHead.layout.offset("tables"), SteeringHead.layout.offset("reading")
-
-
-def used_tables(head: int) -> int:
-    """The tables that count, held until the next burst, as those of a RuleSet."""
-    tables = load_acquire(head + TABLES)
-    while True:
-        # An exchange, not a store: what comes after must not be read before others can see it.
-        fetch_add(head + READING, tables - load64(head + READING))
-        again = load_acquire(head + TABLES)
-        if again == tables:
-            return tables
-        tables = again
 
 
 def kind_of(burst: BurstColumns, i: int) -> int:
@@ -222,7 +210,7 @@ def steer_packets(head_address: int, burst: BurstColumns, count: int, own: int) 
     head = head_at(head_address)
     if count == 0 or burst.port[load16(own + 8) if own != 0 else 0] >= head.ports:
         return 0  # a burst is of one port where this matters
-    rules = tables_at(used_tables(head_address))
+    rules = tables_at(used_tables(head_address + TABLES, head_address + READING))
     hash_packets(head.toeplitz, burst, count, own)
     results, hashes, decided = head.results, head.hashes, head.decided
     exact, wild = load_acquire(rules.exact) != 0, rules.count != 0

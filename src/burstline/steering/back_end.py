@@ -12,10 +12,10 @@ from burstline.steering.rule import SteeringRule
 
 
 class CannotSteer(UsageError):
-    """A back end cannot do a rule; `field` is what of the rule it cannot."""
+    """A back end cannot do a rule; `field` is what of the rule it cannot, `where` says which of several rules."""
 
-    def __init__(self, field: str, problem: str, hint: str) -> None:
-        super().__init__(f"{field}: {problem}", hint)
+    def __init__(self, field: str, problem: str, hint: str, where: str = "") -> None:
+        super().__init__(f"{where}: {field}: {problem}" if where else f"{field}: {problem}", hint)
         self.field = field
 
 

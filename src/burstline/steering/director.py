@@ -6,10 +6,10 @@ import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from burstline.state.rule import BadField, usage_error
+from burstline.state.rule import BadField
 from burstline.state.steering_table import MOST_COUNTERS, Wildcard
 from burstline.state.steering_words import Decision
-from burstline.steering.back_end import Limits
+from burstline.steering.back_end import CannotSteer, Limits
 from burstline.steering.rule import SteeringRule
 from burstline.steering.rule_table import RuleTable
 from burstline.steering.software import decision_of, key_of, queues_of, wildcards_of
@@ -40,14 +40,14 @@ class SoftwareDirector:
         self._held: dict[int, Held] = {}
         self._of_key: dict[bytes, list[int]] = {}  # handles of exact rules, the one in force first
         self._handles = itertools.count(1)
-        self._counters = set(range(1, MOST_COUNTERS + 1))
+        self._counters = list(range(MOST_COUNTERS, 0, -1))  # that no rule in force counts by
         self._groups: list[tuple[int, ...]] = []  # of queues; none ever goes, so that each keeps its place
 
     def apply(self, rules: Iterable[SteeringRule]) -> list[int]:
-        """These rules in place of all others, at once; returns their handles. Raises UsageError that names the field,
-        or TableFull, and leaves all as it was."""
+        """These rules in place of all others, at once; returns their handles. Raises CannotSteer, which names the
+        field, or TableFull, and leaves all as it was."""
         before = self._held, self._of_key, self._counters
-        self._held, self._of_key, self._counters = {}, {}, set(range(1, MOST_COUNTERS + 1))
+        self._held, self._of_key, self._counters = {}, {}, list(self._counters)  # those in use count on until then
         try:
             handles = [self._hold(rule, f"rule {k}") for k, rule in enumerate(rules)]
             exact = [held[0] for held in self._of_key.values()]
@@ -56,10 +56,11 @@ class SoftwareDirector:
         except Exception:
             self._held, self._of_key, self._counters = before
             raise
+        self._counters += [held.counter for held in before[0].values() if held.counter]
         return handles
 
     def add(self, rule: SteeringRule) -> int:
-        """One more rule; returns its handle. Raises UsageError that names the field, or TableFull."""
+        """One more rule; returns its handle. Raises CannotSteer, which names the field, or TableFull."""
         handle = self._hold(rule, "steering rule")
         try:
             self._publish(handle)
@@ -109,12 +110,11 @@ class SoftwareDirector:
         try:
             if rule.count and not self._counters:
                 raise BadField("count", f"more than {MOST_COUNTERS:,} rules count", "let fewer do")
-            counter = min(self._counters) if rule.count else 0
-            decision_of(rule, self.table.queues, self._core_queue, counter)
+            decision_of(rule, self.table.queues, self._core_queue, 0)
             self._place_group(rule)
         except BadField as error:
-            raise usage_error(where, error) from None
-        self._counters.discard(counter)
+            raise CannotSteer(error.name, error.problem, error.hint, where) from None
+        counter = self._counters.pop() if rule.count else 0
         self.table.restart(counter)
         self._held[handle] = Held(rule, rule.priority << 32 | handle, counter)
         if rule.is_exact:
@@ -125,7 +125,7 @@ class SoftwareDirector:
 
     def _forget(self, handle: int) -> None:
         held = self._held.pop(handle)
-        self._counters |= {held.counter} - {0}
+        self._counters += [held.counter] if held.counter else []
         if held.rule.is_exact:
             key = key_of(held.rule)
             self._of_key[key].remove(handle)

@@ -19,6 +19,7 @@ from burstline.state.rule import (
     read_number,
     read_ports,
     read_protocol,
+    refuse_empty,
     usage_error,
 )
 from burstline.steering.target import RSS, Queue, Target, read_target
@@ -83,20 +84,12 @@ class SteeringRule:
             value = given.get(name)
             if isinstance(value, str) and name in MATCHED and value.strip().lower() in ANY:
                 value = None
-            object.__setattr__(self, name, _DEFAULTS.get(name) if value is None else _read_field(name, value))
+            object.__setattr__(self, name, _DEFAULTS.get(name) if value is None else _READERS[name](name, value))
         self._refuse_empty()
 
     def _refuse_empty(self) -> None:
         """What no packet can match, or would do nothing."""
-        if self.src and self.dst and self.src.version != self.dst.version:
-            raise BadField("dst", "IPv4 on one side and IPv6 on the other: no packet is that", "write a rule for each")
-        ports = "sport" if self.sport else "dport" if self.dport else None
-        if ports and self.proto is not None and self.proto not in WITH_PORTS:
-            raise BadField(
-                ports, f"protocol {self.proto} has no ports", "leave the ports out, or write tcp, udp or sctp"
-            )
-        if self.flags and self.proto not in (None, 6):
-            raise BadField("flags", f"protocol {self.proto} has no TCP flags", "leave the flags out, or write tcp")
+        refuse_empty(self)
         if self.tunnel_id is not None:
             if self.tunnel is None:
                 raise BadField("tunnel_id", "it says nothing without a tunnel", f"add tunnel: {', '.join(TUNNELS)}")
@@ -106,7 +99,8 @@ class SteeringRule:
         carried = 47 if self.tunnel == "gre" else 17
         if self.tunnel and self.proto not in (None, carried):
             raise BadField("proto", f"{self.tunnel} is not carried by protocol {self.proto}", "leave proto out")
-        if self.tunnel == "gre" and ports:
+        ports = "sport" if self.sport else "dport"
+        if self.tunnel == "gre" and getattr(self, ports):
             raise BadField(ports, "GRE has no ports", "leave the ports out")
         if self.tunnel and self.flags:
             raise BadField("flags", f"{self.tunnel} is not carried by TCP", "leave the flags out")
@@ -170,6 +164,13 @@ def _read_count(name: str, value: Any) -> bool:
     return value
 
 
+def _read_mark(name: str, value: Any) -> int:
+    mark = read_number(name, str(value), MOST_MARK)
+    if mark == 0:
+        raise BadField(name, "0 is what packets without a mark have", f"write 1 to {MOST_MARK:,}")
+    return mark
+
+
 def _read_to(name: str, value: Any) -> Target:
     return read_target(value) if isinstance(value, str) else value if isinstance(value, Target) else _no_target(value)
 
@@ -194,13 +195,9 @@ _READERS: dict[str, Any] = {
     "tunnel_id": lambda name, value: read_number(name, str(value), (1 << 32) - 1),
     "priority": lambda name, value: read_number(name, str(value), LOWEST_PRIORITY),
     "to": _read_to,
-    "mark": lambda name, value: read_number(name, str(value), MOST_MARK),
+    "mark": _read_mark,
     "count": _read_count,
 }
-
-
-def _read_field(name: str, value: Any) -> Any:
-    return _READERS[name](name, value)
 
 
 def _spelled(name: str, value: Any) -> str:

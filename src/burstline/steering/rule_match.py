@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
-from burstline.packet.tunnel import tunnel_id as tunnel_id
+from burstline.packet.tunnel import tunnel_id
+from burstline.state.rule_match import matches as headers_match
 from burstline.steering.rule import SteeringRule
 
 
@@ -21,24 +21,7 @@ def matches(rule: SteeringRule, pkt: Any) -> bool:
     for number, found in ((rule.src_mac, eth.src), (rule.dst_mac, eth.dst)):
         if number is not None and not (eth and found == number):
             return False
-    if rule.vlan is not None and not (pkt.vlan and pkt.vlan.id == rule.vlan):
-        return False
-    header = pkt.ipv4 or pkt.ipv6
-    for network, address in ((rule.src, header.src), (rule.dst, header.dst)):
-        if network is None:
-            continue
-        right = pkt.ipv4 if isinstance(network, IPv4Network) else pkt.ipv6 if isinstance(network, IPv6Network) else None
-        if not right or address not in network:
-            return False
-    if rule.proto is not None and not (header and pkt.proto == rule.proto):
-        return False
-    with_ports = pkt.tcp or pkt.udp or pkt.sctp
-    for ports, port in ((rule.sport, with_ports.sport), (rule.dport, with_ports.dport)):
-        if ports is not None and not (with_ports and ports[0] <= port <= ports[1]):
-            return False
-    if rule.flags is not None and not (pkt.tcp and pkt.tcp.flags & rule.flags[1] == rule.flags[0]):
-        return False
-    return rule.tunnel is None or _is_in(rule, pkt)
+    return headers_match(rule, pkt) and (rule.tunnel is None or _is_in(rule, pkt))
 
 
 def _is_in(rule: SteeringRule, pkt: Any) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from burstline.packet.flow_key import KEY_SIZE
 from burstline.state.rule import BadField, Network
-from burstline.state.steering_table import MOST_COUNTERS, Wildcard
+from burstline.state.steering_table import Wildcard
 from burstline.state.steering_words import (
     DST,
     DST_MAC,
@@ -107,8 +107,6 @@ def key_of(rule: SteeringRule) -> bytes:
 def decision_of(rule: SteeringRule, queues: int, core_queue: Callable[[int], int], counter: int) -> Decision:
     """What a rule does on a port of so many queues, but for the place of its group; `core_queue` says which queue the
     worker of a core polls, and raises KeyError where there is none. Raises BadField."""
-    if counter > MOST_COUNTERS:
-        raise BadField("count", f"{counter:,} rules count", f"let at most {MOST_COUNTERS:,} do")
     mark, to = rule.mark or 0, rule.to
     if isinstance(to, Drop):
         return Decision(drop=True, mark=mark, counter=counter)

@@ -46,11 +46,12 @@ def receive_mbufs(port: int, queue: int, mbufs: int, received: int, most: int, a
         count = min(waiting_packets(rings), most - found)
         if count > 0 and call_with_three(own.alloc, own.pool, mbufs + 8 * found, count) == 0:
             found += fill_mbufs(own, rings, mbufs + 8 * found, count, port & U16)
-            lock = own.locks + 8 * k
-            while compare_swap(lock, 0, 1) == 0:
-                pass
-            give_back_frames(rings, count)
-            store_release(lock, 0)
+            rings.owed += count
+        # Nobody waits: while another worker gives frames back, they stay owed until the next burst.
+        if rings.owed != 0 and compare_swap(own.locks + 8 * k, 0, 1) != 0:
+            give_back_frames(rings, rings.owed)
+            rings.owed = 0
+            store_release(own.locks + 8 * k, 0)
     return found
 
 
@@ -58,7 +59,7 @@ def fill_mbufs(own: QueueReceiver, rings: SocketRings, mbufs: int, count: int, p
     """Copy the next packets; how many had room. Mbufs of others are freed."""
     kept = 0
     for k in range(count):
-        entry, mbuf = entry_of(rings, k), load64(mbufs + 8 * k)
+        entry, mbuf = entry_of(rings, rings.owed + k), load64(mbufs + 8 * k)
         data, size = rings.frames + load64(entry), load32(entry + 8)
         mark = take_mark(data)
         store64(mbufs + 8 * kept, mbuf)

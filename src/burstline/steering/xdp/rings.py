@@ -44,6 +44,7 @@ class SocketRings(Struct):
     fill_entries: i64
     fill_mask: i64
     frames: i64
+    owed: i64  # packets that were taken, and whose frames were not given back yet
 
 
 look = Kernel("burstline.steering.xdp.rings_kernel:look_at_packets", SocketRings, int, int)

@@ -14,12 +14,12 @@ INDEX = 0xFFFFFFFF
 
 
 def waiting_packets(rings: SocketRings) -> int:
-    """How many have come and were not given back."""
-    return ((load_acquire(rings.rx_producer) & INDEX) - load32(rings.rx_consumer)) & INDEX
+    """How many have come and were not taken."""
+    return ((load_acquire(rings.rx_producer) & INDEX) - load32(rings.rx_consumer) - rings.owed) & INDEX
 
 
 def entry_of(rings: SocketRings, k: int) -> int:
-    """The address of the descriptor of the packet so many behind the first."""
+    """The address of the descriptor of the packet so many behind the first that was not given back."""
     return rings.rx_entries + DESCRIPTOR * ((load32(rings.rx_consumer) + k) & rings.rx_mask)
 
 
@@ -36,7 +36,7 @@ def look_at_packets(rings: SocketRings, rows: int, most: int) -> int:
     are until they are given back."""
     count = min(waiting_packets(rings), most)
     for k in range(count):
-        entry = entry_of(rings, k)
+        entry = entry_of(rings, rings.owed + k)
         data = rings.frames + load64(entry)
         store64(rows + ROW * k, data)
         store64(rows + ROW * k + 8, load32(entry + 8))

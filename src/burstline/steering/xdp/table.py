@@ -10,7 +10,14 @@ from burstline.errors import BurstlineError, UsageError
 from burstline.packet.flow_key import KEY_SIZE
 from burstline.packet.machine import USUAL_PORTS, TunnelPorts
 from burstline.state.exact_rules import TableFull
-from burstline.state.steering_table import MOST_COUNTERS, MOST_QUEUES, Wildcard, grouped
+from burstline.state.steering_table import (
+    MOST_COUNTERS,
+    MOST_QUEUES,
+    Wildcard,
+    check_bucket,
+    check_reta,
+    grouped,
+)
 from burstline.state.steering_words import Decision
 from burstline.state.toeplitz import Toeplitz
 from burstline.steering.xdp.hash import byte_tables
@@ -117,16 +124,13 @@ class XdpTable:
 
     def set_reta(self, queues: Sequence[int]) -> None:
         """The queue of each bucket."""
-        if len(queues) != self.buckets or not all(0 <= queue < self.queues for queue in queues):
-            raise UsageError(f"a RETA of {len(queues)} entries", f"give {self.buckets}, of 0 to {self.queues - 1}")
+        check_reta(queues, self.buckets, self.queues)
         for bucket, queue in enumerate(queues):
             self._reta[bucket] = queue
 
     def move_bucket(self, bucket: int, queue: int) -> None:
         """From now on a bucket's packets go to this queue. Raises UsageError."""
-        if not 0 <= bucket < self.buckets or not 0 <= queue < self.queues:
-            hint = f"buckets are 0 to {self.buckets - 1}, queues 0 to {self.queues - 1}"
-            raise UsageError(f"there is no bucket {bucket} or no queue {queue}", hint)
+        check_bucket(bucket, queue, self.buckets, self.queues)
         self._reta[bucket] = queue
 
     def reta(self) -> list[int]:
