@@ -80,7 +80,7 @@ cache = 128
 enabled = true
 node = 1
 
-[steer]
+[steering_control]
 look = 0.005
 enter = 1.1
 leave = 1.05

@@ -146,6 +146,51 @@ def test_three_workers_share_a_port_that_has_one_queue() -> None:
     assert all(report["steering"])
 
 
+def swapped(path: str) -> dict[str, Any]:
+    """A run whose pipeline is swapped for one that steers otherwise, and for one that cannot be."""
+    from burstline.engine.live import LiveRun
+
+    def pipeline(to: str) -> bl.Pipeline:
+        @bl.stage
+        def back(pkt: Any) -> bl.Verdict:
+            return bl.send(0)
+
+        return bl.Pipeline(back, steering=[bl.SteeringRule(to=to)])
+
+    config = Config(engine=Engine(workers=2, stats_interval=False), enable_flow_director="auto")
+    run, said = LiveRun(pipeline("queue 0"), [f"ring-loop,capture={path}"], None, config), []
+
+    def change() -> None:
+        while not run.is_running:
+            time.sleep(0.01)
+        try:
+            run.swap(pipeline("queue 7"))
+        except bl.UsageError as error:
+            said.append(error.message)
+        time.sleep(0.2)
+        run.swap(pipeline("queue 1"))
+        time.sleep(0.2)
+        run.stop()
+
+    other = threading.Thread(target=change)
+    other.start()
+    report = run.run()
+    other.join()
+    return {"said": said, "steering": report.steering, "balanced": report.balanced, "swaps": len(report.swaps)}
+
+
+@pytest.mark.skipif(not dpdk.available(), reason="burstline was built without DPDK")
+def test_a_swap_brings_the_rules_of_the_new_pipeline(tmp_path: Path) -> None:
+    source = tmp_path / "in.pcap"
+    source.write_bytes(pcap_of(frame(flow, 0) for flow in range(FLOWS)))
+    found = alone(swapped, str(source))
+    assert found["said"] == ["rule 0: to: there is no queue 7"]
+    assert found["swaps"] == 1
+    assert found["balanced"]
+    assert all(found["steering"]["workers"])
+    assert [each["rule"] for each in found["steering"]["rules"]] == ["everything -> queue 1"]
+
+
 def test_rules_without_a_director_are_refused() -> None:
     pipeline, _ = app()
     from burstline.engine.live_director import steering_of

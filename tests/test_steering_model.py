@@ -25,6 +25,17 @@ def test_the_nic_hashes_as_burstline_does(key: bytes) -> None:
         assert nic.classify(data).hash == ours.hash(pkt)
 
 
+def test_another_key_hashes_otherwise_and_must_have_the_length_of_the_nics() -> None:
+    nic = NicModel("model", key=DEFAULT_KEY)
+    pairs = zip(PACKETS, VIEWS, strict=True)
+    data, pkt = next((data, pkt) for data, pkt in pairs if reached(nic.personality, pkt) and pkt.tcp)
+    with pytest.raises(FlowRefused, match="the key has 40 bytes"):
+        nic.set_key(SYMMETRIC_KEY)
+    before = nic.classify(data).hash
+    nic.set_key(SYMMETRIC_KEY[:40])
+    assert before != nic.classify(data).hash == Toeplitz(SYMMETRIC_KEY[:40]).hash(pkt)
+
+
 def test_updates_come_into_force_late_and_rules_are_away_while_the_table_is_written() -> None:
     now = [0.0]
     nic = NicModel("model", faults=Faults(latency=2.0, duration=1.0, window=0.5), clock=lambda: now[0],

@@ -16,7 +16,7 @@ from burstline.packet.packet import Packet
 from burstline.packet.parser import LINK_ETHERNET, parse_levels
 from burstline.simd import level
 from burstline.state.exact_rules import TableFull
-from burstline.steering.back_end import BackEnd, add_together
+from burstline.steering.back_end import BackEnd, CannotSteer, add_together
 from burstline.steering.director import SoftwareDirector
 from burstline.steering.rule import SteeringRule
 from burstline.steering.rule_match import first_match
@@ -135,6 +135,10 @@ def test_the_queues_of_buckets_can_be_any() -> None:
     TABLE.set_reta(before)
     with pytest.raises(bl.UsageError, match="a RETA of 2 entries"):
         TABLE.set_reta([0, 1])
+    for bucket, queue in ((128, 0), (-1, 0), (0, QUEUES)):
+        with pytest.raises(bl.UsageError, match=f"there is no bucket {bucket} or no queue {queue}"):
+            TABLE.move_bucket(bucket, queue)
+    assert TABLE.reta() == before
 
 
 def test_a_set_that_is_refused_leaves_the_one_before() -> None:
@@ -158,6 +162,27 @@ def test_the_director_is_a_back_end() -> None:
         add_together(director, [forth, back])
     assert isinstance(director, SoftwareDirector)
     assert director.rules() == {}
+
+
+def test_a_set_that_is_refused_leaves_the_counts_too(tmp_path: Path) -> None:
+    source = tmp_path / "in.pcap"
+    source.write_bytes(pcap_of(PACKETS))
+    director = SoftwareDirector(TABLE)
+    handles = director.apply([SteeringRule(proto="udp", count=True), SteeringRule(priority=1, count=True)])
+    FileRun(PIPELINE, str(source), None, workers=1).run()
+    before = director.counts()
+    assert sum(packets for packets, _ in before.values()) == len(PACKETS)
+    assert all(packets for packets, _ in before.values())
+    with pytest.raises(CannotSteer, match="rule 2: to: there is no queue 9") as caught:
+        director.apply([SteeringRule(count=True), SteeringRule(count=True), SteeringRule(to="queue 9", count=True)])
+    assert caught.value.field == "to"
+    assert director.counts() == before
+    director.remove(handles[0])
+    assert director.counts() == {handles[1]: before[handles[1]]}
+    added = director.add(SteeringRule(count=True))
+    assert director.counts()[added] == (0, 0), "by the counter that was free again"
+    director.apply([SteeringRule(count=True)])
+    assert [*director.counts().values()] == [(0, 0)]
 
 
 def flow(number: int, **more: Any) -> SteeringRule:
@@ -197,15 +222,20 @@ def test_removed_rules_do_not_fill_the_table() -> None:
 def test_rules_change_while_packets_flow_and_each_packet_has_an_old_one_or_a_new_one(tmp_path: Path) -> None:
     """Half of the flows change between two queues at a time, the others keep theirs: none is ever seen elsewhere."""
     table, wrong, seen = bl.SteeringTable(4, flows=4096), bl.Counter("wrong"), bl.Counter("seen")
+    ones, twos = bl.Counter("one"), bl.Counter("two")
     stage = stage_of(
         """
 def look(pkt):
     queue = table.queue(pkt)
     seen.add(1)
+    if queue == 1:
+        ones.add(1)
+    if queue == 2:
+        twos.add(1)
     if pkt.udp.sport == 1 and queue != 3 or pkt.udp.sport == 2 and queue != 1 and queue != 2:
         wrong.add(1)
 """,
-        table=table, wrong=wrong, seen=seen,
+        table=table, wrong=wrong, seen=seen, ones=ones, twos=twos,
     )  # fmt: skip
     flows = [(flow(n), n >> 16) for n in [*range(500), *range(1 << 16, (1 << 16) + 500)]]
     frames = [
@@ -240,6 +270,7 @@ def look(pkt):
         other.join()
     assert seen.value == 200 * len(frames)
     assert wrong.value == 0
+    assert ones.value and twos.value, "changes were seen"
 
 
 def bl_decision(queue: int) -> Any:

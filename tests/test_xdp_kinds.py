@@ -8,7 +8,7 @@ import struct
 import pytest
 
 from burstline.state.exact_rules import TableFull
-from burstline.state.steering_table import Wildcard
+from burstline.state.steering_rules import Wildcard
 from burstline.state.steering_words import KIND, Condition, Decision, words_of
 from burstline.steering.software import wildcards_of
 from burstline.steering.xdp.kinds import KNOWN, MOST_CONDITIONS, by_kind, check_room, room_left, size

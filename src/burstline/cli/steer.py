@@ -6,11 +6,11 @@ import argparse
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from burstline.errors import UsageError
+from burstline.packet.flow_key import tuple_of
 
 if TYPE_CHECKING:
     from burstline.steering.control.actions import Action
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reta", type=int, default=128, metavar="N", help="buckets of the RETA (default 128)")
     parser.add_argument("--explain", action="store_true", help="print each decision with its reason")
     parser.add_argument("--json", action="store_true", help="print one JSON object, decisions and all")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings, of which [steer] counts")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings, of which [steering_control] counts")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     from burstline.steering.control.simulated_port import PortLimits
     from burstline.steering.control.simulator import Machine, simulate
 
-    settings = load(args.config).steer
+    settings = load(args.config).steering_control
     progress = ProgressLine()
     packets = flow_packets(args.captures, progress if progress.enabled else None)
     progress.clear()
@@ -164,13 +164,11 @@ def elephants(packets: Any, outcome: Outcome, args: argparse.Namespace) -> list[
 
 def flow_text(key: bytes) -> str:
     """`tcp 10.0.0.1:80 > 192.0.2.1:1024`, of a key of `flow_packets`."""
-    sport, dport = int.from_bytes(key[1:3], "big"), int.from_bytes(key[3:5], "big")
-    size = (len(key) - 5) // 2
-    source, target = ip_address(key[5 : 5 + size]), ip_address(key[5 + size :])
-    if not int(source) and not int(target):
+    proto, src, dst, sport, dport = tuple_of(key)
+    if src is None or dst is None:
         return "not IP"
-    protocol = PROTOCOLS.get(key[0], f"protocol {key[0]}")
-    left, right = (f"[{a}]" if size == 16 and sport | dport else str(a) for a in (source, target))
+    protocol = PROTOCOLS.get(proto, f"protocol {proto}")
+    left, right = (f"[{a}]" if a.version == 6 and sport | dport else str(a) for a in (src, dst))
     return f"{protocol} {left}:{sport} > {right}:{dport}" if sport | dport else f"{protocol} {left} > {right}"
 
 

@@ -231,7 +231,7 @@ class Config:
     numa: Numa = section(Numa)
     enable_flow_director: Switch = key(False, one_of("auto", True, False))
     steering: tuple[Steering, ...] = sections(Steering)
-    steer: Control = section(Control)
+    steering_control: Control = section(Control)
     file: Path | None = None
 
     def conflict(self) -> Conflict | None:

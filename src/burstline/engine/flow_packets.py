@@ -10,14 +10,15 @@ import numpy as np
 
 import burstline as bl
 from burstline.errors import UsageError
+from burstline.packet.flow_key import KEY_SIZE
 
-KEY = ("proto", "sport", "dport", "src4", "dst4", "src6", "dst6")
+KEY = ("proto", "version", "sport", "dport", "src4", "dst4", "src6", "dst6")
 
 
 @dataclass(frozen=True)
 class FlowPackets:
-    """Columns by packet, in order of time: nanoseconds since the epoch, and the flow's number; and by flow: its key (13
-    or 37 bytes: protocol, ports, addresses), its hash, the mean length of its packets."""
+    """Columns by packet, in order of time: nanoseconds since the epoch, and the flow's number; and by flow: its key
+    (packet/flow_key.py), its hash, the mean length of its packets."""
 
     times: Any
     numbers: Any
@@ -53,10 +54,13 @@ def flow_packets(paths: Sequence[str], progress: Callable[[int, int | None, int]
 
 
 def _key(row: Any) -> bytes:
-    """Protocol, source and destination port (big-endian), source and destination address."""
-    head = bytes((int(row["proto"]),)) + int(row["sport"]).to_bytes(2, "big") + int(row["dport"]).to_bytes(2, "big")
+    """The flow key; of packets without IP, whatever they are, the same."""
+    ports = int(row["sport"]).to_bytes(2, "little") + int(row["dport"]).to_bytes(2, "little") + b"\0\0"
     four = int(row["src4"]).to_bytes(4, "big") + int(row["dst4"]).to_bytes(4, "big")
-    return head + (four if any(four) else row["src6"].tobytes() + row["dst6"].tobytes())
+    six: bytes = row["src6"].tobytes() + row["dst6"].tobytes()
+    addresses = {4: four, 6: six}.get(int(row["version"]), b"")
+    head = bytes((int(row["proto"]), int(row["version"]))) + ports
+    return (head + addresses).ljust(KEY_SIZE, b"\0")
 
 
 def _pipeline(handler: Callable[[Any], None]) -> bl.Pipeline:
@@ -71,6 +75,7 @@ def _pipeline(handler: Callable[[Any], None]) -> bl.Pipeline:
         sport: bl.u16
         dport: bl.u16
         proto: bl.u8
+        version: bl.u8
 
     seen = bl.Digest(Seen)
     seen.batches(handler)
@@ -83,6 +88,10 @@ def _pipeline(handler: Callable[[Any], None]) -> bl.Pipeline:
         one.src4, one.dst4 = pkt.ipv4.src, pkt.ipv4.dst
         one.src6, one.dst6 = pkt.ipv6.src, pkt.ipv6.dst
         one.proto = pkt.proto
+        if pkt.ipv4:
+            one.version = 4
+        if pkt.ipv6:
+            one.version = 6
         if pkt.tcp:
             one.sport, one.dport = pkt.tcp.sport, pkt.tcp.dport
         if pkt.udp:

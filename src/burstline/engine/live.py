@@ -124,7 +124,14 @@ class LiveRun:
         """Go on with another pipeline, compiled in the calling thread: each worker goes over between two bursts, and no
         packet is lost. Returns when all have; raises what compiling raises, and then the old one runs on."""
         self.ports.admit(pipeline)
-        return swap(self._versions, pipeline)
+        rules = steering_of(pipeline, self.config)
+        if rules and self.director is None:
+            raise UsageError(
+                "the pipeline has steering rules, and this run began without a flow director",
+                "start it with enable_flow_director = true",
+            )
+        with self.director.steer_as(rules or []) if self.director else nullcontext():
+            return swap(self._versions, pipeline)
 
     def swap_stage(self, name: str, function: Callable[[Any], Any]) -> Swap:
         """Go on with another function for the stage of this name; as `swap`."""

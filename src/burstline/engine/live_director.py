@@ -81,6 +81,18 @@ class LiveDirector:
                 self._outside.append(outside)
             yield self._inside
 
+    @contextmanager
+    def steer_as(self, rules: Sequence[SteeringRule]) -> Iterator[None]:
+        """These rules from now on, and those before again where the block fails. Raises UsageError."""
+        before = list(self.rules.rules().values())
+        if rules != before:
+            self.rules.apply(rules)
+        try:
+            yield
+        except BaseException:
+            self.rules.apply(before)
+            raise
+
     def queues(self, ports: Sequence[Port], receives: Callable[[int], bool]) -> tuple[Region, int]:
         """What the director polls and sends on, and how many: the ports, then of each the queues of its other side."""
         polled = [(port, 0, receives(k)) for k, port in enumerate(ports)]

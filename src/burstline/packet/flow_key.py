@@ -7,6 +7,9 @@ Without IP the source port is the EtherType, so that such packets count as one f
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import NamedTuple
+
 from burstline.packet.machine import Parsed
 from burstline.packet.parser import IPV4, IPV6, has_ports
 
@@ -33,6 +36,23 @@ def flow_key(data: bytes | bytearray | memoryview, parsed: Parsed) -> bytes:
         version, addresses, sport, proto = 0, b"", proto, 0
     head = bytes((proto, version)) + sport.to_bytes(2, "little") + dport.to_bytes(2, "little") + b"\0\0"
     return (head + addresses).ljust(KEY_SIZE, b"\0")
+
+
+class Tuple5(NamedTuple):
+    """What a key says; addresses are None without IP, and then the source port is the EtherType."""
+
+    proto: int
+    src: IPv4Address | IPv6Address | None
+    dst: IPv4Address | IPv6Address | None
+    sport: int
+    dport: int
+
+
+def tuple_of(key: bytes) -> Tuple5:
+    """The fields of a flow key."""
+    size = {4: 4, 6: 16}.get(key[1], 0)
+    src, dst = (ip_address(key[8 + at : 8 + at + size]) if size else None for at in (0, size))
+    return Tuple5(key[0], src, dst, int.from_bytes(key[2:4], "little"), int.from_bytes(key[4:6], "little"))
 
 
 def flow_hash(key: bytes) -> int:

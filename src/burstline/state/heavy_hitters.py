@@ -11,12 +11,11 @@ the last two are kept: what a flow had in both guards its place.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from burstline.errors import UsageError
-from burstline.packet.flow_key import flow_hash
+from burstline.packet.flow_key import flow_hash, tuple_of
 from burstline.packet.packet import Packet, key_of
 from burstline.state.base import State
 from burstline.state.heavy_head import Sketch, places
@@ -103,10 +102,9 @@ class HeavyHitters(State):
         return [self._elephant(hash, keys[hash], amounts[hash]) for hash in ranked[: self.most if n is None else n]]
 
     def _elephant(self, hash: int, key: bytes, amount: float) -> Elephant:
-        size, family = {4: (4, socket.AF_INET), 6: (16, socket.AF_INET6)}.get(key[1], (0, socket.AF_INET))
-        src, dst = (socket.inet_ntop(family, key[8 + k : 8 + k + size]) if size else None for k in (0, size))
-        sport, dport = (int.from_bytes(key[k : k + 2], "little") for k in (2, 4))
-        return Elephant(src, dst, sport, dport, key[0], amount, amount * SECOND / self.window, key, hash)
+        flow = tuple_of(key)
+        src, dst = (None if address is None else str(address) for address in (flow.src, flow.dst))
+        return Elephant(src, dst, flow.sport, flow.dport, flow.proto, amount, amount * SECOND / self.window, key, hash)
 
     def __repr__(self) -> str:
         return f"HeavyHitters(the top {self.most} of {self.flows:,} flows, by windows of {self.window / SECOND:g} s)"

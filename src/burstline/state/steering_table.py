@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from burstline.errors import UsageError
@@ -21,35 +20,12 @@ from burstline.state.exact_rules import ExactRules
 from burstline.state.published import Published
 from burstline.state.region import Block, Region
 from burstline.state.rule_set import RESULTS
-from burstline.state.steering_words import Condition, Decision, used_words, words_of
+from burstline.state.steering_rules import SteeringRules, Wildcard
+from burstline.state.steering_words import Decision, words_of
 from burstline.state.toeplitz import DEFAULT_KEY, SYMMETRIC_KEY, Toeplitz
 
 MOST_QUEUES, MOST_BUCKETS, MOST_COUNTERS = 1024, 1 << 16, (1 << 15) - 1
-CONDITION_SIZE = 16  # bytes: word, mask, least, how many more
-WILDCARD = 24  # bytes: conditions before it, their number, rank, decision
 COUNTER_SIZE = 16  # bytes: packets, bytes
-
-
-@dataclass(frozen=True)
-class Wildcard:
-    """A rule that is compared: all of its conditions hold."""
-
-    conditions: tuple[Condition, ...]
-    rank: int
-    decision: Decision
-
-
-class SteeringTables(Struct):
-    """The rules of one moment; they never change, but for single exact rules."""
-
-    conditions: i64  # address of the conditions of all wildcards
-    wildcards: i64  # address of the wildcards, from the last rank to the first
-    count: i64  # how many
-    used: i64  # bit set of the words that they look at
-    slots: i64  # address of the ExactRules' slots
-    mask: i64  # how many, less one
-    exact: i64  # address of how many exact rules there are
-    groups: i64  # address of 16-bit numbers: of each group how many queues, and which
 
 
 class SteeringHead(Struct):
@@ -95,7 +71,7 @@ class SteeringTable(LookAhead):
         self._toeplitz = Toeplitz(SYMMETRIC_KEY[:52] if symmetric else key)
         self._reta = Region(2 * buckets)
         self._heads: list[tuple[Block, tuple[Region, ...]]] = []
-        self._built = Published[_Built]()
+        self._built = Published[SteeringRules]()
         self._own = [[0, 0] for _ in range(MOST_COUNTERS + 1)]
         self._bases: dict[int, tuple[int, int]] = {}  # what was counted before for another rule
         self._publishing = threading.Lock()
@@ -249,8 +225,8 @@ class SteeringTable(LookAhead):
         self._bases = {}
         self._own = [[0, 0] for _ in range(MOST_COUNTERS + 1)]
 
-    def _build(self) -> _Built:
-        return _Built(self.wildcards, self.groups, self.exact)
+    def _build(self) -> SteeringRules:
+        return SteeringRules(self.wildcards, self.groups, self.exact)
 
     def _publish(self) -> None:
         if self._heads:
@@ -268,41 +244,3 @@ def check_bucket(bucket: int, queue: int, buckets: int, queues: int) -> None:
     if not 0 <= bucket < buckets or not 0 <= queue < queues:
         hint = f"buckets are 0 to {buckets - 1}, queues 0 to {queues - 1}"
         raise UsageError(f"there is no bucket {bucket} or no queue {queue}", hint)
-
-
-class _Built:
-    """Rules in memory."""
-
-    def __init__(self, wildcards: Sequence[Wildcard], groups: Sequence[Sequence[int]], exact: ExactRules) -> None:
-        import numpy as np
-
-        conditions = [c for w in wildcards for c in w.conditions]
-        rows = np.array([(c.word, c.mask, c.least, c.more) for c in conditions], "u4").reshape(-1, 4)
-        made = np.zeros(len(wildcards), [("first", "u4"), ("count", "u4"), ("rank", "i8"), ("decision", "i8")])
-        first = 0
-        for k, wildcard in enumerate(wildcards):
-            made[k] = first, len(wildcard.conditions), wildcard.rank, wildcard.decision.word
-            first += len(wildcard.conditions)
-        self._exact, self._table = exact.slots, exact  # kept as long as they may be read
-        self._keep = [_region(rows), _region(made[::-1].copy()), _region(grouped(groups))]
-        self._block = Block(SteeringTables.layout)
-        self._block.set(
-            conditions=self._keep[0].address, wildcards=self._keep[1].address, groups=self._keep[2].address,
-            count=len(wildcards), used=used_words(conditions), slots=self._exact.address, mask=exact.mask,
-            exact=exact.count_address,
-        )  # fmt: skip
-        self.address = self._block.address
-
-
-def grouped(groups: Sequence[Sequence[int]]) -> Any:
-    """All groups behind each other, as compiled code reads them: a decision names the place of its group."""
-    import numpy as np
-
-    return np.array([n for group in groups for n in (len(group), *group)], "u2")
-
-
-def _region(array: Any) -> Region:
-    data = array.tobytes()
-    region = Region(len(data) + 64)
-    region.write(0, data)
-    return region

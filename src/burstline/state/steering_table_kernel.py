@@ -26,7 +26,8 @@ from burstline.state.exact_rules import DECISION_AT, RANK_AT
 from burstline.state.exact_rules_kernel import fetch_rule, find_rule
 from burstline.state.published_kernel import used_tables
 from burstline.state.rule_set_kernel import zeros
-from burstline.state.steering_table import CONDITION_SIZE, COUNTER_SIZE, WILDCARD, SteeringHead, SteeringTables
+from burstline.state.steering_rules import CONDITION_SIZE, WILDCARD, SteeringTables
+from burstline.state.steering_table import COUNTER_SIZE, SteeringHead
 from burstline.state.steering_words import (
     COUNTER_AT,
     DROP,

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from burstline.state.rule import BadField
-from burstline.state.steering_table import MOST_COUNTERS, Wildcard
+from burstline.state.steering_rules import Wildcard
+from burstline.state.steering_table import MOST_COUNTERS
 from burstline.state.steering_words import Decision
 from burstline.steering.back_end import CannotSteer, Limits
 from burstline.steering.rule import SteeringRule

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from burstline.state.steering_table import Wildcard
+from burstline.state.steering_rules import Wildcard
 from burstline.state.steering_words import Decision
 
 

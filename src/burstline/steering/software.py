@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from burstline.packet.flow_key import KEY_SIZE
 from burstline.state.rule import BadField, Network
-from burstline.state.steering_table import Wildcard
+from burstline.state.steering_rules import Wildcard
 from burstline.state.steering_words import (
     DST,
     DST_MAC,

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from burstline.steering.control.degradation import Chosen
 from burstline.steering.control.demand import Demand, Steering
-from burstline.steering.control.levels import Chosen
 from burstline.steering.control.snapshot import Snapshot, Target
 
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from burstline.steering.control import reasons
 from burstline.steering.control.actions import Action, MoveBucket, Place
+from burstline.steering.control.degradation import Chosen, levels_of
 from burstline.steering.control.demand import Demand, Steering
 from burstline.steering.control.items import Change, Items, items_of
 from burstline.steering.control.ledger import Ledger
-from burstline.steering.control.levels import Chosen, levels_of
 from burstline.steering.control.memory import Memory
 from burstline.steering.control.plan import Limits, Plan, drain, is_underused, made_of, net_gain, plan
 from burstline.steering.control.settings import Settings

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from burstline.steering.control.actions import Dedicate
+from burstline.steering.control.degradation import Chosen
 from burstline.steering.control.demand import Demand, Steering
 from burstline.steering.control.items import Items
-from burstline.steering.control.levels import Chosen
 from burstline.steering.control.memory import Memory
 from burstline.steering.control.plan import Plan
 from burstline.steering.control.settings import Settings

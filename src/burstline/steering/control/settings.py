@@ -1,4 +1,4 @@
-"""`[steer]`: how the controller of the flow director decides."""
+"""`[steering_control]`: how the controller of the flow director decides."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def share(low: float, high: float) -> Rule:
 
 @dataclass(frozen=True)
 class Settings:
-    """`[steer]`: when the flow director's controller places flows and buckets, and how much it risks."""
+    """`[steering_control]`: when the flow director's controller places flows and buckets, and how much it risks."""
 
     look: float = key(0.01, seconds())  # from one snapshot to the next
     enter: float = key(1.04, share(1, 64))  # act when the fullest core has so many times the mean

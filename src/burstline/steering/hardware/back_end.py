@@ -12,9 +12,9 @@ from burstline.steering.back_end import CannotSteer, DeviceFault, Limits
 from burstline.steering.hardware.actions import Action, actions_of
 from burstline.steering.hardware.driver import HardwareDriver, find
 from burstline.steering.hardware.flow_device import FlowDevice, FlowRule
-from burstline.steering.hardware.levels import Order, place, priority, rearranged
 from burstline.steering.hardware.masks import Masks
 from burstline.steering.hardware.pattern import BUDGET, Pattern, patterns_of
+from burstline.steering.hardware.priorities import Order, place, priority, rearranged
 from burstline.steering.hardware.refusals import because, fault
 from burstline.steering.hardware.transaction import Slot, Transaction
 from burstline.steering.reta import differences

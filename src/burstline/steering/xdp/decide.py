@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from llvmlite import ir
 
-from burstline.state.steering_table import Wildcard
+from burstline.state.steering_rules import Wildcard
 from burstline.state.steering_words import DECIDED, GROUP, HAS_PORTS, KIND, QUEUE, Condition, used_words
 from burstline.steering.xdp.code import I32, number
 from burstline.steering.xdp.kinds import KNOWN, by_kind

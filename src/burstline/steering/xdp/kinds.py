@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from burstline.state.exact_rules import TableFull
-from burstline.state.steering_table import Wildcard
+from burstline.state.steering_rules import Wildcard
 from burstline.state.steering_words import IS_V4, IS_V6, KIND, Condition
 
 KNOWN = IS_V4 | IS_V6 | 0xFF  # of the word KIND: the version, and the protocol

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from burstline.state.steering_table import Wildcard
+from burstline.state.steering_rules import Wildcard
 from burstline.steering.xdp import bpf
 from burstline.steering.xdp.object import Place, instructions_of
 from burstline.steering.xdp.program import NAME, Shape, module_of, object_of

@@ -10,7 +10,7 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 
 from burstline.packet.machine import USUAL_PORTS, Machine, TunnelPorts
-from burstline.state.steering_table import Wildcard
+from burstline.state.steering_rules import Wildcard
 from burstline.state.steering_words import COUNTER_AT, DROP, MARK_AT, MARK_BITS, QUEUE
 from burstline.steering.xdp.code import (
     ADJUST_META,

@@ -10,13 +10,12 @@ from burstline.errors import BurstlineError, UsageError
 from burstline.packet.flow_key import KEY_SIZE
 from burstline.packet.machine import USUAL_PORTS, TunnelPorts
 from burstline.state.exact_rules import TableFull
+from burstline.state.steering_rules import Wildcard, grouped
 from burstline.state.steering_table import (
     MOST_COUNTERS,
     MOST_QUEUES,
-    Wildcard,
     check_bucket,
     check_reta,
-    grouped,
 )
 from burstline.state.steering_words import Decision
 from burstline.state.toeplitz import Toeplitz
