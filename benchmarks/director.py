@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from benchmarks.harness.install import shared_library
+from benchmarks.harness.process import cores
 from burstline.cli.bench import Options, Row
 from burstline.errors import BurstlineError
 
@@ -39,6 +40,9 @@ def run(options: Options) -> Iterator[Row]:
     library = shared_library("director", options.cache, needs="libdpdk")
     if library is None or not dpdk.available():
         options.lacks("DPDK's rte_distributor", "apt-get install clang libdpdk-dev pkg-config, then make build")
+        return
+    if len(cores()) < 2:
+        options.fails("rte_distributor", BurstlineError("there is one core", "run it where there are two"))
         return
     from benchmarks.harness.director_loop import WORKERS, Director, Wire, tuples
     from burstline.dpdk import eal
