@@ -4,6 +4,7 @@ process; both vanish with the process, however it ends."""
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import os
 import struct
 import subprocess
@@ -23,19 +24,28 @@ from burstline.errors import BurstlineError
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 CLONE_NEWNET = 0x40000000
+TIMEOUT = 300  # seconds for what runs in a process of its own
 
 
 def alone(function: Callable[..., Any], *arguments: Any) -> Any:
-    """The result of `function` in a fresh process."""
+    """The result of `function` in a fresh process; if that takes too long, it says where it is and ends."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
-        return executor.submit(function, *arguments).result(300)
+        return executor.submit(_in_time, function, *arguments).result()
+
+
+def _in_time(function: Callable[..., Any], *arguments: Any) -> Any:
+    faulthandler.dump_traceback_later(TIMEOUT, exit=True)  # also from loops in C or compiled code
+    try:
+        return function(*arguments)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def python(script: str) -> subprocess.CompletedProcess[str]:
     """The same with all that it prints, EAL included."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     command = [sys.executable, "-c", script]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=False)
 
 
 @contextmanager
