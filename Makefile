@@ -13,7 +13,7 @@ sources := pyproject.toml meson.build meson.options tools/install.sh \
 built := $(VENV)/.built-$(shell pkg-config --modversion libdpdk 2>/dev/null || echo none-$$(id -u))
 
 # On all cores, but for `make test PYTEST_ARGS="-p no:xdist"`; `-n 0` there runs one test after the other, too.
-parallel := $(if $(findstring no:xdist,$(PYTEST_ARGS)),,-n logical --maxprocesses 4 --dist loadgroup)
+parallel := $(if $(findstring no:xdist,$(PYTEST_ARGS)),,-n logical --maxprocesses 4)
 
 .PHONY: build demo test fuzz soak lab large check bench docs clean
 build: $(built)

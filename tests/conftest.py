@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
-import itertools
+import functools
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytest.register_assert_rewrite("both_modes")
 
-CAPTURES = Path(os.environ.get("BURSTLINE_CAPTURES", Path(__file__).parents[1].parent / "shared" / "captures"))
+ROOT = Path(__file__).parents[1]
+CAPTURES = Path(os.environ.get("BURSTLINE_CAPTURES", ROOT.parent / "shared" / "captures"))
 
 
-# Of modules with names from these, or with tests that need root for ports that poll, one test runs at a time.
-LIVE = {"dpdk_live", "namespaces", "xdp_pair"}
+# Of the modules that name one of these, for ports that poll or what root may do only, one test runs at a time.
+LIVE = re.compile(r"^from (dpdk_live|namespaces|xdp_pair) import|\bneeds_root\b", re.MULTILINE)
 
 
-def is_live(names: dict[str, object]) -> bool:
-    return "needs_root" in names or any(getattr(value, "__module__", None) in LIVE for value in names.values())
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Under pytest-xdist, the tests of a module stay in one process, in order: what they share is made once. All live
+    tests stay in one. (Not by `--dist loadgroup`, which pytest-xdist 3.8 ignores without a word under pytest 9.2.)"""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByModule(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid.partition("::")[0])
+
+    return ByModule(config, log)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the marks
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Under pytest-xdist, the tests of a module stay in one process, in order: what they share is made once."""
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for module, tests in itertools.groupby(items, lambda item: item.getparent(pytest.Module)):
-        live = module is not None and is_live(vars(module.obj))
-        for item in tests:
-            item.add_marker(pytest.mark.xdist_group("live" if live else item.path.stem))
+@functools.cache
+def group_of(module: str) -> str:
+    """What is run in one process with a test module, whose path is as in the names of its tests."""
+    return "live" if LIVE.search((ROOT / module).read_text()) else module
 
 
 @pytest.fixture(scope="session", autouse=True)
