@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -23,43 +23,27 @@ from burstline.packet.burst import Burst
 from burstline.state.region import Block, Region
 from burstline.state.steering_table import SteeringTable
 from burstline.steering.director import SoftwareDirector
-from burstline.steering.rule import SteeringRule
+from burstline.steering.edit import Done, Edit, carry_out
 from xdp_machine import packet
 
 BATCH, RING = 32, 1024
 
 
-class Nic(SoftwareDirector):
+class Nic:
     """Steers one packet at a time, between two changes of its rules; refuses what it is told to refuse."""
 
     def __init__(self, table: SteeringTable) -> None:
-        super().__init__(table)
-        self.lock = threading.Lock()
+        self._director, self.lock = SoftwareDirector(table), threading.Lock()
         self.refuses: Callable[[], bool] = lambda: False
 
-    def add(self, rule: SteeringRule) -> int:
-        with self.lock:
-            self._look()
-            return super().add(rule)
+    def change(self, edits: Sequence[Edit]) -> list[Done]:
+        return [self._change(edit) for edit in edits]
 
-    def remove(self, handle: int) -> None:
+    def _change(self, edit: Edit) -> Done:
         with self.lock:
-            self._look()
-            super().remove(handle)
-
-    def apply(self, rules: Iterable[SteeringRule]) -> list[int]:
-        with self.lock:
-            self._look()
-            return super().apply(rules)
-
-    def move_bucket(self, bucket: int, queue: int) -> None:
-        with self.lock:
-            self._look()
-            super().move_bucket(bucket, queue)
-
-    def _look(self) -> None:
-        if self.refuses():
-            raise BurstlineError("the device says no")
+            if self.refuses():
+                return Done(error=BurstlineError("the device says no"))
+            return carry_out(self._director, edit)
 
 
 class Machine:
@@ -80,7 +64,7 @@ class Machine:
         self.versions = Versions(pipeline, compile, Report("", ""), lambda: None)
         tables = (SteeringTable(workers, buckets=buckets), SteeringTable(workers, buckets=buckets))
         self.moves = FlowMoves(pipeline, self.contexts, [RING], tables, batch=BATCH)
-        self.moves.begin([self.nic], lambda core: core, [], [[]])
+        self.moves.begin(self.nic, [], self.table.reta(), lambda core: core)
         self.versions.link(self.contexts, native.SYMBOLS)
         self._threads = [threading.Thread(target=self._work, args=(k,)) for k in range(workers)]
         for thread in self._threads:

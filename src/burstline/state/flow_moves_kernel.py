@@ -9,6 +9,7 @@ from burstline.native.build import apart
 from burstline.native.memory import (
     call_address,
     copy,
+    load16,
     load32,
     load64,
     load_acquire,
@@ -20,9 +21,9 @@ from burstline.native.struct_type import reference
 from burstline.packet.flow_key import KEY_SIZE
 from burstline.state.digest import DigestHead
 from burstline.state.digest_kernel import digest_new
-from burstline.state.flow_head import EVICTED, Geometry, TableHead
+from burstline.state.flow_head import EVICTED, MARK_AT, SIDE, Geometry, TableHead
 from burstline.state.flow_keys import FlowKeys, TupleKeys
-from burstline.state.flow_keys_kernel import order_ends
+from burstline.state.flow_keys_kernel import order_ends, swap_ends
 from burstline.state.flow_moves import LOOKS, ROWS, ROWS_AT, ROWS_PUT, ROWS_TAKEN, Moving, Sifting
 from burstline.state.flow_table_kernel import TableKernels
 
@@ -75,6 +76,10 @@ def move_kernels(at: Geometry, keys: FlowKeys, hash_key: Callable[[int], int], m
         moving.moved += 1
         return True
 
+    def goes_as(table: TableHead, number: int, key: int) -> bool:
+        """The flow's first packet went as this key says. A record for both directions follows that one."""
+        return (load16(table.entries + number * stride + MARK_AT) ^ load16(key + MARK_AT)) & SIDE == 0
+
     def look_at_listed(table: TableHead, own: int, moving: Moving) -> int:
         while moving.next < moving.listed_count:
             key = moving.keys
@@ -85,7 +90,8 @@ def move_kernels(at: Geometry, keys: FlowKeys, hash_key: Callable[[int], int], m
                 if ordered:
                     order_ends(key)
                 number = find(table, key, hash_key(key))
-                if number != 0 and not send(table, own, moving, number, to):
+                is_that = number != 0 and (not ordered or goes_as(table, number, key))
+                if is_that and not send(table, own, moving, number, to):
                     return 0
             moving.next += 1
         return 1
@@ -98,7 +104,10 @@ def move_kernels(at: Geometry, keys: FlowKeys, hash_key: Callable[[int], int], m
                 break
             entry = table.entries + number * stride
             if load64(entry) < 0:
-                copy(moving.keys + KEY_SIZE * count, entry, KEY_SIZE)
+                key = moving.keys + KEY_SIZE * count
+                copy(key, entry, KEY_SIZE)
+                if ordered and load16(entry + MARK_AT) & SIDE != 0:
+                    swap_ends(key)
                 store32(moving.numbers + 4 * count, number)
                 count += 1
         if count:

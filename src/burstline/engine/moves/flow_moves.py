@@ -20,8 +20,7 @@ from burstline.packet.machine import USUAL_PORTS, TunnelPorts
 from burstline.pipeline.pipeline import Pipeline
 from burstline.state.region import Block, Region
 from burstline.state.steering_table import SteeringTable
-from burstline.steering.back_end import BackEnd
-from burstline.steering.edit import Done, Edit
+from burstline.steering.edit import Changer, Done, Edit
 from burstline.steering.rule import SteeringRule
 
 LOOK = 0.00005  # seconds between looks at how far the workers are
@@ -73,21 +72,22 @@ class FlowMoves:
 
     def begin(
         self,
-        back_ends: Sequence[BackEnd],
-        core_queue: Callable[[int], int],
+        ports: Changer,
         rules: Sequence[SteeringRule],
-        handles: Sequence[Sequence[int]],
+        reta: Sequence[int],
+        core_queue: Callable[[int], int],
         *,
         effective: Callable[[], Callable[[], bool]] = at_once,
         settle: float = 0.0,
     ) -> None:
-        """These back ends have these rules in force, with these handles. `effective()` is called after a change."""
-        self.ownership = Ownership(back_ends, *self._tables, core_queue, rules, handles)
+        """The ports have these rules and this RETA in force. `effective()` is called after each change."""
+        self.ownership = Ownership(ports, self._tables, core_queue)
+        self.ownership.begin(rules, reta)
         self._effective, self._settle = effective, settle
 
     def change(self, edits: Sequence[Edit]) -> list[Done]:
-        """Carry out edits, each or not, in one move where that can be; returns when their flows have moved. Any thread may call it, but
-        none of the run's workers. Raises UsageError when the run is over."""
+        """Carry out edits, each or not, in one move where that can be; returns when their flows have moved. Any thread
+        may call it, but none of the run's workers. Raises UsageError when the run is over."""
         with self._one_move:
             if self._is_over:
                 raise UsageError("nothing is steered any more: the run is over")

@@ -1,5 +1,4 @@
-"""Which worker has which flow: by the rules that count now, and by those that come. Edits go the way from the ports'
-back ends to both."""
+"""Which worker has which flow: by the rules that count now, and by those that come."""
 
 from __future__ import annotations
 
@@ -7,55 +6,53 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from burstline.errors import BurstlineError, UsageError
+from burstline.errors import UsageError
 from burstline.state.steering_table import SteeringTable
-from burstline.steering.back_end import BackEnd, add_together
+from burstline.steering.back_end import add_together
 from burstline.steering.director import SoftwareDirector
-from burstline.steering.edit import AddRules, Edit, MoveBucket, RemoveRules, ReplaceRules
+from burstline.steering.edit import AddRules, Changer, Edit, MoveBucket, RemoveRules, ReplaceRules
 from burstline.steering.rule import SteeringRule
 from burstline.steering.software import key_of
 
 
 @dataclass
 class Owned:
-    """A rule, with its handle in both tables and at each back end."""
+    """A rule, with its handle in both tables and at the ports."""
 
     rule: SteeringRule
     before: int = 0
     after: int = 0
-    at: tuple[int, ...] = ()
+    at_ports: int = 0
 
 
 class Ownership:
-    """`back_ends` are those of all ports that packets come from; they have `rules` in force, in this order, with these
-    handles at each, and both tables get them, too."""
+    """The same rules in both tables and at the `ports`, but for what is `planned`."""
 
     def __init__(
-        self,
-        back_ends: Sequence[BackEnd],
-        before: SteeringTable,
-        after: SteeringTable,
-        core_queue: Callable[[int], int],
-        rules: Sequence[SteeringRule],
-        handles: Sequence[Sequence[int]],
+        self, ports: Changer, tables: tuple[SteeringTable, SteeringTable], core_queue: Callable[[int], int]
     ) -> None:
-        self.back_ends = back_ends
-        self.before, self.after = (SoftwareDirector(table, core_queue) for table in (before, after))
+        self.ports, self.tables = ports, tables
+        self.before, self.after = (SoftwareDirector(table, core_queue) for table in tables)
         self._numbers = itertools.count(1)
         self._owned: dict[int, Owned] = {}
-        both = zip(rules, self.before.apply(rules), self.after.apply(rules), *handles, strict=True)
-        for rule, old, new, *at in both:
-            self._owned[next(self._numbers)] = Owned(rule, old, new, tuple(at))
 
-    def rules(self) -> dict[int, SteeringRule]:
-        """All in force, by handle."""
-        return {number: owned.rule for number, owned in self._owned.items()}
+    def begin(self, rules: Sequence[SteeringRule], reta: Sequence[int]) -> None:
+        """What the ports have in force from the start, which nobody will remove one by one."""
+        for director in (self.before, self.after):
+            director.apply(rules)
+            director.set_reta(list(reta))
 
     def planned(self, edit: Edit) -> Planned:
         """An edit of the rules that come. Raises what `SoftwareDirector` raises, and UsageError."""
-        kinds = {AddRules: Adding, RemoveRules: Removing, ReplaceRules: Replacing, MoveBucket: MovingBucket}
-        made: Planned = kinds[type(edit)](self, edit)
-        return made
+        match edit:
+            case AddRules():
+                return Adding(self, edit)
+            case RemoveRules():
+                return Removing(self, edit)
+            case MoveBucket():
+                return MovingBucket(self, edit)
+            case ReplaceRules():
+                return Replacing(self, edit)
 
     def number(self, owned: Owned) -> int:
         number = next(self._numbers)
@@ -70,22 +67,18 @@ class Ownership:
     def forget(self, number: int) -> None:
         del self._owned[number]
 
+    def all(self) -> list[Owned]:
+        return list(self._owned.values())
+
     def forget_all(self) -> None:
         self._owned = {}
 
-    def at_all(
-        self, do: Callable[[BackEnd, int], object], undo: Callable[[BackEnd, int, object], object]
-    ) -> list[object]:
-        """Have each back end `do` it, or none: those that have `undo` it."""
-        found: list[object] = []
-        try:
-            for k, back_end in enumerate(self.back_ends):
-                found.append(do(back_end, k))
-        except BurstlineError:
-            for k, done in enumerate(found):
-                undo(self.back_ends[k], k, done)
-            raise
-        return found
+    def tell(self, edit: Edit) -> tuple[int, ...]:
+        """The ports; returns their handles. Raises BurstlineError where they refuse."""
+        done = self.ports.change([edit])[0]
+        if done.error is not None:
+            raise done.error
+        return done.handles
 
 
 def batches(edits: Sequence[Edit]) -> Iterator[list[Edit]]:
@@ -94,13 +87,12 @@ def batches(edits: Sequence[Edit]) -> Iterator[list[Edit]]:
     batch: list[Edit] = []
     taken: set[object] = set()
     for edit in edits:
+        touched: set[object] = set()
         match edit:
             case RemoveRules(handles):
-                touched: set[object] = {("rule", handle) for handle in handles}
+                touched = {("rule", handle) for handle in handles}
             case MoveBucket(bucket, _):
                 touched = {("bucket", bucket)}
-            case _:
-                touched = set()
         if batch and (touched & taken or any(isinstance(each, ReplaceRules) for each in (edit, batch[0]))):
             yield batch
             batch, taken = [], set()
@@ -111,7 +103,8 @@ def batches(edits: Sequence[Edit]) -> Iterator[list[Edit]]:
 
 
 class Planned:
-    """An edit that the coming rules have. `carry_out` at the back ends, all or none; then `settle`, or `take_back`."""
+    """An edit that the coming rules have. First `carry_out`, which raises BurstlineError where the ports refuse it;
+    then `settle`, or `take_back`."""
 
     handles: tuple[int, ...] = ()
     keys: bytes | None = None  # of all flows that it can move, where they are known
@@ -132,21 +125,13 @@ def _keys(rules: Sequence[SteeringRule]) -> bytes | None:
 
 class Adding(Planned):
     def __init__(self, ownership: Ownership, edit: AddRules) -> None:
-        self._ownership, self.keys = ownership, _keys(edit.rules)
-        self._owned = [Owned(rule) for rule in edit.rules]
-        for owned, handle in zip(self._owned, add_together(ownership.after, edit.rules), strict=True):
-            owned.after = handle
+        self._ownership, self._edit, self.keys = ownership, edit, _keys(edit.rules)
+        after = add_together(ownership.after, edit.rules)
+        self._owned = [Owned(rule, after=handle) for rule, handle in zip(edit.rules, after, strict=True)]
 
     def carry_out(self) -> None:
-        rules = [owned.rule for owned in self._owned]
-
-        def undo(back_end: BackEnd, k: int, handles: object) -> None:
-            for handle in reversed(handles):  # type: ignore[call-overload]
-                back_end.remove(handle)
-
-        found = self._ownership.at_all(lambda back_end, k: add_together(back_end, rules), undo)
-        for owned, at in zip(self._owned, zip(*found, strict=True), strict=True):
-            owned.at = at
+        for owned, handle in zip(self._owned, self._ownership.tell(self._edit), strict=True):
+            owned.at_ports = handle
         self.handles = tuple(self._ownership.number(owned) for owned in self._owned)
 
     def take_back(self) -> None:
@@ -160,73 +145,59 @@ class Adding(Planned):
 
 class Removing(Planned):
     def __init__(self, ownership: Ownership, edit: RemoveRules) -> None:
-        self._ownership, self._numbers = ownership, edit.handles
+        self._ownership, self._edit = ownership, edit
         self._owned = [ownership.of(number) for number in edit.handles]
         self.keys = _keys([owned.rule for owned in self._owned])
         for owned in self._owned:
             ownership.after.remove(owned.after)
 
     def carry_out(self) -> None:
-        for owned in self._owned:
-
-            def remove(back_end: BackEnd, k: int, owned: Owned = owned) -> None:
-                back_end.remove(owned.at[k])
-
-            def undo(back_end: BackEnd, k: int, _: object, owned: Owned = owned) -> None:
-                owned.at = (*owned.at[:k], back_end.add(owned.rule), *owned.at[k + 1 :])
-
-            self._ownership.at_all(remove, undo)
+        self._ownership.tell(RemoveRules(tuple(owned.at_ports for owned in self._owned)))
 
     def take_back(self) -> None:
         for owned in self._owned:
-            owned.after = self._ownership.after.add(owned.rule)
+            self._ownership.after.add_again(owned.rule, owned.after)
 
     def settle(self) -> None:
-        for number, owned in zip(self._numbers, self._owned, strict=True):
+        for number, owned in zip(self._edit.handles, self._owned, strict=True):
             self._ownership.before.remove(owned.before)
             self._ownership.forget(number)
 
 
 class Replacing(Planned):
     def __init__(self, ownership: Ownership, edit: ReplaceRules) -> None:
-        self._ownership, self._rules = ownership, edit.rules
-        self._old = dict(ownership.rules())
+        self._ownership, self._edit = ownership, edit
+        self._before = list(ownership.before.rules().values())
         self._after = ownership.after.apply(edit.rules)
 
     def carry_out(self) -> None:
-        def undo(back_end: BackEnd, k: int, _: object) -> None:
-            for number, handle in zip(self._old, back_end.apply(self._old.values()), strict=True):
-                owned = self._ownership.of(number)
-                owned.at = (*owned.at[:k], handle, *owned.at[k + 1 :])
-
-        found = self._ownership.at_all(lambda back_end, k: back_end.apply(self._rules), undo)
+        at_ports = self._ownership.tell(self._edit)
         self._ownership.forget_all()
-        both = zip(self._rules, self._after, zip(*found, strict=True), strict=True)
-        self.handles = tuple(self._ownership.number(Owned(rule, 0, after, at)) for rule, after, at in both)
+        self._owned = [
+            Owned(rule, 0, after, handle)
+            for rule, after, handle in zip(self._edit.rules, self._after, at_ports, strict=True)
+        ]
+        self.handles = tuple(self._ownership.number(owned) for owned in self._owned)
 
     def take_back(self) -> None:
-        for number, handle in zip(self._old, self._ownership.after.apply(self._old.values()), strict=True):
-            self._ownership.of(number).after = handle
+        after = self._ownership.after.apply(self._before)
+        of_before = dict(zip(self._ownership.before.rules(), after, strict=True))
+        for owned in self._ownership.all():
+            owned.after = of_before[owned.before]
 
     def settle(self) -> None:
-        for number, handle in zip(self.handles, self._ownership.before.apply(self._rules), strict=True):
-            self._ownership.of(number).before = handle
+        for owned, handle in zip(self._owned, self._ownership.before.apply(self._edit.rules), strict=True):
+            owned.before = handle
 
 
 class MovingBucket(Planned):
     def __init__(self, ownership: Ownership, edit: MoveBucket) -> None:
         self._ownership, self._edit = ownership, edit
-        table = ownership.after.table
-        assert isinstance(table, SteeringTable)
-        self._queue = table.queue_of(edit.bucket)
-        table.move_bucket(edit.bucket, edit.queue)
+        self._queue = ownership.tables[1].queue_of(edit.bucket)
+        ownership.after.move_bucket(edit.bucket, edit.queue)
 
     def carry_out(self) -> None:
-        bucket, queue = self._edit.bucket, self._edit.queue
-        self._ownership.at_all(
-            lambda back_end, k: back_end.move_bucket(bucket, queue),
-            lambda back_end, k, _: back_end.move_bucket(bucket, self._queue),
-        )
+        self._ownership.tell(self._edit)
 
     def take_back(self) -> None:
         self._ownership.after.move_bucket(self._edit.bucket, self._queue)
