@@ -96,7 +96,7 @@ def test_each_packet_reaches_one_worker_in_the_order_of_its_flow(workers: int, o
     assert {sport: mark for sport, _, _, mark in found["flows"] if mark} == dict.fromkeys(range(5000, 5008), 7)
     (port,) = found["steering"]["ports"]
     assert (port["back_end"], port["why"]) == ("software", "it takes all 5 rules")
-    assert [each["back_end"] for each in port["refused"]] == ["xdp", "rte_flow"]
+    assert [each["back_end"] for each in port["refused"]] == ["rte_flow", "xdp"]
     counted = [(each["packets"], each["bytes"]) for each in port["rules"]]
     size = len(frame(0, 0))
     assert counted == [(n * EACH, n * EACH * size) for n in (8, 1, 1, 0, 2)]

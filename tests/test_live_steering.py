@@ -228,7 +228,7 @@ def test_interpreted_runs_drop_mark_and_count_as_rules_say(tmp_path: Path) -> No
     assert (seen["balanced"], seen["drops"], seen["received"]) == (True, {"steering rule": each}, FLOWS * each)
     assert seen["flows"] == [(5000 + k, each, 7 if k < 8 else 0) for k in range(FLOWS) if k != 8]
     (port,) = seen["steering"]["ports"]
-    assert port["refused"][-1] == {"back_end": "rte_flow", "why": "ring-loop takes no rules"}
+    assert port["refused"][0] == {"back_end": "rte_flow", "why": "ring-loop takes no rules"}
     assert [rule["packets"] for rule in port["rules"]] == [n * each for n in (8, 1, 1, 0, 2)]
     assert [rule["rule"] for rule in port["rules"]] == [str(bl.SteeringRule(**rule)) for rule in RULES]
     assert sum(seen["steering"]["workers"]) == (FLOWS - 1) * each

@@ -266,7 +266,11 @@ class LivePorts:
         device, plan = self.devices[number], self.offloads.plans[number]
         into = [pool for size in buffers.plan.buffers if (pool := pools.of(size)) is not None]
         if is_own(device):
-            made = self._own(number, into[0], plan.tx, stack)
+            if is_xdp(device):
+                made = self.steering.open_xdp(number, into[0], stack.callback)
+            else:
+                made = self._ring_loop(device, into[0], plan.tx)
+                stack.callback(made.close)
             made.table = pools.table
             return made
         if port is None:
@@ -287,14 +291,10 @@ class LivePorts:
         )
         return port
 
-    def _own(self, number: int, pool: Pool, tx_offloads: Sequence[str], stack: ExitStack) -> RingPort:
+    def _ring_loop(self, device: str, pool: Pool, tx_offloads: Sequence[str]) -> RingPort:
         from burstline.engine.ring_loop import open_ring_loop
 
-        if is_xdp(self.devices[number]):
-            return self.steering.open_xdp(number, pool, stack.callback)
-        made = open_ring_loop(self.devices[number], pool, self.steering.queues(number), tx_offloads)
-        stack.callback(made.close)
-        return made
+        return open_ring_loop(device, pool, self.steering.queues(self.devices.index(device)), tx_offloads)
 
 
 def _release(pools: Iterable[Pools]) -> None:

@@ -144,7 +144,7 @@ class LiveSteering:
         device = PortDevice(port)
         back_end = RteFlow(device, self.core_queue, ports=self.config.parser.tunnel_ports)
         try:
-            reta = tuple(device.reta()) if device.reta_size else ()
+            reta = tuple(device.reta()) if device.reta_size and port.rss else ()
         except FlowRefused:
             reta = ()
         if self._begin(number, back_end, RssFacts(_key_of(port), reta), device.driver):

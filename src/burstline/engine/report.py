@@ -140,7 +140,8 @@ def steering_lines(steering: Mapping[str, Any]) -> list[str]:
 def _rule_line(each: Mapping[str, Any]) -> str:
     counted = "" if each["packets"] is None else f": {each['packets']:,} packets, {each['bytes']:,} bytes"
     by = f" by '{each['by']}'" if each["by"] else ""
-    return f"  {each['rule']}{counted} ({each['level'] or 'never'}{by}: {each['why']})"
+    why = f": {each['why']}" if each["why"] else ""
+    return f"  {each['rule']}{counted} ({each['level'] or 'never'}{by}{why})"
 
 
 def buffer_lines(classes: Sequence[Mapping[str, Any]]) -> list[str]:

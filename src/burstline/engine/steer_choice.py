@@ -75,6 +75,7 @@ class Choice:
             raise kind(f'{self.device} cannot be steered as steer = "{name}" says: {problem}', hint)
         self.left.remove(name)
         self.refused.append(Refused(name, problem))
+        self.refused.sort(key=lambda each: list(SPELLED).index(each.back_end))
 
     def try_on_paper(
         self, driver: str, reta_size: int, queues: int, rules: Sequence[SteeringRule], core_queue: Callable[[int], int],
@@ -87,6 +88,14 @@ class Choice:
             try_rules(driver, reta_size, queues, rules, core_queue, covers=covers)
         except BurstlineError as error:
             self.refuse("rte_flow", error)
+
+    def outlook(self, rules: int) -> str:
+        """What would become of so many rules, as far as is known without creating them."""
+        count = "the rule" if rules == 1 else f"the {rules:,} rules"
+        others = "".join(f"; not by {each.back_end}: {each.why}" for each in self.refused if each.back_end != "xdp")
+        if self.name == "software":
+            return f"{count} of this run would be carried out by the software director{others}"
+        return f"{count} of this run can be carried out by {SPELLED[self.name]}, if the device creates them"
 
     def line(self) -> str:
         """For the log."""
@@ -116,7 +125,7 @@ def took(who: str, rules: int, placed: Sequence[Placed]) -> str:
     return f"{who} takes {count}" + (f", {', '.join(made)}" if made else "")
 
 
-def abilities(device: str, driver: str, reta_size: int) -> list[str]:
+def steered_with(device: str, driver: str, reta_size: int) -> list[str]:
     """What a port could be steered with, the best first."""
     reta = f"RETA of {reta_size:,} buckets" if reta_size else "no RETA"
     if is_xdp(device):

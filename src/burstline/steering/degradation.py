@@ -27,8 +27,8 @@ HIDDEN = "a rule before it matches all packets"
 
 @dataclass(frozen=True)
 class Placed:
-    """At which level a rule is carried out, and why it is not one before; `handle` is that of its rule at the back end,
-    which is `instead` where that is coarser. A rule that never decides has no level."""
+    """At which level a rule is carried out, and why not at one before where it might have been; `handle` is that of its
+    rule at the back end, which is `instead` where that is coarser. A rule that never decides has no level."""
 
     rule: SteeringRule
     level: Level | None
@@ -56,7 +56,7 @@ def place_rules(
             raise
         made = _applied(back_end, before, covers)
         back_end.set_reta(spread_over(spread.to, reta, core_queue))
-    by_reta = Placed(spread, "reta", "the device has no rule for all packets: its buckets")
+    by_reta = Placed(spread, "reta", "the device has no rule for all packets")
     never = [Placed(rule, None, HIDDEN) for rule in hidden]
     order = {id(rule): k for k, rule in enumerate(rules)}
     return sorted([*made, by_reta, *never], key=lambda placed: order[id(placed.rule)])
@@ -129,7 +129,7 @@ def _applied(back_end: BackEnd, rules: Sequence[SteeringRule], covers: bool) -> 
             continue
         by_rule = dict(zip(map(id, kept), handles, strict=False))
         by_wide = dict(zip(coarse, handles[len(kept) :], strict=True))
-        why = "no room for an exact rule: wildcard rule"
+        why = "no room for an exact rule"
         return [
             Placed(rule, "wildcard", why, by_wide[covered[id(rule)]], covered[id(rule)]) if id(rule) in covered
             else _as_it_is(back_end, rule, by_rule[id(rule)])
@@ -140,9 +140,8 @@ def _applied(back_end: BackEnd, rules: Sequence[SteeringRule], covers: bool) -> 
 
 def _as_it_is(back_end: BackEnd, rule: SteeringRule, handle: int) -> Placed:
     if back_end.name == "software":
-        return Placed(rule, "software", "software director", handle)
-    level: Level = "exact" if rule.is_exact else "wildcard"
-    return Placed(rule, level, f"{level} rule", handle)
+        return Placed(rule, "software", "", handle)
+    return Placed(rule, "exact" if rule.is_exact else "wildcard", "", handle)
 
 
 def _only_places(rule: SteeringRule) -> bool:
