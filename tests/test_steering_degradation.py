@@ -41,7 +41,13 @@ def placed_on(device: NicModel, rules: list[SteeringRule], **more: Any) -> list[
 
 def rule(number: int, to: str = "queue 1", **more: Any) -> SteeringRule:
     """Of flow `number` of `VIEWS`."""
-    given_ = {"src": f"10.0.0.{number}", "dst": f"10.9.0.{number % 4}", "proto": "udp", "sport": 5000 + number, "to": to}
+    given_ = {
+        "src": f"10.0.0.{number}",
+        "dst": f"10.9.0.{number % 4}",
+        "proto": "udp",
+        "sport": 5000 + number,
+        "to": to,
+    }
     return SteeringRule(**{**given_, "dport": 1000 + number, **more})
 
 
