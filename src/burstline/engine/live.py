@@ -14,7 +14,7 @@ from burstline.engine.burst_costs import PHASE_SIZE, PHASES
 from burstline.engine.burst_size import LEAST
 from burstline.engine.carry import Swap
 from burstline.engine.config import Config
-from burstline.engine.live_director import LiveDirector, steering_of
+from burstline.engine.live_director import LiveDirector, steering_of, unsent
 from burstline.engine.live_ports import LivePorts
 from burstline.engine.program import prepare
 from burstline.engine.publisher import Publisher
@@ -37,6 +37,7 @@ from burstline.state.region import Block, Region
 
 if TYPE_CHECKING:
     from burstline.dpdk.port import Port
+    from burstline.engine.live_control import LiveControl
 
 BUFFERS_EVERY = 0.02  # seconds between two looks at the pools
 Progress = Callable[[int, "int | None", int], None]
@@ -76,6 +77,8 @@ class LiveRun:
         self.report = Report(" ".join(f"dpdk:{d}" for d in sources), "compiled", self.workers)
         self.count_edges = False  # packets on each way out of each stage, for the report
         self.count_costs = False  # and what they cost by the size of their burst
+        self.control: LiveControl | None = None  # while it runs
+        self.explain: Callable[[str], None] | None = None  # is handed what it decides
         self._costs: list[Region] = []
         self._queues: list[Region] = []  # the PortQueues of each worker
         self._stop = Region(64)
@@ -101,11 +104,12 @@ class LiveRun:
             tunnel_ports=self.config.parser.tunnel_ports,
             edges=self.count_edges,
             costs=self.count_costs,
+            watched=self.config.steering_control.act != "off",
         )
         versions = Versions(self.pipeline, compile, self.report, self.stop, publisher=self.publisher)
         self.report.dispatch = versions.program.dispatch
         self.ports.start_eal()
-        reads = out_file is not None or needs_of(self.pipeline).bytes
+        reads = out_file is not None or needs_of(self.pipeline).bytes or self.config.steering_control.act != "off"
         with (
             self.ports.opened(reads=reads) as ports,
             self.director.opened(ports) if self.director else nullcontext(ports) as inner,
@@ -130,7 +134,10 @@ class LiveRun:
                 "the pipeline has steering rules, and this run began without a flow director",
                 "start it with enable_flow_director = true",
             )
-        with self.director.steer_as(rules or []) if self.director else nullcontext():
+        with (
+            self.control.swapping(pipeline) if self.control else nullcontext(),
+            self.director.steer_as(rules or []) if self.director else nullcontext(),
+        ):
             return swap(self._versions, pipeline)
 
     def swap_stage(self, name: str, function: Callable[[Any], Any]) -> Swap:
@@ -186,6 +193,7 @@ class LiveRun:
 
         cores = [*self._cores, *([_spare_core(self._cores)] if directing else [])]
         team = Team(len(cores), work, cores)
+        self.control = self._controlled(contexts, directing)
         versions.link(contexts, symbols, self._cores)
         self._versions = versions
         control = self.ports.control(BUFFERS_EVERY)
@@ -198,7 +206,7 @@ class LiveRun:
         )
         started = time.perf_counter()
         try:
-            with watch:
+            with watch, self.control or nullcontext():
                 team.run(self.stop, tick, self.config.engine.duration, period)
             self.report.stopped = True
         finally:
@@ -211,6 +219,9 @@ class LiveRun:
                 self.report.steering = self.director.as_json(contexts)
             else:
                 add_up(self.report, contexts, versions.close())
+            if self.control:
+                self.report.steering |= self.control.as_json()
+                self.report.warnings += self.control.warnings
             self.pipeline = versions.pipeline
             if self.count_costs:
                 add_costs(self.report, self.pipeline, self._costs, native.tsc_hz())
@@ -236,6 +247,21 @@ class LiveRun:
                     context.set(budget=1 << 62)
         finally:
             versions.ended(index)
+
+    def _controlled(self, contexts: Sequence[Block], directing: Directing | None) -> LiveControl | None:
+        """The controller, where it is to run beside."""
+        settings = self.config.steering_control
+        if settings.act == "off" or self.director is None or directing is None:
+            return None
+        from burstline.dpdk.binding import native
+        from burstline.engine.live_control import LiveControl
+
+        control = LiveControl(
+            settings, self.pipeline, self.director.steered(), self._cores, missed=lambda: unsent(directing.context),
+            say=self.explain, source=self.report.source,
+        )  # fmt: skip
+        control.attach(contexts, native.tsc_hz())
+        return control
 
     def _start_directing(self, ports: Sequence[Port], versions: Versions, symbols: dict[str, int]) -> Directing:
         """The director's program and memory."""

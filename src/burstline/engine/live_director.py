@@ -8,18 +8,22 @@ so does one ring between two threads; a port needs no more than one queue.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from burstline.engine.config import Config
-from burstline.engine.worker import ENDED, PORTS, QUEUE_SIZE, PortQueue
+from burstline.engine.steered import SteeredPort, check_control
+from burstline.engine.worker import ENDED, PORTS, QUEUE_SIZE, SEND_FAILED, TALLY, PortQueue
 from burstline.errors import UsageError
 from burstline.pipeline.pipeline import Pipeline
 from burstline.state.region import Block, Region
 from burstline.state.steering_table import SteeringTable
+from burstline.state.toeplitz import DEFAULT_KEY
 from burstline.steering.direct_stage import direct_stage
 from burstline.steering.director import SoftwareDirector
+from burstline.steering.edit import carry_out
 from burstline.steering.rule import SteeringRule
 
 if TYPE_CHECKING:
@@ -39,6 +43,9 @@ def steering_of(pipeline: Pipeline, config: Config) -> list[SteeringRule] | None
             f"the pipeline has {len(rules)} steering rules, and the flow director is off",
             'write enable_flow_director = "auto" into burstline.toml',
         )
+    if config.steering_control.act != "off":
+        check_control(config)
+        return rules
     return rules if rules or config.enable_flow_director is True else None
 
 
@@ -131,6 +138,11 @@ class LiveDirector:
     def is_ending(self) -> bool:
         return self._ending
 
+    def steered(self) -> SteeredPort:
+        """All ports, for the controller: they have one table."""
+        rules, table = self.rules, self.table
+        return SteeredPort(rules, lambda edits: [carry_out(rules, e) for e in edits], DEFAULT_KEY, tuple(table.reta()))
+
     def as_json(self, workers: Sequence[Block]) -> dict[str, Any]:
         """What was steered, for the report."""
         counts = self.rules.counts()
@@ -139,3 +151,9 @@ class LiveDirector:
             for handle, rule in self.rules.rules().items()
         ]
         return {"back_end": self.rules.name, "rules": rules, "workers": [w.get("packets_in") for w in workers]}
+
+
+def unsent(director: Block) -> int:
+    """Packets for which the rings of workers had no room, or a port that they were to leave by."""
+    tallies = director.get("tallies")
+    return ctypes.c_int64.from_address(tallies + SEND_FAILED * TALLY).value if tallies else 0
