@@ -100,8 +100,9 @@ class LiveControl:
                 return
             self._memory, actions = self._controller.decide(self._memory, seen)
             self._failures = self._carry_out(actions) if self.settings.act == "on" else []
-            decisions = [spelled(seen.time, action) for action in actions]
-            self._tell(decisions + [spelled_failure(seen.time, failure) for failure in self._failures])
+            said = [spelled(seen.time, action) for action in actions]
+            said += [spelled_failure(seen.time, failure) for failure in self._failures]
+            self._tell([{"look": self._memory.looks, **one} for one in said])
 
     def as_json(self) -> dict[str, Any]:
         """For the report: how many decisions, and the last of them."""

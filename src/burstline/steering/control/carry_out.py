@@ -44,11 +44,12 @@ def steps_of(actions: Iterable[Action], there: InForce) -> list[Step]:
             buckets[action.bucket] = action.core
             order[action.bucket] = None
         elif isinstance(action, RollBack) and action.at_once:
-            for key, held in there.held.items():
-                if held.wanted.core is not None:
-                    want(key, Wanted(key, path=held.wanted.path))
-            for bucket, (now_at, home) in enumerate(zip(there.reta, there.rss, strict=True)):
-                if now_at != home:
+            for key in [*there.held, *flows]:
+                now = flows.get(key, there.wanted(key))
+                if now.core is not None:
+                    want(key, Wanted(key, path=now.path))
+            for bucket, home in enumerate(there.rss):
+                if buckets.get(bucket, there.reta[bucket]) != home:
                     buckets[bucket] = home
                     order[bucket] = None
     found = [Step(t, buckets[t] if isinstance(t, int) else flows[t]) for t in order]
