@@ -114,6 +114,9 @@ class LiveRun:
         )
         versions = Versions(self.pipeline, compile, self.report, self.stop, publisher=self.publisher)
         self.report.dispatch = versions.program.dispatch
+        if surely := self.steering.surely_directed():
+            # Ports fill up while the director is compiled: not then, but now.
+            self._director_program(LiveDirector([1] * surely, self._cores))
         self.ports.start_eal()
         reads = out_file is not None or needs_of(self.pipeline).bytes
         with self.ports.opened(reads=reads) as ports:
@@ -263,6 +266,13 @@ class LiveRun:
         self.steering.direct_by(director.rules, RssFacts(director.table.key, tuple(director.table.reta())))
         return director
 
+    def _director_program(self, director: LiveDirector) -> Versions:
+        compile = partial(
+            prepare, mode="ports", capacity=self.config.engine.most_burst + SLACK, workers=1, dispatch="auto",
+            tunnel_ports=self.config.parser.tunnel_ports,
+        )  # fmt: skip
+        return Versions(director.pipeline, compile, Report("", ""), self.stop)
+
     def _start_directing(self, director: LiveDirector, ports: Sequence[Port], symbols: dict[str, int]) -> Directing:
         """The director's program and memory."""
         batch, stop = self.config.engine.most_burst, Region(64)
@@ -270,11 +280,7 @@ class LiveRun:
             [ports[number] for number in self._directed], [self.ports.receives(number) for number in self._directed]
         )
         rooms = [Region(size) for size in (Burst(batch + SLACK).size, 8 * count, 8 * count * batch, 8 * batch)]
-        compile = partial(
-            prepare, mode="ports", capacity=batch + SLACK, workers=1, dispatch="auto",
-            tunnel_ports=self.config.parser.tunnel_ports,
-        )  # fmt: skip
-        made = Versions(director.pipeline, compile, Report("", ""), self.stop)
+        made = self._director_program(director)
         context = Block(PortWorker.layout, 128)
         context.set(
             workers=1, burst=rooms[0].address, stop=stop.address, queues=queues.address, ports=count, out=-1,

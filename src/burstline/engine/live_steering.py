@@ -179,6 +179,11 @@ class LiveSteering:
         self._xdp[number] = director, sockets
         return port
 
+    def surely_directed(self) -> int:
+        """How many ports that is already known of before they are opened."""
+        sources = sum(choice.name == "software" for choice in self.choices.values())
+        return sources and sources + len(self.devices) - self.sources
+
     def directed(self, ports: Sequence[Port]) -> list[int]:
         """The ports that only a software director can serve, and those that it sends on."""
         if not self.enabled:
