@@ -13,6 +13,7 @@ from burstline.engine.costs_kernel import add_cost, begin_burst
 from burstline.engine.counters_kernel import begin_counts, store_counts
 from burstline.engine.flow_prefetch import begin_flows, end_flows, flow_looks
 from burstline.engine.made_kernel import begin_made
+from burstline.engine.moves.move_kernel import ROUNDS, arrived, has_room, mover_at, worker_moves
 from burstline.engine.port_arrival_kernel import burst_taker, now
 from burstline.engine.port_departure_kernel import burst_sorter, pass_on, write_mark, write_marks
 from burstline.engine.port_made_kernel import made_sender
@@ -59,9 +60,16 @@ def wait(worker: PortWorker) -> None:
 
 
 def port_loop(
-    needs: Needs, machine: Machine, burst_at: Any, sink: str, buckets: Buckets = None, costs: bool = False
+    needs: Needs,
+    machine: Machine,
+    burst_at: Any,
+    sink: str,
+    buckets: Buckets = None,
+    costs: bool = False,
+    moves: bool = False,
 ) -> Callable[[PortWorker], int]:
-    """`sink` is the format of the file that packets are written to, or empty."""
+    """`sink` is the format of the file that packets are written to, or empty. With `moves`, flows can move to other
+    workers."""
     to_file = sink != ""
     take, sort_out = burst_taker(needs, machine, to_file=to_file), burst_sorter(sink)
     makes, send_made = needs.makes, made_sender(needs, burst_at, sink)
@@ -70,6 +78,7 @@ def port_loop(
     flows, timed, looks = needs.flows, needs.time, needs.flows and not bucketed
     look_first, look = flow_looks(shared=False)
     summed, cuts, marked = needs.sums, needs.cuts, needs.marked
+    begin_moves, take_moved = worker_moves(flows)
 
     def run_stages(burst: BurstColumns, n: int, making: int) -> int:
         """The verdict of all packets, when it is the same for all; else `DIFFERENT`, and each has its own written. What
@@ -148,10 +157,20 @@ def port_loop(
             worker.rounds -= 1
             if worker.rounds == 0:
                 call_address(worker.look, struct_address(worker))
-            found = 0
+            found = moving = begin_moves(worker) if moves else 0
+            if moves and moving != 0:
+                for _ in range(ROUNDS):
+                    n = take_moved(worker, burst_address(burst.mbuf))
+                    if n == 0:
+                        break
+                    handle(worker, burst, n, mover_at(worker.moves).port)
             for number in range(worker.ports):
+                if moves and moving != 0 and not has_room(worker):
+                    break
                 time = cycles() if costs else 0
                 n = receive_burst(worker, number, burst_address(burst.mbuf))
+                if moves and moving != 0:
+                    n = arrived(worker, number, burst_address(burst.mbuf), n)
                 if n > 0:
                     if costs:
                         add_cost(worker.costs, RECEIVE, n, time)

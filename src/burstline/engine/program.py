@@ -108,13 +108,15 @@ def prepare(
     edges: bool = False,
     costs: bool = False,
     makes: bool = False,
+    moves: bool = False,
 ) -> Program:
     """The program for a pipeline; compiles when the cache has none. Raises `CompileError`.
 
-    `mode` is file or ports. `source` and `sink` are formats of capture files, `sink` empty when none is written.
-    With `edges`, packets are counted on each way out of each stage; with `costs`, on ports, also what they cost by the
-    size of their burst. With `makes`, the loop is one that writes what stages made, also where its own make nothing:
-    those of the version before may have.
+    `mode` is file, ports, or sift (moves/sift_kernel.py). `source` and `sink` are formats of capture files, `sink`
+    empty when none is written. With `edges`, packets are counted on each way out of each stage; with `costs`, on ports,
+    also what they cost by the size of their burst. With `moves`, on ports, flows can move to other workers. With
+    `makes`, the loop is one that writes what stages made, also where its own make nothing: those of the version before
+    may have.
     """
     name_state(pipeline)
     lay_out_records(pipeline)
@@ -130,6 +132,7 @@ def prepare(
         "protocols": pipeline.protocols,
         "edges": edges,
         "costs": costs,
+        "moves": moves,
         "chains": len(pipeline.chains),
         **asdict(needs),
     }
@@ -188,11 +191,17 @@ def plan_of(plan: Mapping[str, Any]) -> Plan:
 
         loop, context = file_loop(needs, machine, burst_at, plan["source"], plan["sink"], buckets), FileWorker.layout
         clone, emit = file_makers(needs, burst_at) if needs.makes else (None, None)
+    elif plan["mode"] == "sift":
+        from burstline.engine.moves.sift_kernel import sift_loop
+        from burstline.state.flow_moves import Sifting
+
+        loop, context = sift_loop(needs, machine, burst_at), Sifting.layout
     else:
         from burstline.engine.port_kernel import port_loop
 
         costs = plan.get("costs", False)
-        loop, context = port_loop(needs, machine, burst_at, plan["sink"], buckets, costs), PortWorker.layout
+        moves = plan.get("moves", False)
+        loop, context = port_loop(needs, machine, burst_at, plan["sink"], buckets, costs, moves), PortWorker.layout
         clone, emit = live_makers(needs, burst_at) if needs.makes else (None, None)
     entry = f"burstline_work_{plan['mode']}"
     edges = plan.get("edges", False)

@@ -136,3 +136,4 @@ class PortWorker(Worker):
     costs: i64  # address of what its phases took (burst_costs), where that is counted
     receive: i64  # addresses of the code for ports with Twins
     transmit: i64
+    moves: i64  # address of its Mover (moves/phases.py), where flows can move

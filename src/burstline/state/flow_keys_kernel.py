@@ -76,26 +76,37 @@ def comes_second(high: int, low: int, port: int, other_high: int, other_low: int
     return other_port < port
 
 
+def swap_ends(key: int) -> None:
+    """Write a flow key for the other direction, and that it is."""
+    head = load64(key)
+    version = head >> 8 & 0xFF
+    sport, dport = head >> 16 & 0xFFFF, head >> 32 & 0xFFFF
+    store64(key, (head & 0xFFFF) | dport << 16 | sport << 32 | ((head & FLIPPED) ^ FLIPPED))
+    if version == 4:
+        pair = load64(key + 8)
+        store64(key + 8, (pair >> 32 & 0xFFFFFFFF) | pair << 32)
+    else:
+        source, source_low = load64(key + 8), load64(key + 16)
+        store64(key + 8, load64(key + 24))
+        store64(key + 16, load64(key + 32))
+        store64(key + 24, source)
+        store64(key + 32, source_low)
+
+
 def order_ends(key: int) -> None:
     """Write a flow key for both directions."""
     head = load64(key)
     version = head >> 8 & 0xFF
     sport, dport = head >> 16 & 0xFFFF, head >> 32 & 0xFFFF
-    swapped = (head & 0xFFFF) | dport << 16 | sport << 32 | FLIPPED
+    second = False
     if version == 4:
         pair = load64(key + 8)
-        if comes_second(0, swap32(pair & 0xFFFFFFFF), sport, 0, swap32(pair >> 32 & 0xFFFFFFFF), dport):
-            store64(key, swapped)
-            store64(key + 8, (pair >> 32 & 0xFFFFFFFF) | pair << 32)
+        second = comes_second(0, swap32(pair & 0xFFFFFFFF), sport, 0, swap32(pair >> 32 & 0xFFFFFFFF), dport)
     elif version == 6:
-        source, source_low = load64(key + 8), load64(key + 16)
-        target, target_low = load64(key + 24), load64(key + 32)
-        if comes_second(swap64(source), swap64(source_low), sport, swap64(target), swap64(target_low), dport):
-            store64(key, swapped)
-            store64(key + 8, target)
-            store64(key + 16, target_low)
-            store64(key + 24, source)
-            store64(key + 32, source_low)
+        source, source_low = swap64(load64(key + 8)), swap64(load64(key + 16))
+        second = comes_second(source, source_low, sport, swap64(load64(key + 24)), swap64(load64(key + 32)), dport)
+    if second:
+        swap_ends(key)
 
 
 def tuple_writer(keys: TupleKeys) -> Callable[[BurstColumns, int, int], None]:

@@ -26,7 +26,7 @@ from burstline.native.memory import (
 )
 from burstline.native.struct_type import reference, struct_address
 from burstline.simd.memory import trailing_zeros
-from burstline.state.flow_entry_kernel import OF_KEY, elapsed, entry_kernels
+from burstline.state.flow_entry_kernel import OF_KEY, EntryKernels, elapsed, entry_kernels
 from burstline.state.flow_head import (
     ACTIVE,
     BURST_BITS,
@@ -43,8 +43,8 @@ from burstline.state.flow_head import (
     TableHead,
 )
 from burstline.state.flow_index_kernel import home_of, next_of, number_at, slots_with, tag_of
-from burstline.state.flow_inherit_kernel import inherit_kernels
-from burstline.state.flow_room_kernel import room_kernels
+from burstline.state.flow_inherit_kernel import InheritKernels, inherit_kernels
+from burstline.state.flow_room_kernel import RoomKernels, room_kernels
 
 MS = 1_000_000  # nanoseconds
 ENDED = TableHead.layout.offset("ended")
@@ -54,13 +54,16 @@ table_at = reference(TableHead)
 
 @dataclass(frozen=True)
 class TableKernels:
-    """The functions of one table. All take its address first."""
+    """The functions of one table. All take its address first; those of its parts its head."""
 
     record_of: Callable[[int, int, int, int, int], int]  # (key, hash, packet, time): the record's address
     foresee: Callable[[int, int, int], int]  # (hash, packet): prefetch the entry
     prefetch_bucket: Callable[[int, int], int]  # (hash)
     begin: Callable[[int, int, int], int]  # (time, packets): a burst
     end: Callable[[int], int]
+    entries: EntryKernels
+    room: RoomKernels
+    heirs: InheritKernels
     is_forward: Callable[[int, int, int, int], int]  # (key, hash, packet)
     close: Callable[[int, int, int, int], int]  # (key, hash, packet): the record leaves now
 
@@ -193,4 +196,4 @@ def table_kernels(at: Geometry, hash_key: Callable[[int], int]) -> TableKernels:
             give_back(table, number)
         return 0
 
-    return TableKernels(record_of, foresee, prefetch_bucket, begin, end, is_forward, close)
+    return TableKernels(record_of, foresee, prefetch_bucket, begin, end, entries, room, heirs, is_forward, close)

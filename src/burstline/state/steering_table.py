@@ -95,7 +95,11 @@ class SteeringTable(LookAhead):
 
     def reta(self) -> list[int]:
         """The queue of each bucket."""
-        return [int.from_bytes(self._reta.read(2 * b, 2), "little") for b in range(self.buckets)]
+        return [self.queue_of(bucket) for bucket in range(self.buckets)]
+
+    def queue_of(self, bucket: int) -> int:
+        """Of one bucket."""
+        return int.from_bytes(self._reta.read(2 * bucket, 2), "little")
 
     @property
     def key(self) -> bytes:
@@ -221,6 +225,10 @@ class SteeringTable(LookAhead):
 
     def addresses(self) -> list[int]:
         return [head.address for head, _ in self._heads]
+
+    def results(self, worker: int) -> int:
+        """The address of the queues of a burst's packets, 32 bits each, as a worker's code has found them."""
+        return self._heads[worker][0].get("results")
 
     def reset(self) -> None:
         """Rules stay: they are no traffic's."""

@@ -50,7 +50,7 @@ class SoftwareDirector:
         before = self._held, self._of_key, self._counters
         self._held, self._of_key, self._counters = {}, {}, list(self._counters)  # those in use count on until then
         try:
-            handles = [self._hold(rule, f"rule {k}") for k, rule in enumerate(rules)]
+            handles = [self._hold(rule, next(self._handles), f"rule {k}") for k, rule in enumerate(rules)]
             exact = [held[0] for held in self._of_key.values()]
             ranks, decisions = [self._held[h].rank for h in exact], [self._decision(h) for h in exact]
             self.table.replace(self._wildcards(), self._groups, b"".join(self._of_key), ranks, decisions)
@@ -62,7 +62,15 @@ class SoftwareDirector:
 
     def add(self, rule: SteeringRule) -> int:
         """One more rule; returns its handle. Raises CannotSteer, which names the field, or TableFull."""
-        handle = self._hold(rule, "steering rule")
+        return self._add(rule, next(self._handles))
+
+    def add_again(self, rule: SteeringRule, handle: int) -> None:
+        """A rule that was removed, with its handle and at its place. Raises TableFull."""
+        self._add(rule, handle)
+        self._held = dict(sorted(self._held.items()))
+
+    def _add(self, rule: SteeringRule, handle: int) -> int:
+        self._hold(rule, handle, "steering rule")
         try:
             self._publish(handle)
         except Exception:
@@ -106,8 +114,7 @@ class SoftwareDirector:
         """No rule any more."""
         self.apply([])
 
-    def _hold(self, rule: SteeringRule, where: str) -> int:
-        handle = next(self._handles)
+    def _hold(self, rule: SteeringRule, handle: int, where: str) -> int:
         try:
             if rule.count and not self._counters:
                 raise BadField("count", f"more than {MOST_COUNTERS:,} rules count", "let fewer do")

@@ -22,12 +22,14 @@ from burstline.state.base import State
 from burstline.state.flow_head import TableHead
 from burstline.state.flow_keys import TupleKeys
 from burstline.state.flow_keys_kernel import STORE, hasher, tuple_writer
+from burstline.state.flow_moves_kernel import move_kernels
 from burstline.state.flow_table import FlowTable
 from burstline.state.flow_table_kernel import table_kernels
 
 RECORD, FORWARD, CLOSE = "{}_record", "{}_forward", "{}_close"  # of a table: (burst, packet)
 FIRST, SECOND = "{}_first", "{}_second"
 BEGIN, END = "{}_begin", "{}_end"
+MOVE_OUT, MOVE_IN = "{}_move_out", "{}_move_in"
 table_at = reference(TableHead)
 
 
@@ -83,8 +85,8 @@ def _packet_at(burst: Burst) -> Any:
 Functions = dict[str, tuple[Callable[..., int], list[types.Type]]]
 
 
-def _functions(table: FlowTable[Any], burst: Burst) -> Functions:
-    """What a table's functions are to be called, with their arguments."""
+def _functions(table: FlowTable[Any], number: int, burst: Burst) -> Functions:
+    """What the functions of table `number` are to be called, with their arguments."""
     keys, at, symbol = table.keys, table.geometry, table.symbol
     made = table_kernels(at, hasher(keys))
     record_of, foresee, prefetch_bucket, forward, leave = (
@@ -153,10 +155,20 @@ def _functions(table: FlowTable[Any], burst: Burst) -> Functions:
     def end() -> int:
         return end_at(head())
 
+    moves = move_kernels(at, keys, hash_key, made)
+    out, into = moves.move_out, moves.move_in
+
+    def move_out(which: int, moving: int, now: int) -> int:
+        return out(head(), number, moving, now) if which == number else 0
+
+    def move_in(row: int, now: int) -> int:
+        return into(head(), row, now) if load64(row) == number else 0
+
     of_packet = [BurstType(burst), i64]
     return {
         RECORD: (record, of_packet), FIRST: (first, of_packet), SECOND: (second, of_packet),
         FORWARD: (is_forward, of_packet), CLOSE: (close, of_packet), BEGIN: (begin, [i64, i64]), END: (end, []),
+        MOVE_OUT: (move_out, [i64, i64, i64]), MOVE_IN: (move_in, [i64, i64]),
     }  # fmt: skip
 
 
@@ -165,15 +177,22 @@ def each_table(build: Build, state: Sequence[State], burst: Burst) -> list[str]:
     tables = [s for s in state if isinstance(s, FlowTable)]
     text = "\n".join(build.modules.values())
     parts = []
-    for table in tables:
-        for name, (function, arguments) in _functions(table, burst).items():
+    for number, table in enumerate(tables):
+        for name, (function, arguments) in _functions(table, number, burst).items():
             symbol = name.format(table.symbol)
-            if name in (RECORD, FORWARD, CLOSE) and f'"{symbol}"' not in text:
+            called = name.format("burstline_flows") if name in (MOVE_OUT, MOVE_IN) else symbol
+            if name in (RECORD, FORWARD, CLOSE, MOVE_OUT, MOVE_IN) and f'"{called}"' not in text:
                 continue
             compiled: Any = function
             parts.append(wrapper_ir(symbol, build.compile(compiled, arguments), inline=name != CLOSE))
-    for name, parameters in ((FIRST, 2), (SECOND, 2), (BEGIN, 2), (END, 0)):
+    for name, parameters in ((FIRST, 2), (SECOND, 2), (BEGIN, 2), (END, 0), (MOVE_OUT, 3), (MOVE_IN, 2)):
+        if name in (MOVE_OUT, MOVE_IN) and f'"{name.format("burstline_flows")}"' not in text:
+            continue
         passed = ", ".join(f"i64 %a{k}" for k in range(parameters))
-        body = "\n".join(f"  %r{k} = call i64 @{name.format(t.symbol)}({passed})" for k, t in enumerate(tables))
-        parts.append(f"define i64 @{name.format('burstline_flows')}({passed}) alwaysinline {{\n{body}\n  ret i64 0\n}}")
+        lines, total = [], "0"
+        for k, table in enumerate(tables):
+            lines += [f"  %r{k} = call i64 @{name.format(table.symbol)}({passed})", f"  %s{k} = add i64 {total}, %r{k}"]
+            total = f"%s{k}"
+        body = "\n".join([*lines, f"  ret i64 {total}"])
+        parts.append(f"define i64 @{name.format('burstline_flows')}({passed}) alwaysinline {{\n{body}\n}}")
     return parts

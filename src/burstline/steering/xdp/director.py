@@ -91,11 +91,11 @@ class XdpDirector(SoftwareDirector):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def _hold(self, rule: SteeringRule, where: str) -> int:
+    def _hold(self, rule: SteeringRule, handle: int, where: str) -> int:
         if rule.vlan is not None and self.interface.strips_tags():
             raise CannotSteer(
                 "vlan",
                 f"{self.interface.name} takes VLAN tags out of packets before an XDP program sees them",
                 f"run `ethtool -K {self.interface.name} rxvlan off`, on a veth pair also `txvlan off` at its other end",
             )
-        return super()._hold(rule, where)
+        return super()._hold(rule, handle, where)

@@ -1,0 +1,213 @@
+"""Changes of steering rules while packets flow: flows move with their records, and no packet is lost or overtaken."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+
+from burstline.engine.moves.memory import Links, MoverMemory
+from burstline.engine.moves.ownership import Ownership, Planned, batches
+from burstline.engine.moves.phases import ANNOUNCED, CHANGED, CLOSING, EXPORTING, IDLE, PHASE_BITS, RELEASED
+from burstline.engine.moves.sift_stage import sift_stage
+from burstline.engine.program import prepare
+from burstline.engine.worker import ENDED, SLACK
+from burstline.errors import BurstlineError, UsageError
+from burstline.native.kernel import Kernel
+from burstline.packet.machine import USUAL_PORTS, TunnelPorts
+from burstline.pipeline.pipeline import Pipeline
+from burstline.state.region import Block, Region
+from burstline.state.steering_table import SteeringTable
+from burstline.steering.edit import Changer, Done, Edit
+from burstline.steering.rule import SteeringRule
+
+LOOK = 0.00005  # seconds between looks at how far the workers are
+PATIENCE = 0.1  # seconds until a port counts as drained though packets never stopped coming
+LATE = 0.002  # seconds in which packets that come late are passed on
+_publish = Kernel("burstline.engine.trampoline_kernel:publish", int, int)
+
+
+def at_once() -> Callable[[], bool]:
+    """Of ports whose rules are in force as soon as they are made."""
+    return lambda: True
+
+
+class FlowMoves:
+    """The way on which edits of the rules of a run come into force. Every worker has a `context`, whose `moves` this
+    sets; `depths` are how many packets may wait for a worker at each port.
+
+    `before` and `after` are tables that say what the ports do, with the same hash and RETA. What the back ends do is
+    in force once `effective` says so, and not until `settle` seconds are over.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        contexts: Sequence[Block],
+        depths: Sequence[int],
+        tables: tuple[SteeringTable, SteeringTable],
+        *,
+        batch: int,
+        tunnel_ports: TunnelPorts = USUAL_PORTS,
+    ) -> None:
+        self._contexts, self._tables = list(contexts), tables
+        compile = partial(
+            prepare, mode="sift", capacity=batch + SLACK, workers=1, dispatch="auto", tunnel_ports=tunnel_ports
+        )
+        self._program = compile(Pipeline(sift_stage(*tables), name="sift"))
+        self._phase, self._move = Region(64), 0
+        self._links = Links(len(contexts), pipeline)
+        self._memory = [MoverMemory(k, self._phase, batch, depths) for k in range(len(contexts))]
+        self._listed: Region | None = None
+        self._one_move, self._is_over = threading.Lock(), False
+        self.moves = 0  # that were made
+        self.late = 0  # of which a port did not drain in time
+        _publish.load()
+        for worker, (context, memory) in enumerate(zip(contexts, self._memory, strict=True)):
+            memory.link(self._program, worker, *tables)
+            self._links.show(memory, worker)
+            context.set(moves=memory.mover.address)
+
+    def begin(
+        self,
+        ports: Changer,
+        rules: Sequence[SteeringRule],
+        reta: Sequence[int],
+        core_queue: Callable[[int], int],
+        *,
+        effective: Callable[[], Callable[[], bool]] = at_once,
+        settle: float = 0.0,
+    ) -> None:
+        """The ports have these rules and this RETA in force. `effective()` is called after each change."""
+        self.ownership = Ownership(ports, self._tables, core_queue)
+        self.ownership.begin(rules, reta)
+        self._effective, self._settle = effective, settle
+
+    def change(self, edits: Sequence[Edit]) -> list[Done]:
+        """Carry out edits, each or not, in one move where that can be; returns when their flows have moved. Any thread
+        may call it, but none of the run's workers. Raises UsageError when the run is over."""
+        with self._one_move:
+            if self._is_over:
+                raise UsageError("nothing is steered any more: the run is over")
+            return [done for batch in batches(edits) for done in self._changed(batch)]
+
+    @contextmanager
+    def still(self, current: Callable[[], Pipeline]) -> Iterator[None]:
+        """Nothing moves in the block, in which workers may go over to another pipeline; `current` is then asked."""
+        with self._one_move:
+            try:
+                yield
+            finally:
+                self._links.fit(current())
+                for worker, memory in enumerate(self._memory):
+                    self._links.show(memory, worker)
+
+    def end(self) -> None:
+        """The move that is under way comes to its end, and there will be no other."""
+        with self._one_move:
+            self._is_over = True
+
+    def left_over(self) -> list[int]:
+        """The mbufs that are still held where workers ended in the middle of a move."""
+        return [*self._links.waiting(), *(mbuf for memory in self._memory for mbuf in memory.waiting())]
+
+    @property
+    def records(self) -> int:
+        """That moved."""
+        return sum(memory.moving.get("moved") for memory in self._memory)
+
+    @property
+    def held(self) -> int:
+        """Packets that waited until their flow's record was there."""
+        return sum(memory.mover.get("held_count") for memory in self._memory)
+
+    @property
+    def passed_on(self) -> int:
+        """Packets that came late, or too early, and went from worker to worker."""
+        return sum(memory.mover.get("passed_on") for memory in self._memory)
+
+    def _changed(self, edits: Sequence[Edit]) -> list[Done]:
+        planned = [self._planned(edit) for edit in edits]
+        going = [plan for plan in planned if isinstance(plan, Planned)]
+        done: dict[int, Done] = {}
+        if going:
+            self._list(going)
+            self._enter(ANNOUNCED)
+            for plan in going:
+                try:
+                    plan.carry_out()
+                except BurstlineError as error:
+                    plan.take_back()
+                    done[id(plan)] = Done(error=error)
+            carried = [plan for plan in going if id(plan) not in done]
+            if carried:
+                self._wait(self._effective())
+                time.sleep(self._settle)
+            self._go_through()
+            for plan in carried:
+                plan.settle()
+                done[id(plan)] = Done(plan.handles)
+            self.moves += 1
+        return [done[id(plan)] if isinstance(plan, Planned) else plan for plan in planned]
+
+    def _planned(self, edit: Edit) -> Planned | Done:
+        try:
+            return self.ownership.planned(edit)
+        except BurstlineError as error:
+            return Done(error=error)
+
+    def _list(self, plans: Sequence[Planned]) -> None:
+        """Tell the workers which flows move, if that is known; else they look at all of theirs."""
+        keys = [plan.keys for plan in plans]
+        known = b"".join(key for key in keys if key is not None) if None not in keys else b""
+        self._listed = Region(max(1, len(known)))
+        self._listed.write(0, known)
+        for memory in self._memory:
+            memory.moving.set(listed=self._listed.address, listed_count=len(known) // 40)
+
+    def _go_through(self) -> None:
+        self._enter(CHANGED)
+        if not self._wait(lambda: self._all("drained"), PATIENCE):
+            self.late += 1
+        time.sleep(self._settle)  # what software merges at a port comes out of it meanwhile
+        self._enter(EXPORTING)
+        self._wait(lambda: self._all("exported") and not self._links.rows_wait)
+        self._enter(RELEASED)
+        self._wait(self._nothing_waits)
+        time.sleep(LATE)
+        self._enter(CLOSING)
+        self._wait(self._nothing_waits)
+        self._set(IDLE)
+
+    def _nothing_waits(self) -> bool:
+        return not self._links.packets_wait and not any(memory.mover.get("waiting") for memory in self._memory)
+
+    def _set(self, phase: int) -> None:
+        if phase == ANNOUNCED:
+            self._move += 1
+        word = self._move << PHASE_BITS | phase
+        _publish(self._phase.address, word)
+
+    def _enter(self, phase: int) -> None:
+        self._set(phase)
+        self._wait(lambda: self._all("seen"))
+
+    def _all(self, mark: str) -> bool:
+        word = self._phase.i64(0)
+        return all(
+            memory.mover.get(mark) == word or context.get("running") == ENDED
+            for memory, context in zip(self._memory, self._contexts, strict=True)
+        )
+
+    def _wait(self, condition: Callable[[], bool], seconds: float | None = None) -> bool:
+        """False when it took too long, or no worker works any more."""
+        end = None if seconds is None else time.monotonic() + seconds
+        while not condition():
+            if end is not None and time.monotonic() > end:
+                return False
+            if all(context.get("running") == ENDED for context in self._contexts):
+                return False
+            time.sleep(LOOK)
+        return True

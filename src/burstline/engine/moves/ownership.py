@@ -1,0 +1,206 @@
+"""Which worker has which flow: by the rules that count now, and by those that come."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from burstline.errors import UsageError
+from burstline.state.steering_table import SteeringTable
+from burstline.steering.back_end import add_together
+from burstline.steering.director import SoftwareDirector
+from burstline.steering.edit import AddRules, Changer, Edit, MoveBucket, RemoveRules, ReplaceRules
+from burstline.steering.rule import SteeringRule
+from burstline.steering.software import key_of
+
+
+@dataclass
+class Owned:
+    """A rule, with its handle in both tables and at the ports."""
+
+    rule: SteeringRule
+    before: int = 0
+    after: int = 0
+    at_ports: int = 0
+
+
+class Ownership:
+    """The same rules in both tables and at the `ports`, but for what is `planned`."""
+
+    def __init__(
+        self, ports: Changer, tables: tuple[SteeringTable, SteeringTable], core_queue: Callable[[int], int]
+    ) -> None:
+        self.ports, self.tables = ports, tables
+        self.before, self.after = (SoftwareDirector(table, core_queue) for table in tables)
+        self._numbers = itertools.count(1)
+        self._owned: dict[int, Owned] = {}
+
+    def begin(self, rules: Sequence[SteeringRule], reta: Sequence[int]) -> None:
+        """What the ports have in force from the start, which nobody will remove one by one."""
+        for director in (self.before, self.after):
+            director.apply(rules)
+            director.set_reta(list(reta))
+
+    def planned(self, edit: Edit) -> Planned:
+        """An edit of the rules that come. Raises what `SoftwareDirector` raises, and UsageError."""
+        match edit:
+            case AddRules():
+                return Adding(self, edit)
+            case RemoveRules():
+                return Removing(self, edit)
+            case MoveBucket():
+                return MovingBucket(self, edit)
+            case ReplaceRules():
+                return Replacing(self, edit)
+
+    def number(self, owned: Owned) -> int:
+        number = next(self._numbers)
+        self._owned[number] = owned
+        return number
+
+    def of(self, number: int) -> Owned:
+        if number not in self._owned:
+            raise UsageError(f"there is no steering rule {number}", "it may have gone with others that were replaced")
+        return self._owned[number]
+
+    def forget(self, number: int) -> None:
+        del self._owned[number]
+
+    def all(self) -> list[Owned]:
+        return list(self._owned.values())
+
+    def forget_all(self) -> None:
+        self._owned = {}
+
+    def tell(self, edit: Edit) -> tuple[int, ...]:
+        """The ports; returns their handles. Raises BurstlineError where they refuse."""
+        done = self.ports.change([edit])[0]
+        if done.error is not None:
+            raise done.error
+        return done.handles
+
+
+def batches(edits: Sequence[Edit]) -> Iterator[list[Edit]]:
+    """Edits that can be carried out together, each or not: no two of the same rule or bucket, nor any with one of all
+    rules."""
+    batch: list[Edit] = []
+    taken: set[object] = set()
+    for edit in edits:
+        touched: set[object] = set()
+        match edit:
+            case RemoveRules(handles):
+                touched = {("rule", handle) for handle in handles}
+            case MoveBucket(bucket, _):
+                touched = {("bucket", bucket)}
+        if batch and (touched & taken or any(isinstance(each, ReplaceRules) for each in (edit, batch[0]))):
+            yield batch
+            batch, taken = [], set()
+        batch.append(edit)
+        taken |= touched
+    if batch:
+        yield batch
+
+
+class Planned:
+    """An edit that the coming rules have. First `carry_out`, which raises BurstlineError where the ports refuse it;
+    then `settle`, or `take_back`."""
+
+    handles: tuple[int, ...] = ()
+    keys: bytes | None = None  # of all flows that it can move, where they are known
+
+    def carry_out(self) -> None:
+        raise NotImplementedError
+
+    def take_back(self) -> None:
+        raise NotImplementedError
+
+    def settle(self) -> None:
+        raise NotImplementedError
+
+
+def _keys(rules: Sequence[SteeringRule]) -> bytes | None:
+    return b"".join(map(key_of, rules)) if all(rule.is_exact for rule in rules) else None
+
+
+class Adding(Planned):
+    def __init__(self, ownership: Ownership, edit: AddRules) -> None:
+        self._ownership, self._edit, self.keys = ownership, edit, _keys(edit.rules)
+        after = add_together(ownership.after, edit.rules)
+        self._owned = [Owned(rule, after=handle) for rule, handle in zip(edit.rules, after, strict=True)]
+
+    def carry_out(self) -> None:
+        for owned, handle in zip(self._owned, self._ownership.tell(self._edit), strict=True):
+            owned.at_ports = handle
+        self.handles = tuple(self._ownership.number(owned) for owned in self._owned)
+
+    def take_back(self) -> None:
+        for owned in reversed(self._owned):
+            self._ownership.after.remove(owned.after)
+
+    def settle(self) -> None:
+        for owned in self._owned:
+            owned.before = self._ownership.before.add(owned.rule)
+
+
+class Removing(Planned):
+    def __init__(self, ownership: Ownership, edit: RemoveRules) -> None:
+        self._ownership, self._edit = ownership, edit
+        self._owned = [ownership.of(number) for number in edit.handles]
+        self.keys = _keys([owned.rule for owned in self._owned])
+        for owned in self._owned:
+            ownership.after.remove(owned.after)
+
+    def carry_out(self) -> None:
+        self._ownership.tell(RemoveRules(tuple(owned.at_ports for owned in self._owned)))
+
+    def take_back(self) -> None:
+        for owned in self._owned:
+            self._ownership.after.add_again(owned.rule, owned.after)
+
+    def settle(self) -> None:
+        for number, owned in zip(self._edit.handles, self._owned, strict=True):
+            self._ownership.before.remove(owned.before)
+            self._ownership.forget(number)
+
+
+class Replacing(Planned):
+    def __init__(self, ownership: Ownership, edit: ReplaceRules) -> None:
+        self._ownership, self._edit = ownership, edit
+        self._before = list(ownership.before.rules().values())
+        self._after = ownership.after.apply(edit.rules)
+
+    def carry_out(self) -> None:
+        at_ports = self._ownership.tell(self._edit)
+        self._ownership.forget_all()
+        self._owned = [
+            Owned(rule, 0, after, handle)
+            for rule, after, handle in zip(self._edit.rules, self._after, at_ports, strict=True)
+        ]
+        self.handles = tuple(self._ownership.number(owned) for owned in self._owned)
+
+    def take_back(self) -> None:
+        after = self._ownership.after.apply(self._before)
+        of_before = dict(zip(self._ownership.before.rules(), after, strict=True))
+        for owned in self._ownership.all():
+            owned.after = of_before[owned.before]
+
+    def settle(self) -> None:
+        for owned, handle in zip(self._owned, self._ownership.before.apply(self._edit.rules), strict=True):
+            owned.before = handle
+
+
+class MovingBucket(Planned):
+    def __init__(self, ownership: Ownership, edit: MoveBucket) -> None:
+        self._ownership, self._edit = ownership, edit
+        self._queue = ownership.tables[1].queue_of(edit.bucket)
+        ownership.after.move_bucket(edit.bucket, edit.queue)
+
+    def carry_out(self) -> None:
+        self._ownership.tell(self._edit)
+
+    def take_back(self) -> None:
+        self._ownership.after.move_bucket(self._edit.bucket, self._queue)
+
+    def settle(self) -> None:
+        self._ownership.before.move_bucket(self._edit.bucket, self._edit.queue)
