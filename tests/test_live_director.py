@@ -102,7 +102,7 @@ def test_each_packet_reaches_one_worker_in_the_order_of_its_flow(workers: int, o
     assert counted == [(n * EACH, n * EACH * size) for n in (8, 1, 1, 0, 2)]
     assert {each["level"] for each in port["rules"]} == {"software"}
     assert any(line.startswith("flow director: ") for line in found["lines"])
-    assert any(line.endswith("steered by software: it takes all 5 rules") for line in found["lines"])
+    assert any(line.endswith("steered by the software director: it takes all 5 rules") for line in found["lines"])
 
 
 def reflect(frames: list[bytes]) -> tuple[list[bytes], dict[str, Any]]:

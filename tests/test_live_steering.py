@@ -17,8 +17,10 @@ from burstline.engine.config import Config, Engine
 from burstline.engine.config import Port as Settings
 from burstline.engine.live_interpreter import LiveInterpreter
 from dpdk_live import alone, needs_root, veth
+from namespaces import LEFT_MAC, RIGHT_MAC, Namespace, line, until
 from test_live_director import EACH, FLOWS, RULES, app, frame
 from xdp_machine import why_not
+from xdp_pair import HERE, THERE, echo, talk
 
 has_dpdk = pytest.mark.skipif(not dpdk.available(), reason="burstline was built without DPDK")
 NO_ANSWER = (1008).to_bytes(2, "big")  # the port to which nothing comes
@@ -67,19 +69,19 @@ def over_a_wire(
     pipeline, flows = reflector(rules, only_count=not answers)
     run, said, found = LiveRun(pipeline, devices, out, config), list[str](), list[bytes]()
     run.say = said.append
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800)) as line:
-        line.bind(("left", 0))
-        line.settimeout(60)
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800)) as left:
+        left.bind(("left", 0))
+        left.settimeout(60)
 
         def speak() -> None:
             try:
                 while not run.is_running:
                     time.sleep(0.01)
                 for each in sent:
-                    line.send(each)
+                    left.send(each)
                     if each[36:38] == NO_ANSWER:
                         continue
-                    while answers and (got := line.recv(2048)) is not None:
+                    while answers and (got := left.recv(2048)) is not None:
                         if got != each:  # its own, which the interface shows, too
                             found.append(got)
                             break
@@ -148,6 +150,19 @@ def test_a_port_with_a_director_stands_beside_one_that_workers_poll() -> None:
 
 @has_dpdk
 @needs_root
+def test_a_director_may_stand_before_a_port_only_that_has_one_queue_to_send(tmp_path: Path) -> None:
+    if why := why_not():
+        pytest.skip(why)
+    sent = [MACS + frame(flow, number)[12:] for number in range(5) for flow in range(40)]
+    out = f"dpdk:net_pcap0,tx_pcap={tmp_path}/out.pcap"
+    seen = alone(over_a_wire, ["xdp,iface=right"], out, settings(), STEERED, sent, False)
+    assert [each["back_end"] for each in seen["steering"]["ports"]] == ["xdp"]
+    assert (seen["balanced"], seen["received"], seen["sent"]) == (True, len(sent) - 5, len(sent) - 5)
+    assert [port["queues"] for port in seen["devices"]] == [2, 1]
+
+
+@has_dpdk
+@needs_root
 def test_what_another_port_receives_leaves_by_an_interface(tmp_path: Path) -> None:
     """Which goes on to receive for the kernel: no program is attached to it."""
     source = tmp_path / "in.pcap"
@@ -165,13 +180,13 @@ def sniffed(path: str) -> dict[str, Any]:
     veth()
     pipeline, _ = reflector([], only_count=True)
     found: dict[int, list[int]] = {}
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800)) as line:
-        line.bind(("left", 0))
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800)) as left:
+        left.bind(("left", 0))
         run = LiveRun(pipeline, [f"ring-loop,capture={path}"], "dpdk:xdp,iface=right", settings(1, duration=1.0))
         report = run.run()
-        line.settimeout(1)
+        left.settimeout(1)
         while sum(map(len, found.values())) < 200:
-            got = line.recv(2048)
+            got = left.recv(2048)
             found.setdefault(got[29], []).append(int.from_bytes(got[18:20], "big"))
     return {"found": found, **plain(report)}
 
@@ -232,3 +247,91 @@ def test_interpreted_runs_drop_mark_and_count_as_rules_say(tmp_path: Path) -> No
     assert [rule["packets"] for rule in port["rules"]] == [n * each for n in (8, 1, 1, 0, 2)]
     assert [rule["rule"] for rule in port["rules"]] == [str(bl.SteeringRule(**rule)) for rule in RULES]
     assert sum(seen["steering"]["workers"]) == (FLOWS - 1) * each
+
+
+BRIDGE = """\
+import burstline as bl
+
+
+@bl.stage
+def across(pkt):
+    return bl.send(1 - pkt.port)
+
+
+pipeline = bl.Pipeline(across)
+"""
+SETTINGS = """\
+enable_flow_director = "auto"
+[engine]
+workers = 2
+[[steering]]
+proto = "tcp"
+dport = 5001
+to = "queue 1"
+count = true
+[[steering]]
+proto = "tcp"
+sport = 5001
+to = "queue 1"
+count = true
+[[steering]]
+proto = "tcp"
+dport = 5002
+to = "queue 0"
+count = true
+[[steering]]
+proto = "tcp"
+dport = 5003
+to = "drop"
+count = true
+"""
+
+
+@has_dpdk
+@needs_root
+def test_real_tcp_passes_through_two_interfaces_in_the_queues_that_rules_say(tmp_path: Path) -> None:
+    if why := why_not():
+        pytest.skip(why)
+    (tmp_path / "bridge.py").write_text(BRIDGE)
+    (tmp_path / "burstline.toml").write_text(SETTINGS)
+    with line() as made:
+        for place, end, address in ((made.left, "outside", HERE), (made.right, "inside", THERE)):
+            place.ip(f"addr add {address}/24 dev {end}")
+        made.left.ip(f"neigh add {THERE} lladdr {RIGHT_MAC} dev outside")
+        made.right.ip(f"neigh add {HERE} lladdr {LEFT_MAC} dev inside")
+        made.start(tmp_path / "bridge.py", "xdp")
+        server = echo(made.right, 5001)
+        assert until(lambda: connects(made.left, 5009)), "nothing passes"
+        made.check()
+        sizes = {5001: 400_000, 5002: 100_000}
+        talk(made.left, 5001, sizes[5001])
+        echo(made.right, 5002)
+        talk(made.left, 5002, sizes[5002])
+        assert not connects(made.left, 5003)
+        report = made.stop()
+        server.close()
+    assert report["error"] is None
+    assert report["packets_in"] == report["packets_out"] + sum(each["packets"] for each in report["drops"].values())
+    ports = report["steering"]["ports"]
+    assert [each["back_end"] for each in ports] == ["xdp", "xdp"]
+    there, back = ([(each["packets"], each["bytes"]) for each in port["rules"]] for port in ports)
+    assert there[0][1] > 400_000 and there[2][1] > 100_000
+    assert there[3][0] > 0
+    assert back[1][1] > 400_000
+    assert (there[1], back[0], back[2], back[3]) == ((0, 0),) * 4
+    workers = report["steering"]["workers"]
+    assert workers[1] >= there[0][0] + back[1][0]
+    assert workers[0] >= there[2][0]
+
+
+def connects(place: Namespace, port: int) -> bool:
+    """Whether an answer comes from a port, be it that nobody listens."""
+    with place.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
+        client.settimeout(1)
+        try:
+            client.connect((THERE, port))
+        except ConnectionRefusedError:
+            return True
+        except TimeoutError:
+            return False
+    return True

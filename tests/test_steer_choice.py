@@ -133,6 +133,8 @@ def test_edits_are_carried_out_each_or_not_and_shown() -> None:
         (str(RULES[1]), "software", ""), (str(flow(7, count=True)), "software", "while it ran"),
     ]  # fmt: skip
     assert list(made.back_ends[0].rules()) == [2, *added.handles]
+    (twice,) = made.change(0, [RemoveRules((1,))])
+    assert "there is no steering rule 1" in str(twice.error)
     made.change(0, [ReplaceRules((flow(9),))])
     assert [each["rule"] for each in made.as_json([])["ports"][0]["rules"]] == [str(flow(9))]
     with pytest.raises(KeyError):

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from burstline.state.steering_table import SteeringTable
@@ -97,6 +97,7 @@ def replaced(given_: SteeringRule, **more: Any) -> SteeringRule:
 VIEWS = [frame(k, 0)[:33] + bytes((k % 4,)) + frame(k, 0)[34:] for k in range(24)]  # to four destinations
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1 << 32), st.integers(12, 60))
 def test_packets_that_rules_name_are_decided_over_as_these_say(seed: int, capacity: int) -> None:
     chance = random.Random(seed)

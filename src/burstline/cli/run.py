@@ -30,6 +30,7 @@ EPILOG = """sources and sinks:
   gen:packets=1e6,flows=1e4    generated traffic
   dpdk:0000:3b:00.0            a port by its PCI address
   dpdk:net_af_xdp,iface=eth1   a port by its DPDK driver and arguments, as DPDK spells them
+  dpdk:xdp,iface=eth1          an interface of the kernel, with a queue for each worker by XDP
 Several dpdk: sources are ports 0, 1, ... of the pipeline; a new port after --out gets the next number."""
 
 

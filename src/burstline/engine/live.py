@@ -106,6 +106,7 @@ class LiveRun:
         )
         versions = Versions(self.pipeline, compile, self.report, self.stop, publisher=self.publisher)
         self.report.dispatch = versions.program.dispatch
+        self.directing.compile(self.stop)
         self.ports.start_eal()
         reads = out_file is not None or needs_of(self.pipeline).bytes or self.directing.is_controlled
         with self.ports.opened(reads=reads) as ports, self.directing.opened(ports) as inner:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from burstline.engine.config import Config
 from burstline.engine.live_director import LiveDirector, unsent
 from burstline.engine.live_steering import LiveSteering, RssFacts
-from burstline.engine.moves.flow_moves import FlowMoves, Moved, at_once
+from burstline.engine.moves.flow_moves import FlowMoves, Moved, at_once, sift_program
 from burstline.engine.program import prepare
 from burstline.engine.report import Report
 from burstline.engine.steered import PortsAlike, Steered, SteeredPort
@@ -24,6 +24,7 @@ from burstline.packet.burst import Burst
 from burstline.pipeline.pipeline import Pipeline
 from burstline.state.region import Block, Region
 from burstline.state.steering_table import SteeringTable
+from burstline.state.toeplitz import DEFAULT_KEY
 
 if TYPE_CHECKING:
     from burstline.dpdk.port import Port
@@ -65,6 +66,13 @@ class LiveDirecting:
     @property
     def is_controlled(self) -> bool:
         return self.config.steering_control.act != "off"
+
+    def compile(self, stop: Callable[[], None]) -> None:
+        """What surely will run, now: ports fill up while something is compiled."""
+        if surely := self.steering.surely_directed():
+            self._program(LiveDirector([1] * surely, self._cores), stop)
+        if self.moves_flows:
+            sift_program(self._tables(1, DEFAULT_KEY), self.config.engine.most_burst, self.config.parser.tunnel_ports)
 
     @contextmanager
     def opened(self, ports: Sequence[Port]) -> Iterator[list[Port]]:
@@ -198,11 +206,8 @@ class LiveDirecting:
     ) -> FlowMoves:
         rules, reta = self._in_force()
 
-        def table() -> SteeringTable:
-            return SteeringTable(len(self._cores), buckets=len(reta), key=steered.key)
-
         moves = FlowMoves(
-            pipeline, contexts, [DEEPEST] * len(ports), (table(), table()),
+            pipeline, contexts, [DEEPEST] * len(ports), self._tables(len(reta), steered.key),
             batch=self.config.engine.most_burst, tunnel_ports=self.config.parser.tunnel_ports,
         )  # fmt: skip
         names = {back_end.name for back_end in self.steering.back_ends.values()}
@@ -213,6 +218,10 @@ class LiveDirecting:
             settle=max(merging, *(SETTLE.get(name, 0.0) for name in names)),
         )  # fmt: skip
         return moves
+
+    def _tables(self, buckets: int, key: bytes) -> tuple[SteeringTable, SteeringTable]:
+        one, other = (SteeringTable(len(self._cores), buckets=buckets, key=key) for _ in range(2))
+        return one, other
 
     def _controlled(
         self,
@@ -248,11 +257,7 @@ class LiveDirecting:
             [ports[number] for number in self._directed], [self.steering.receives(n) for n in self._directed]
         )
         rooms = [Region(size) for size in (Burst(batch + SLACK).size, 8 * count, 8 * count * batch, 8 * batch)]
-        compile = partial(
-            prepare, mode="ports", capacity=batch + SLACK, workers=1, dispatch="auto",
-            tunnel_ports=self.config.parser.tunnel_ports,
-        )  # fmt: skip
-        made = Versions(director.pipeline, compile, Report("", ""), stop_run)
+        made = self._program(director, stop_run)
         context = Block(PortWorker.layout, 128)
         context.set(
             workers=1, burst=rooms[0].address, stop=stop.address, queues=queues.address, ports=count, out=-1,
@@ -261,6 +266,13 @@ class LiveDirecting:
         )  # fmt: skip
         made.link([context], symbols, [_spare_core(self._cores)])
         return DirectorAtWork(director, made, context, stop, rooms)
+
+    def _program(self, director: LiveDirector, stop: Callable[[], None]) -> Versions:
+        compile = partial(
+            prepare, mode="ports", capacity=self.config.engine.most_burst + SLACK, workers=1, dispatch="auto",
+            tunnel_ports=self.config.parser.tunnel_ports,
+        )  # fmt: skip
+        return Versions(director.pipeline, compile, Report("", ""), stop)
 
 
 def _spare_core(taken: Sequence[int]) -> int:

@@ -12,6 +12,7 @@ from burstline.engine.config import Config
 from burstline.engine.own_devices import XdpDevice
 from burstline.engine.steer_choice import Choice, took
 from burstline.engine.steered import check_control
+from burstline.engine.steering_shown import shown
 from burstline.errors import BurstlineError, UsageError
 from burstline.pipeline.pipeline import Pipeline
 from burstline.state.rule import BadField
@@ -183,6 +184,11 @@ class LiveSteering:
         self._xdp[number] = director, sockets
         return port
 
+    def surely_directed(self) -> int:
+        """How many ports that is already known of before they are opened."""
+        sources = sum(choice.name == "software" for choice in self.choices.values())
+        return sources and sources + len(self.devices) - self.sources
+
     def directed(self, ports: Sequence[Port]) -> list[int]:
         """The ports that only a software director can serve, and those that it sends on."""
         if not self.enabled:
@@ -240,9 +246,13 @@ class LiveSteering:
         ports that it steers. KeyError where the port is not steered."""
         back_end = self.back_ends[number]
         with self._lock:
-            done = []
+            done = list[Done]()
             for edit in edits:
-                done.append(carry_out(back_end, edit))
+                try:
+                    done.append(carry_out(back_end, edit))
+                except KeyError as missing:  # a swap has brought other rules, with handles of their own
+                    hint = "rules go with the pipeline whose they were"
+                    done.append(Done(error=UsageError(f"there is no steering rule {missing}", hint)))
                 if isinstance(edit, ReplaceRules) and done[-1].error is None:
                     for k in self._sharing(number):
                         self.choices[k].placed = []
@@ -252,28 +262,29 @@ class LiveSteering:
     def steer_as(self, rules: Sequence[SteeringRule]) -> Iterator[None]:
         """These rules for those of the pipeline from now on, and those before again where the block fails. Raises
         BurstlineError."""
+        if list(rules) == self.rules:
+            yield
+            return
+        if not self.enabled:
+            raise UsageError(
+                "the pipeline has steering rules, and this run began without a flow director",
+                "start it with enable_flow_director = true",
+            )
+        self.check(rules)
         with self._lock:
-            if list(rules) == self.rules:
-                yield
-                return
-            if not self.enabled:
-                raise UsageError(
-                    "the pipeline has steering rules, and this run began without a flow director",
-                    "start it with enable_flow_director = true",
-                )
-            self.check(rules)
             before = {self._first(b): (b.rules(), self.choices[self._first(b)].placed) for b in self.back_ends.values()}
-            own = self.rules
-            try:
+            own, self.rules = self.rules, list(rules)
+        try:
+            with self._lock:
                 for number in before:
                     self._replace(number, rules)
-                self.rules = list(rules)
-                yield
-            except BaseException:
+            yield  # not with the lock: others may change rules while a pipeline is compiled
+        except BaseException:
+            with self._lock:
                 self.rules = own
                 for number, (held, placed) in before.items():
                     self._restore(number, held, placed)
-                raise
+            raise
 
     def _replace(self, number: int, rules: Sequence[SteeringRule]) -> None:
         back_end, facts, choice = self.back_ends[number], self.rss[number], self.choices[number]
@@ -307,24 +318,12 @@ class LiveSteering:
         """What was steered, for the report; `workers` are the packets that each had."""
         if not self.back_ends:
             return {}
-        return {"workers": list(workers), "ports": [self._port(number) for number in sorted(self.back_ends)]}
-
-    def _port(self, number: int) -> dict[str, Any]:
-        back_end, choice = self.back_ends[number], self.choices[number]
         with self._lock:
-            counts, held = back_end.counts(), back_end.rules()
-        own = {each.handle for each in choice.placed if each.handle is not None}
-        rules = [_shown(each, counts) for each in choice.placed if each.handle is None or each.handle in held]
-        later = [Placed(rule, _level(back_end, rule), "while it ran", h) for h, rule in held.items() if h not in own]
-        return {
-            "number": number,
-            "device": choice.device,
-            "back_end": back_end.name,
-            "why": choice.why,
-            "refused": [each.as_json() for each in choice.refused],
-            "together": self._sharing(number),  # ports whose packets are counted together
-            "rules": rules + [_shown(each, counts) for each in later],
-        }
+            ports = [
+                shown(number, self.choices[number], back_end, self._sharing(number))
+                for number, back_end in sorted(self.back_ends.items())
+            ]
+        return {"workers": list(workers), "ports": ports}
 
 
 SHORT = {"rte_flow": "the device", "xdp": "its program", "software": "it"}
@@ -332,18 +331,6 @@ SHORT = {"rte_flow": "the device", "xdp": "its program", "software": "it"}
 
 def _is_spread(placed: Sequence[Placed]) -> bool:
     return any(each.level == "reta" for each in placed)
-
-
-def _level(back_end: BackEnd, rule: SteeringRule) -> Any:
-    return "software" if back_end.name == "software" else "exact" if rule.is_exact else "wildcard"
-
-
-def _shown(placed: Placed, counts: Mapping[int, tuple[int, int]]) -> dict[str, Any]:
-    packets, size = counts.get(placed.handle or 0, (None, None))
-    return {
-        "rule": str(placed.rule), "level": placed.level, "why": placed.why,
-        "by": None if placed.instead is None else str(placed.instead), "packets": packets, "bytes": size,
-    }  # fmt: skip
 
 
 def _key_of(port: Port) -> bytes | None:

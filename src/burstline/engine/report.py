@@ -27,6 +27,9 @@ class Count:
 Edge = tuple[int, int, str, str]
 
 
+BACK_ENDS = {"rte_flow": "rte_flow", "xdp": "XDP", "software": "the software director"}
+
+
 @dataclass
 class Report:
     """The result of a run. `received + made = sent + consumed + dropped`, in packets and in bytes on the wire."""
@@ -129,8 +132,10 @@ def steering_lines(steering: Mapping[str, Any]) -> list[str]:
     shares = ", ".join(f"{packets:,}" for packets in steering["workers"])
     lines = [f"flow director: {shares} packets to workers 0 to {len(steering['workers']) - 1}"]
     for port in steering["ports"]:
-        lines.append(f"port {port['number']}, {port['device']}: steered by {port['back_end']}: {port['why']}")
-        lines += [f"  not by {each['back_end']}: {each['why']}" for each in port["refused"]]
+        lines.append(
+            f"port {port['number']}, {port['device']}: steered by {BACK_ENDS[port['back_end']]}: {port['why']}"
+        )
+        lines += [f"  not by {BACK_ENDS[each['back_end']]}: {each['why']}" for each in port["refused"]]
         if (first := min(port["together"])) != port["number"]:
             lines.append(f"  rules and counts are those of port {first}")
             continue

@@ -8,6 +8,7 @@ from typing import Literal
 
 from burstline.engine.config import Port as Settings
 from burstline.engine.own_devices import RING_LOOP, is_xdp
+from burstline.engine.report import BACK_ENDS
 from burstline.errors import BurstlineError, UsageError
 from burstline.steering.degradation import Placed, place_rules
 from burstline.steering.hardware.back_end import RteFlow
@@ -16,7 +17,6 @@ from burstline.steering.hardware.willing import WillingDevice
 from burstline.steering.rule import SteeringRule
 
 Name = Literal["rte_flow", "xdp", "software"]
-SPELLED: dict[Name, str] = {"rte_flow": "rte_flow", "xdp": "XDP", "software": "the software director"}
 # These take no rules, and are told how many queues to have before they can be asked.
 NO_RULES = ("net_af_packet", "eth_af_packet", "net_af_xdp", "net_pcap", RING_LOOP)
 
@@ -75,7 +75,7 @@ class Choice:
             raise kind(f'{self.device} cannot be steered as steer = "{name}" says: {problem}', hint)
         self.left.remove(name)
         self.refused.append(Refused(name, problem))
-        self.refused.sort(key=lambda each: list(SPELLED).index(each.back_end))
+        self.refused.sort(key=lambda each: list(BACK_ENDS).index(each.back_end))
 
     def try_on_paper(
         self, driver: str, reta_size: int, queues: int, rules: Sequence[SteeringRule], core_queue: Callable[[int], int],
@@ -95,12 +95,12 @@ class Choice:
         others = "".join(f"; not by {each.back_end}: {each.why}" for each in self.refused if each.back_end != "xdp")
         if self.name == "software":
             return f"{count} of this run would be carried out by the software director{others}"
-        return f"{count} of this run can be carried out by {SPELLED[self.name]}, if the device creates them"
+        return f"{count} of this run can be carried out by {BACK_ENDS[self.name]}, if the device creates them"
 
     def line(self) -> str:
         """For the log."""
-        others = "".join(f"; not by {SPELLED[each.back_end]}: {each.why}" for each in self.refused)
-        return f"{self.device}: steered by {SPELLED[self.name]}: {self.why}{others}"
+        others = "".join(f"; not by {BACK_ENDS[each.back_end]}: {each.why}" for each in self.refused)
+        return f"{self.device}: steered by {BACK_ENDS[self.name]}: {self.why}{others}"
 
 
 def try_rules(

@@ -111,7 +111,7 @@ def cover(rules: Sequence[SteeringRule], room: int) -> dict[SteeringRule, list[S
 
 def _applied(back_end: BackEnd, rules: Sequence[SteeringRule], covers: bool) -> list[Placed]:
     try:
-        return [_as_it_is(back_end, rule, handle) for rule, handle in zip(rules, back_end.apply(rules), strict=True)]
+        return [as_it_is(back_end, rule, handle) for rule, handle in zip(rules, back_end.apply(rules), strict=True)]
     except TableFull as full:
         exact = back_end.limits.exact
         room, refusal = len(rules) - 1, full
@@ -132,16 +132,17 @@ def _applied(back_end: BackEnd, rules: Sequence[SteeringRule], covers: bool) -> 
         why = "no room for an exact rule"
         return [
             Placed(rule, "wildcard", why, by_wide[covered[id(rule)]], covered[id(rule)]) if id(rule) in covered
-            else _as_it_is(back_end, rule, by_rule[id(rule)])
+            else as_it_is(back_end, rule, by_rule[id(rule)])
             for rule in rules
         ]  # fmt: skip
     raise refusal
 
 
-def _as_it_is(back_end: BackEnd, rule: SteeringRule, handle: int) -> Placed:
+def as_it_is(back_end: BackEnd, rule: SteeringRule, handle: int, why: str = "") -> Placed:
+    """A rule that a back end has by itself."""
     if back_end.name == "software":
-        return Placed(rule, "software", "", handle)
-    return Placed(rule, "exact" if rule.is_exact else "wildcard", "", handle)
+        return Placed(rule, "software", why, handle)
+    return Placed(rule, "exact" if rule.is_exact else "wildcard", why, handle)
 
 
 def _only_places(rule: SteeringRule) -> bool:

@@ -6,13 +6,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 
 from burstline.engine.moves.memory import Links, MoverMemory
 from burstline.engine.moves.ownership import Ownership, Planned, batches
 from burstline.engine.moves.phases import ANNOUNCED, CHANGED, CLOSING, EXPORTING, IDLE, PHASE_BITS, RELEASED
 from burstline.engine.moves.sift_stage import sift_stage
-from burstline.engine.program import prepare
+from burstline.engine.program import Program, prepare
 from burstline.engine.steered import Steered
 from burstline.engine.worker import ENDED, SLACK
 from burstline.errors import BurstlineError, UsageError
@@ -36,6 +35,12 @@ def at_once() -> Callable[[], bool]:
     return lambda: True
 
 
+def sift_program(tables: tuple[SteeringTable, SteeringTable], batch: int, tunnel_ports: TunnelPorts) -> Program:
+    """What asks the tables for bursts of so many packets. Compiles when the cache has none."""
+    pipeline = Pipeline(sift_stage(*tables), name="sift")
+    return prepare(pipeline, mode="sift", capacity=batch + SLACK, workers=1, dispatch="auto", tunnel_ports=tunnel_ports)
+
+
 class FlowMoves:
     """The way on which edits of the rules of a run come into force. Every worker has a `context`, whose `moves` this
     sets; `depths` are how many packets may wait for a worker at each port.
@@ -55,10 +60,7 @@ class FlowMoves:
         tunnel_ports: TunnelPorts = USUAL_PORTS,
     ) -> None:
         self._contexts, self._tables = list(contexts), tables
-        compile = partial(
-            prepare, mode="sift", capacity=batch + SLACK, workers=1, dispatch="auto", tunnel_ports=tunnel_ports
-        )
-        self._program = compile(Pipeline(sift_stage(*tables), name="sift"))
+        self._program = sift_program(tables, batch, tunnel_ports)
         self._phase, self._move = Region(64), 0
         self._links = Links(len(contexts), pipeline)
         self._memory = [MoverMemory(k, self._phase, batch, depths) for k in range(len(contexts))]
