@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import struct
 import threading
+from typing import Literal
 
 from burstline.state.published import Published
 from burstline.state.region import Block, Region
@@ -13,6 +14,8 @@ from burstline.steering.model.nic import NicModel
 from burstline.steering.model.pump import BURST, Decided, Pump, decide, pump
 from burstline.steering.model.row import SIZE
 from burstline.steering.model.table import Decision
+
+NAMES = ("row", "mbufs", "outbound", "waiting", "put", "missed", "tpids")  # of rooms for compiled code
 
 
 class DataPlane:
@@ -30,10 +33,9 @@ class DataPlane:
         queues, tpids = model.queues, model.personality.tpids
         self._rooms = [Region(size) for size in (SIZE, 8 * (2 * BURST + 1), 8 * BURST * queues, *[8 * queues] * 3, 64)]
         self._rooms[6].write(0, struct.pack(f"<{1 + len(tpids)}H", len(tpids), *tpids))
-        names = ("row", "mbufs", "outbound", "waiting", "put", "missed", "tpids")
         self.context = Block(Pump.layout)
         self.context.set(wire=-1, queues=queues, tables=self._built.last.address)
-        self.context.set(**{name: room.address for name, room in zip(names, self._rooms, strict=True)})
+        self.context.set(**{name: room.address for name, room in zip(NAMES, self._rooms, strict=True)})
         self._decided = Block(Decided.layout)
         model.follow(self.follow)
 
@@ -67,7 +69,11 @@ class DataPlane:
         """Compile, or take from the cache, what `work` runs."""
         pump.load()
 
-    def of_queues(self, name: str) -> list[int]:
-        """`put` or `missed` of each queue."""
-        room = self._rooms[4 if name == "put" else 5]
+    def of_queues(self, name: Literal["waiting", "put", "missed"]) -> list[int]:
+        """Packets, by queue."""
+        room = self._rooms[NAMES.index(name)]
         return [room.i64(8 * queue) for queue in range(self.model.queues)]
+
+    def waits(self, queue: int, place: int) -> int:
+        """An mbuf that waits to be put into a queue."""
+        return self._rooms[NAMES.index("outbound")].i64(8 * (BURST * queue + place))

@@ -17,7 +17,8 @@ from burstline.steering.model.table import Entry, Table
 WORDS = SIZE // 8
 PASS, QUEUE, SPREAD, DROP = range(4)  # what a rule does with a packet
 NO_MARK = -1
-# A group: rank of its first rule, words that it compares, chains less one, their address, then offset and mask of words.
+# A group: rank of its first rule, how many words it compares, chains less one, their address, then of each word offset
+# and mask.
 GROUP, GROUP_WORDS = 32 + 16 * WORDS, 32
 # A rule: the value of each word that its group compares, then these; `next` is the address of another, or 0.
 RULE, RANK, NEXT, FATE, NUMBER, MARK, COUNTER, BETWEEN, BETWEENS = 192, *range(128, 192, 8)

@@ -68,6 +68,7 @@ def decide(p: Pump, data: int, length: int, result: int) -> int:
 
 def pump(p: Pump, most: int) -> int:
     """Up to `most` packets of the wire, and all that was sent; returns how many packets moved, either way."""
+    held_tables(p)  # who changed them waits for it, also where nothing comes
     moved = send_all(p)
     took = 0
     while took < most:
