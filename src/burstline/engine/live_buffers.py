@@ -34,7 +34,8 @@ ETHERNET = 14
 # in DPDK's drivers/net/vmxnet3/vmxnet3_rxtx.c).
 TWO_RINGS = frozenset({"net_vmxnet3"})
 RINGS = ("ring_mp_mc", "ring_mp_sc", "ring_sp_mc", "ring_sp_sc")  # what DPDK takes on machines that have no better way
-RING_LOOP = "ring-loop"
+RING_LOOP, NIC_MODEL = "ring-loop", "nic-model"
+IN_MEMORY = (RING_LOOP, NIC_MODEL)  # devices of burstline's own, made of rings
 
 
 @dataclass(frozen=True)
@@ -212,7 +213,7 @@ def assumed(device: str) -> Capabilities | None:
     """What a device can do that is not there before it is set up; None for all others."""
     from burstline.dpdk.device import Device
 
-    if device.startswith(RING_LOOP):
+    if device.startswith(IN_MEMORY):
         return Capabilities("net_ring")
     if device.startswith("net_virtio_user"):
         # Its other end may be a port of this run (net_vhost), which answers when it is set up, not before.
@@ -263,4 +264,4 @@ def node_of(device: str) -> int:
 
 
 def is_pci(device: str) -> bool:
-    return not device.startswith(("net_", RING_LOOP, "eth_", "crypto_"))
+    return not device.startswith(("net_", *IN_MEMORY, "eth_", "crypto_"))

@@ -10,7 +10,7 @@ from burstline.buffers.receive import AROUND, Capabilities, Mode
 from burstline.engine.config import Config
 from burstline.engine.config import Port as Settings
 from burstline.engine.large_classes import largest_template
-from burstline.engine.live_buffers import ETHERNET, RING_LOOP, LiveBuffers
+from burstline.engine.live_buffers import ETHERNET, IN_MEMORY, RING_LOOP, LiveBuffers
 from burstline.errors import BurstlineError, UsageError
 from burstline.offload.mbuf import MOST_SEGMENT
 from burstline.offload.planning.capabilities import Descriptors, PortCapabilities, recorded
@@ -65,7 +65,7 @@ class LiveOffloads:
         from burstline.dpdk.device import Device
         from burstline.dpdk.drivers import driver_for
 
-        if device.startswith(RING_LOOP) or self.intent(device).tune == "off":
+        if device.startswith(IN_MEMORY) or self.intent(device).tune == "off":
             return device
         made = Device.parse(device)
         return str(made.with_arguments(self._tuning(device, driver_for(made)).devargs))
@@ -76,7 +76,7 @@ class LiveOffloads:
         from burstline.dpdk.drivers import driver_for
 
         given = {argument.split("=")[0] for argument in self.config.dpdk.eal_args}
-        real = [d for d in self.devices if not d.startswith(RING_LOOP) and self.intent(d).tune != "off"]
+        real = [d for d in self.devices if not d.startswith(IN_MEMORY) and self.intent(d).tune != "off"]
         wanted = [option for d in real for option in self._tuning(d, driver_for(Device.parse(d))).eal]
         return [option for option in dict.fromkeys(wanted) if option.split("=")[0] not in given]
 
@@ -88,7 +88,7 @@ class LiveOffloads:
             settings = self.config.port(f"dpdk:{device}")
             if settings.mtu is not None:
                 check_mtu(f"dpdk:{device}", can, settings.mtu)
-            tuning = NO_TUNING if device.startswith(RING_LOOP) else self._tuning(device, can.driver, can)
+            tuning = NO_TUNING if device.startswith(IN_MEMORY) else self._tuning(device, can.driver, can)
             self.tunings[device] = tuning
             changed.append(
                 replace(
@@ -193,10 +193,11 @@ class LiveOffloads:
 
 def presumed(device: str) -> PortCapabilities | None:
     """What a device can do that is not there before it is set up; None for all others."""
-    if device.startswith(RING_LOOP):
+    if device.startswith(IN_MEMORY):
         from burstline.engine.ring_loop import verifies
 
-        checksums = {"IPV4_CKSUM", "TCP_CKSUM", "UDP_CKSUM"} if verifies(device) else set[str]()
+        good = device.startswith(RING_LOOP) and verifies(device)
+        checksums = {"IPV4_CKSUM", "TCP_CKSUM", "UDP_CKSUM"} if good else set[str]()
         return PortCapabilities("net_ring", rx=frozenset({"SCATTER", *checksums}), tx=frozenset({"MULTI_SEGS"}))
     if device.startswith("net_virtio_user"):
         can = recorded("virtio_user")

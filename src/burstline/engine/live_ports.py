@@ -13,7 +13,8 @@ from burstline.engine.config import Config
 from burstline.engine.config import Port as Settings
 from burstline.engine.large_classes import large_class, with_class
 from burstline.engine.live_buffers import (
-    RING_LOOP,
+    IN_MEMORY,
+    NIC_MODEL,
     LiveBuffers,
     PortBuffers,
     assumed,
@@ -112,7 +113,7 @@ class LivePorts:
 
         mbuf.check(native.MBUF, native.MBUF_FLAGS)
         wanted = self.config.dpdk.hugepages
-        real = [self.offloads.text(d) for d in self.devices if not d.startswith(RING_LOOP)]
+        real = [self.offloads.text(d) for d in self.devices if not d.startswith(IN_MEMORY)]
         args, ops = [*self.offloads.eal_arguments(), *self.config.dpdk.eal_args], self.config.pools.ops
         if ops not in OWN_OPS:
             args += ["--mbuf-pool-ops-name", ops]
@@ -256,7 +257,7 @@ class LivePorts:
     def _set_up(self, port: Port | None, number: int, buffers: PortBuffers, pools: Pools, stack: ExitStack) -> Port:
         device, plan = self.devices[number], self.offloads.plans[number]
         into = [pool for size in buffers.plan.buffers if (pool := pools.of(size)) is not None]
-        if device.startswith(RING_LOOP):
+        if device.startswith(IN_MEMORY):
             made = self._ring_loop(device, into[0], plan.tx)
             stack.callback(made.close)
             made.table = pools.table
@@ -280,8 +281,11 @@ class LivePorts:
         return port
 
     def _ring_loop(self, device: str, pool: Pool, tx_offloads: Sequence[str]) -> RingPort:
+        from burstline.engine.nic_device import open_nic
         from burstline.engine.ring_loop import open_ring_loop
 
+        if device.startswith(NIC_MODEL):
+            return open_nic(device, pool, self.queues)
         return open_ring_loop(device, pool, self.queues, tx_offloads)
 
 
@@ -294,11 +298,11 @@ def _release(pools: Iterable[Pools]) -> None:
 
 def _held(device: str) -> list[int]:
     """The sizes of the packets that a device is loaded with."""
-    if not device.startswith(RING_LOOP):
+    if not device.startswith(IN_MEMORY):
         return []
-    from burstline.engine.ring_loop import sizes_held
+    from burstline.engine import nic_device, ring_loop
 
-    return sizes_held(device)
+    return nic_device.sizes_held(device) if device.startswith(NIC_MODEL) else ring_loop.sizes_held(device)
 
 
 def _many(count: int, what: str) -> str:

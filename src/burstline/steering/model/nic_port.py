@@ -53,9 +53,11 @@ class NicPort(RingPort):
         times: int = 1,
         rate: float = 0.0,
         own_thread: bool = False,
+        owns_wire: bool = False,
         ring_size: int = RING,
     ) -> NicPort:
-        """Packets come from queue 0 of `wire`, a started port that stays the caller's; or they are `frames`, in their
+        """Packets come from queue 0 of `wire`, a started port that stays the caller's (with
+        `owns_wire` it starts and closes with this one); or they are `frames`, in their
         order, so many `times`, `rate` a second. Of a rate of 0 the wire is as fast as the workers: what finds its queue
         full waits, and all behind it, as with PAUSE frames (IEEE 802.3x); else it is dropped, and counted (`imissed`).
 
@@ -68,14 +70,16 @@ class NicPort(RingPort):
             raise UsageError("a NIC in software needs a wire or frames", "give a started port, or frames, one or more")
         if frames and max(map(len, frames)) > pool.data_room:
             longest = max(map(len, frames))
-            raise UsageError(f"a frame of {longest} bytes does not fit into {pool.data_room}", "make buffers larger")
+            raise UsageError(
+                f"a frame of {longest} bytes does not fit into {pool.data_room}", f"[pools] buffer = {longest}"
+            )
         port = cls.pair(pool, queues=model.queues, ring_size=ring_size)
         assert isinstance(port, NicPort)
-        port._begin(model, pool, wire, own_thread)
+        port._begin(model, pool, wire, own_thread, owns_wire)
         port._make(frames, times, rate)
         return port
 
-    def _begin(self, model: NicModel, pool: Pool, wire: Port | None, own_thread: bool) -> None:
+    def _begin(self, model: NicModel, pool: Pool, wire: Port | None, own_thread: bool, owns_wire: bool) -> None:
         self.model, self.plane, self._wire = model, DataPlane(model), wire
         self._inner = self.other_side()
         calls = {"receive": "rx", "transmit": "tx", "allocate": "alloc", "free": "free"}
@@ -84,7 +88,7 @@ class NicPort(RingPort):
             **{name: native.SYMBOLS[f"bl_dpdk_{call}"] for name, call in calls.items()},
         )  # fmt: skip
         self.plane.load()
-        self._own_thread, self._ending = own_thread, threading.Event()
+        self._own_thread, self._owns_wire, self._ending = own_thread, owns_wire, threading.Event()
         self._told = threading.Event()
         self._threads: list[threading.Thread] = []
         model.follow(self._in_force)
@@ -103,6 +107,8 @@ class NicPort(RingPort):
     def start(self) -> None:
         super().start()
         self._inner.start()
+        if self._wire is not None and self._owns_wire:
+            self._wire.start()
         if self._own_thread and not self._threads:
             self._threads = [threading.Thread(target=run, daemon=True) for run in (self._work, self._follow)]
             for each in self._threads:
@@ -138,7 +144,7 @@ class NicPort(RingPort):
         )  # fmt: skip
 
     def close(self) -> None:
-        """Also frees what is in the queues; the wire stays open."""
+        """Also frees what is in the queues."""
         if self._closed:
             return
         if hasattr(self, "plane"):
@@ -149,6 +155,8 @@ class NicPort(RingPort):
             for queue, waiting in enumerate(self.plane.of_queues("waiting")):
                 free([self.plane.waits(queue, place) for place in range(waiting)])
             self._inner.close()
+            if self._wire is not None and self._owns_wire:
+                self._wire.close()
         super().close()
 
     # ---- threads ----
