@@ -106,7 +106,7 @@ class LiveDirecting:
         """Get ready for workers with these contexts. Raises BurstlineError."""
         if self.director is not None:
             self.at_work = self._at_work(self.director, ports, symbols, stop)
-        steered = self._steered() if self.moves_flows else None
+        steered = self._steered(ports) if self.moves_flows else None
         if steered is None:
             return
         self.moves = self._moves(pipeline, contexts, ports, steered)
@@ -175,7 +175,7 @@ class LiveDirecting:
         )
         return [*(self.control.warnings if self.control else []), *([said] if late else [])]
 
-    def _steered(self) -> Steered | None:
+    def _steered(self, ports: Sequence[Port]) -> Steered | None:
         """The ports, for who changes rules; None where that cannot be, since ports hash differently."""
         found: list[Steered] = []
         seen: list[Any] = []
@@ -190,7 +190,7 @@ class LiveDirecting:
                     raise UsageError(f"{what}, and the steering controller needs that", "steer it by software")
                 return None
             changes = partial(self.steering.change, number)
-            found.append(SteeredPort(back_end, changes, facts.key, facts.reta))
+            found.append(SteeredPort(back_end, changes, facts.key, facts.reta, ports[number].tells_hashes))
         try:
             return found[0] if len(found) == 1 else PortsAlike(found)
         except BurstlineError:
@@ -215,7 +215,7 @@ class LiveDirecting:
         moves.begin(
             steered, rules, reta, self.steering.core_queue,
             effective=self.at_work.effective if self.at_work else at_once,
-            settle=max(merging, *(SETTLE.get(name, 0.0) for name in names)),
+            settle=max(merging, *(SETTLE[name] for name in names)), own_groups="rte_flow" in names,
         )  # fmt: skip
         return moves
 

@@ -12,7 +12,7 @@ from burstline.engine.config import Port as Settings
 from burstline.engine.large_classes import largest_template
 from burstline.engine.live_buffers import ETHERNET, LiveBuffers
 from burstline.engine.live_buffers import ORDINARY_MTU as ORDINARY_MTU
-from burstline.engine.own_devices import XdpDevice, is_own, is_xdp
+from burstline.engine.own_devices import RING_LOOP, XdpDevice, is_own, is_xdp
 from burstline.errors import BurstlineError, UsageError
 from burstline.offload.mbuf import MOST_SEGMENT
 from burstline.offload.planning.capabilities import Descriptors, PortCapabilities, recorded
@@ -198,7 +198,8 @@ def presumed(device: str) -> PortCapabilities | None:
     if is_own(device):
         from burstline.engine.ring_loop import verifies
 
-        checksums = {"IPV4_CKSUM", "TCP_CKSUM", "UDP_CKSUM"} if verifies(device) else set[str]()
+        good = device.startswith(RING_LOOP) and verifies(device)
+        checksums = {"IPV4_CKSUM", "TCP_CKSUM", "UDP_CKSUM"} if good else set[str]()
         return PortCapabilities("net_ring", rx=frozenset({"SCATTER", *checksums}), tx=frozenset({"MULTI_SEGS"}))
     if device.startswith("net_virtio_user"):
         can = recorded("virtio_user")

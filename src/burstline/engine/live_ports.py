@@ -24,7 +24,7 @@ from burstline.engine.live_director import RING
 from burstline.engine.live_offloads import LiveOffloads, mtu_of, presumed
 from burstline.engine.live_steering import LiveSteering
 from burstline.engine.moves.phases import HELD
-from burstline.engine.own_devices import RING_LOOP, XdpDevice, is_own, is_xdp
+from burstline.engine.own_devices import NIC_MODEL, RING_LOOP, XdpDevice, is_own, is_xdp
 from burstline.engine.report import Count, Report
 from burstline.engine.worker import ENGINE_REASONS, NO_BUFFER, PORTS, most_made
 from burstline.errors import BurstlineError, UsageError
@@ -293,9 +293,13 @@ class LivePorts:
         return port
 
     def _ring_loop(self, device: str, pool: Pool, tx_offloads: Sequence[str]) -> RingPort:
+        from burstline.engine.nic_device import open_nic
         from burstline.engine.ring_loop import open_ring_loop
 
-        return open_ring_loop(device, pool, self.steering.queues(self.devices.index(device)), tx_offloads)
+        queues = self.steering.queues(self.devices.index(device))
+        if device.startswith(NIC_MODEL):
+            return open_nic(device, pool, queues)
+        return open_ring_loop(device, pool, queues, tx_offloads)
 
 
 def _release(pools: Iterable[Pools]) -> None:
@@ -307,11 +311,11 @@ def _release(pools: Iterable[Pools]) -> None:
 
 def _held(device: str) -> list[int]:
     """The sizes of the packets that a device is loaded with."""
-    if not device.startswith(RING_LOOP):
+    if not device.startswith((RING_LOOP, NIC_MODEL)):
         return []
-    from burstline.engine.ring_loop import sizes_held
+    from burstline.engine import nic_device, ring_loop
 
-    return sizes_held(device)
+    return nic_device.sizes_held(device) if device.startswith(NIC_MODEL) else ring_loop.sizes_held(device)
 
 
 def _many(count: int, what: str) -> str:

@@ -1,4 +1,4 @@
-"""Devices that are no driver's of DPDK but made here, of rings: `ring-loop,...`, and `xdp,iface=eth0`."""
+"""Devices that are no driver's of DPDK but made here, of rings: `ring-loop,...`, `nic-model,...`, `xdp,iface=eth0`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import cast
 from burstline.errors import UsageError
 from burstline.steering.xdp.link import FLAGS, Mode
 
-RING_LOOP, XDP = "ring-loop", "xdp"
+RING_LOOP, NIC_MODEL, XDP = "ring-loop", "nic-model", "xdp"
 WRITE = "write dpdk:xdp,iface=eth0, and mode=native or mode=generic where that is to be demanded"
 
 
 def is_own(device: str) -> bool:
-    return device.startswith(RING_LOOP) or is_xdp(device)
+    return device.startswith((RING_LOOP, NIC_MODEL)) or is_xdp(device)
 
 
 def is_xdp(device: str) -> bool:

@@ -136,5 +136,5 @@ class PortWorker(Worker):
     costs: i64  # address of what its phases took (burst_costs), where that is counted
     receive: i64  # addresses of the code for ports with Twins
     transmit: i64
-    moves: i64  # address of its Mover (moves/phases.py), where flows can move
+    moves: i64  # address of its Mover (moves/phases.py), or 0 where ports do not tell how they hash
     watch: i64  # address of its TrafficWatch, where the steering controller looks on

@@ -26,6 +26,8 @@ class Sifting(Struct):
     port: i64
     before: i64  # addresses of the answers, 32 bits each
     after: i64
+    rule_before: i64  # addresses of 64 bits each: where the rule lies that decides, or 0
+    rule_after: i64
 
 
 class Moving(Struct):
@@ -33,6 +35,7 @@ class Moving(Struct):
 
     index: i64  # the worker's number
     workers: i64
+    unknown: i64  # bits of a rule's decision by which it is the device that chooses a queue, nobody knows which
     sift: i64  # address of the code that answers a Sifting
     sifting: i64  # address of its Sifting
     links: i64  # by worker: address of the link to it, and of the one from it

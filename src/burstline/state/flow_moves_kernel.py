@@ -44,11 +44,24 @@ def sift_keys(moving: Moving, keys: int, count: int) -> None:
     call_address(moving.sift, moving.sifting)
 
 
+def queue_of(moving: Moving, queues: int, rules: int, k: int) -> int:
+    """A worker's number, or -1 for packets that a rule drops, and where nobody knows."""
+    queue, rule = load32(queues + 4 * k), load64(rules + 8 * k)
+    if queue >= moving.workers or (rule != 0 and load64(rule + 16) & moving.unknown != 0):
+        return -1
+    return queue
+
+
+def queue_after(moving: Moving, k: int) -> int:
+    sifting = sifting_at(moving.sifting)
+    return queue_of(moving, sifting.after, sifting.rule_after, k)
+
+
 def goes_to(moving: Moving, k: int) -> int:
     """The worker that the k-th flow goes to from this one, or -1."""
-    sifting = sifting_at(moving.sifting)
-    before, after = load32(sifting.before + 4 * k), load32(sifting.after + 4 * k)
-    return after if before == moving.index and after != before and after < moving.workers else -1
+    after = queue_after(moving, k)
+    before = queue_of(moving, sifting_at(moving.sifting).before, sifting_at(moving.sifting).rule_before, k)
+    return after if before == moving.index and after != before else -1
 
 
 def move_kernels(at: Geometry, keys: FlowKeys, hash_key: Callable[[int], int], made: TableKernels) -> MoveKernels:

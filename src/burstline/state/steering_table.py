@@ -230,6 +230,10 @@ class SteeringTable(LookAhead):
         """The address of the queues of a burst's packets, 32 bits each, as a worker's code has found them."""
         return self._heads[worker][0].get("results")
 
+    def decided(self, worker: int) -> int:
+        """The address of the rules that decided over them, 64 bits each, 0 where none did."""
+        return self._heads[worker][0].get("decided")
+
     def reset(self) -> None:
         """Rules stay: they are no traffic's."""
         self._heads = []

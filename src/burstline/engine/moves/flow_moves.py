@@ -20,6 +20,7 @@ from burstline.packet.machine import USUAL_PORTS, TunnelPorts
 from burstline.pipeline.pipeline import Pipeline
 from burstline.state.region import Block, Region
 from burstline.state.steering_table import SteeringTable
+from burstline.state.steering_words import GROUP
 from burstline.steering.back_end import Limits
 from burstline.steering.edit import Done, Edit
 from burstline.steering.rule import SteeringRule
@@ -83,10 +84,15 @@ class FlowMoves:
         *,
         effective: Callable[[], Callable[[], bool]] = at_once,
         settle: float = 0.0,
+        own_groups: bool = False,
     ) -> None:
-        """The ports have these rules and this RETA in force. `effective()` is called after each change."""
+        """The ports have these rules and this RETA in force. `effective()` is called after each change. With
+        `own_groups`, a port chooses among several cores of a rule in a way of its own, as devices do: such rules
+        cannot be changed, since nobody knows where their flows are."""
         self.ports = ports
-        self.ownership = Ownership(ports, self._tables, core_queue)
+        for memory in self._memory:
+            memory.moving.set(unknown=GROUP if own_groups else 0)
+        self.ownership = Ownership(ports, self._tables, core_queue, own_groups=own_groups)
         self.ownership.begin(rules, reta)
         self._effective, self._settle = effective, settle
 

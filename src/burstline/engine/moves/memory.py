@@ -53,7 +53,10 @@ class MoverMemory:
         """Have it ask both tables."""
         self._instance = Instance(program, worker)
         self.moving.set(sift=self._instance.function)
-        self.sifting.set(before=before.results(worker), after=after.results(worker))
+        self.sifting.set(
+            before=before.results(worker), after=after.results(worker),
+            rule_before=before.decided(worker), rule_after=after.decided(worker),
+        )  # fmt: skip
 
     def waiting(self) -> list[int]:
         """The mbufs that it holds."""

@@ -20,7 +20,6 @@ from burstline.native.memory import (
     call_address,
     cycles,
     external,
-    load32,
     load64,
     load_acquire,
     scale,
@@ -41,6 +40,7 @@ from burstline.state.flow_moves import (
     Moving,
     Sifting,
 )
+from burstline.state.flow_moves_kernel import queue_after, queue_of
 
 move_out = external("burstline_flows_move_out", 3)
 move_in = external("burstline_flows_move_in", 2)
@@ -54,12 +54,15 @@ ROUNDS = 2  # bursts of what was held to handle, for each look at the ports
 MS = 1_000_000
 
 
-def place(me: int, phase: int, workers: int, before: int, after: int, holds: bool) -> int:
-    """What becomes of a packet that comes to worker `me`: HERE, HOLD, or the worker that it goes to."""
-    if before == after or before >= workers or after >= workers:
+def place(me: int, phase: int, before: int, after: int, ruled: bool, holds: bool) -> int:
+    """What becomes of a packet that comes to worker `me`: HERE, HOLD, or the worker that it goes to. A flow that
+    has a rule, or had one, may come to any for a moment, between two edits, or where a device orders its rules anew."""
+    if before < 0 or after < 0:
         return HERE
     if phase == CLOSING:
-        return HOLD if holds and after == me else HERE
+        return HOLD if holds and after == me and before != after else HERE
+    if before == after:
+        return after if ruled and after != me else HERE
     if phase >= EXPORTING:
         if after != me:
             return after
@@ -102,8 +105,10 @@ def sort_arrivals(mover: Mover, mbufs: int, n: int, port: int) -> int:
     ask(mover, mbufs, n, port)
     phase, kept = mover.seen & PHASE_MASK, 0
     for i in range(n):
-        mbuf, before, after = load64(mbufs + 8 * i), load32(sifting.before + 4 * i), load32(sifting.after + 4 * i)
-        to = place(moving.index, phase, moving.workers, before, after, mover.waiting > 0)
+        mbuf = load64(mbufs + 8 * i)
+        before, after = queue_of(moving, sifting.before, sifting.rule_before, i), queue_after(moving, i)
+        ruled = load64(sifting.rule_before + 8 * i) != 0 or load64(sifting.rule_after + 8 * i) != 0
+        to = place(moving.index, phase, before, after, ruled, mover.waiting > 0)
         if to >= 0 and pass_to(mover, to, mbuf, port):
             continue
         if to != HERE and mover.waiting < HELD:  # also what finds no room in a link
@@ -175,7 +180,6 @@ def from_links(mover: Mover, mbufs: int, most: int) -> int:
 def from_held(mover: Mover, mbufs: int, most: int) -> int:
     """Packets of one port, those that came first, that are now to be handled; what is another's is passed on."""
     moving = moving_at(mover.moving)
-    sifting = sifting_at(moving.sifting)
     n = 0
     while n < min(mover.waiting, most):
         word = load64(mover.held + 8 * ((mover.first + n) & (HELD - 1)))
@@ -190,8 +194,8 @@ def from_held(mover: Mover, mbufs: int, most: int) -> int:
     ask(mover, mbufs, n, mover.port)
     kept = 0
     for i in range(n):
-        mbuf, after = load64(mbufs + 8 * i), load32(sifting.after + 4 * i)
-        is_others = mover.seen & PHASE_MASK != CLOSING and after < moving.workers and after != moving.index
+        mbuf, after = load64(mbufs + 8 * i), queue_after(moving, i)
+        is_others = mover.seen & PHASE_MASK != CLOSING and after >= 0 and after != moving.index
         if not (is_others and pass_to(mover, after, mbuf, mover.port)):
             store64(mbufs + 8 * kept, mbuf)
             kept += 1
@@ -246,7 +250,7 @@ def worker_moves(flows: bool) -> tuple[Callable[[PortWorker], int], Callable[[Po
         return 1
 
     def begin(worker: PortWorker) -> int:
-        if load_acquire(mover_at(worker.moves).phase) & PHASE_MASK == IDLE:
+        if worker.moves == 0 or load_acquire(mover_at(worker.moves).phase) & PHASE_MASK == IDLE:
             return 0
         return go_on(worker)
 

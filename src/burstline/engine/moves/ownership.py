@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from burstline.errors import UsageError
 from burstline.state.steering_table import SteeringTable
-from burstline.steering.back_end import add_together
+from burstline.steering.back_end import CannotSteer, add_together
 from burstline.steering.director import SoftwareDirector
 from burstline.steering.edit import AddRules, Changer, Edit, MoveBucket, RemoveRules, ReplaceRules
 from burstline.steering.rule import SteeringRule
 from burstline.steering.software import key_of
+from burstline.steering.target import Cores
 
 
 @dataclass
@@ -29,9 +30,14 @@ class Ownership:
     """The same rules in both tables and at the `ports`, but for what is `planned`."""
 
     def __init__(
-        self, ports: Changer, tables: tuple[SteeringTable, SteeringTable], core_queue: Callable[[int], int]
+        self,
+        ports: Changer,
+        tables: tuple[SteeringTable, SteeringTable],
+        core_queue: Callable[[int], int],
+        *,
+        own_groups: bool = False,
     ) -> None:
-        self.ports, self.tables = ports, tables
+        self.ports, self.tables, self._own_groups = ports, tables, own_groups
         self.before, self.after = (SoftwareDirector(table, core_queue) for table in tables)
         self._numbers = itertools.count(1)
         self._owned: dict[int, Owned] = {}
@@ -63,13 +69,21 @@ class Ownership:
         """An edit of the rules that come. Raises what `SoftwareDirector` raises, and UsageError."""
         match edit:
             case AddRules():
+                self._check(edit.rules)
                 return Adding(self, edit)
             case RemoveRules():
                 return Removing(self, edit)
             case MoveBucket():
                 return MovingBucket(self, edit)
             case ReplaceRules():
+                self._check([*edit.rules, *self.before.rules().values()])
                 return Replacing(self, edit)
+
+    def _check(self, rules: Sequence[SteeringRule]) -> None:
+        for rule in rules if self._own_groups else ():
+            if isinstance(rule.to, Cores) and len(rule.to.numbers) > 1:
+                problem = "the device does not tell to which of several cores a flow goes, so its record cannot follow"
+                raise CannotSteer("to", problem, 'name one core or queue, or steer by software: steer = "software"')
 
     def number(self, owned: Owned) -> int:
         number = next(self._numbers)

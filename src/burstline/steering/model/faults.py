@@ -14,6 +14,7 @@ class Faults:
     latency: float = 0.0  # after a call returned, until what it changed is in force
     duration: float = 0.0  # of a call
     window: float = 0.0  # after each change of a rule, for which no rule is in force: the table is written anew
+    apart: float = 0.0  # between the buckets of one update of the RETA
     refused_creates: Mapping[int, int] = field(default_factory=dict)  # with which errno
     refused_destroys: Mapping[int, int] = field(default_factory=dict)
     refused_retas: Mapping[int, int] = field(default_factory=dict)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import errno
 import itertools
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 
 from burstline.dpdk.flow_refused import FlowRefused
 from burstline.errors import UsageError
 from burstline.state.toeplitz import DEFAULT_KEY
-from burstline.steering.hardware.actions import Action
 from burstline.steering.hardware.driver import HardwareDriver, find
 from burstline.steering.hardware.flow_device import FlowRule
 from burstline.steering.hardware.items import Item, parts_of
@@ -21,45 +22,9 @@ from burstline.steering.model.compare import matched
 from burstline.steering.model.faults import NO_FAULTS, Faults
 from burstline.steering.model.headers import headers
 from burstline.steering.model.rss import rss_input, toeplitz
+from burstline.steering.model.table import PORTS_HASHED, Decision, Entry, HeldRule, Table
 
 LEAST_KEY = 40
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A rule in force."""
-
-    handle: int
-    items: tuple[Item, ...]
-    actions: tuple[Action, ...]
-
-
-@dataclass(frozen=True)
-class Table:
-    """All that decides over packets at a moment, for who compiles it: `version` is another whenever it changed."""
-
-    version: int
-    entries: tuple[Entry, ...]  # the first that matches decides
-    reta: tuple[int, ...]
-    key: bytes
-    isolated: bool
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What becomes of a packet: its queue, or None: it is dropped. `handle`: of the rule, or 0."""
-
-    queue: int | None
-    mark: int | None = None
-    handle: int = 0
-    hash: int = 0
-
-
-@dataclass
-class _Rule:
-    rule: FlowRule
-    packets: int = 0
-    bytes: int = 0
 
 
 class NicModel:
@@ -67,7 +32,8 @@ class NicModel:
     and `wait` passes them while calls take time; tests give their own. Raises UsageError.
 
     What was told and is in force are two: `table` is what is in force now. `classify` decides over a packet by it,
-    and counts; it is plain Python and says what all else must agree with.
+    and counts; it is plain Python and says what all else must agree with. Any thread may call; `data_plane.py` follows
+    it in compiled code.
     """
 
     def __init__(
@@ -88,16 +54,19 @@ class NicModel:
             raise UsageError(f"no NIC has {queues} queues, {reta_size} buckets and a key of {len(key)} bytes", hint)
         self.faults = faults
         self._clock, self._wait = clock, wait
-        self._rules: dict[int, _Rule] = {}  # as the driver knows them
+        self._lock = threading.RLock()
+        self._followers: list[Callable[[], object]] = []
+        self._rules: dict[int, HeldRule] = {}  # as the driver knows them
         self._there: dict[int, FlowRule] = {}  # those, and those whose destruction was lost
         self._places: Counter[object] = Counter()  # what they take of what is there once
         self._handles = itertools.count(1)
         self._calls = {name: itertools.count() for name in ("create", "destroy", "reta")}
-        self._entries: dict[int, FlowRule] = {}  # as the hardware has them
+        self._entries: dict[int, HeldRule] = {}  # as the hardware has them
         self._told_reta = [bucket % queues for bucket in range(reta_size)]
-        self._reta, self._key, self._isolated = list(self._told_reta), key, False
+        self._reta, self._key, self._hashed, self._isolated = list(self._told_reta), key, PORTS_HASHED, False
         self._pending: list[tuple[float, Callable[[], None]]] = []
-        self._closed_until = 0.0  # no rule is in force before
+        self._reta_busy = float("-inf")  # until then buckets are still to change
+        self._closed_until = float("-inf")  # no rule is in force before
         self._version = 0
         self._table: Table | None = None
 
@@ -115,45 +84,50 @@ class NicModel:
     def create(self, rule: FlowRule) -> int:
         number = next(self._calls["create"])
         self._wait_for(self.faults.duration)
-        if number in self.faults.refused_creates:
-            raise FlowRefused("rte_flow_create", self.faults.refused_creates[number])
-        check(rule, self.personality, self.queues, "rte_flow_create")
-        self._check_table(rule)
-        handle = next(self._handles)
-        self._rules[handle], self._there[handle] = _Rule(rule), rule
-        self._places.update(_places(rule))
-        if number not in self.faults.silent_creates:
-            self._later(lambda: self._entries.__setitem__(handle, rule), changes_rules=True)
+        with self._changing():
+            if number in self.faults.refused_creates:
+                raise FlowRefused("rte_flow_create", self.faults.refused_creates[number])
+            check(rule, self.personality, self.queues, "rte_flow_create")
+            self._check_table(rule)
+            handle, held = next(self._handles), HeldRule(rule)
+            self._rules[handle], self._there[handle] = held, rule
+            self._places.update(_places(rule))
+            if number not in self.faults.silent_creates:
+                self._later(lambda: self._entries.__setitem__(handle, held), changes_rules=True)
         return handle
 
     def destroy(self, handle: int) -> None:
         number = next(self._calls["destroy"])
         self._wait_for(self.faults.duration)
-        if handle not in self._rules:
-            raise FlowRefused("rte_flow_destroy", errno.ENOENT, "handle")
-        if number in self.faults.refused_destroys:
-            raise FlowRefused("rte_flow_destroy", self.faults.refused_destroys[number])
-        if number not in self.faults.lost_destroys:
-            self._later(lambda: self._entries.pop(handle, None), changes_rules=True)
-            self._places.subtract(_places(self._there.pop(handle)))
-        del self._rules[handle]
+        with self._changing():
+            if handle not in self._rules:
+                raise FlowRefused("rte_flow_destroy", errno.ENOENT, "handle")
+            if number in self.faults.refused_destroys:
+                raise FlowRefused("rte_flow_destroy", self.faults.refused_destroys[number])
+            if number not in self.faults.lost_destroys:
+                self._later(lambda: self._entries.pop(handle, None), changes_rules=True)
+                self._places.subtract(_places(self._there.pop(handle)))
+            del self._rules[handle]
 
     def flush(self) -> None:
         """All rules go, also those whose destruction was lost."""
-        for held in (self._rules, self._there, self._places):
-            held.clear()
-        self._later(self._entries.clear, changes_rules=True)
+        with self._changing():
+            for held in (self._rules, self._there, self._places):
+                held.clear()
+            self._later(self._entries.clear, changes_rules=True)
 
     def query(self, handle: int) -> tuple[int, int]:
         held = self._rules.get(handle)
-        if held is None or all(action.kind != "COUNT" for action in held.rule.actions):
+        if held is None or held.counter is None:
             raise FlowRefused("rte_flow_query", errno.EINVAL, "action", "the rule has no counter")
-        return held.packets, held.bytes if self.personality.counts_bytes else 0
+        octets = held.counter.get("bytes") if self.personality.counts_bytes else 0
+        return held.counter.get("packets"), octets
 
     def isolate(self, on: bool) -> None:
         if not self.personality.isolates:
             raise FlowRefused("rte_flow_isolate", errno.ENOSYS)
-        self._later(lambda: setattr(self, "_isolated", on))
+        with self._changing():
+            self._later(lambda: setattr(self, "_isolated", on))
 
     def reta(self) -> list[int]:
         return list(self._told_reta)
@@ -161,42 +135,75 @@ class NicModel:
     def update_reta(self, entries: Mapping[int, int]) -> None:
         number = next(self._calls["reta"])
         self._wait_for(self.faults.duration)
-        if number in self.faults.refused_retas or not all(
-            0 <= bucket < self.reta_size and 0 <= queue < self.queues for bucket, queue in entries.items()
-        ):
-            raise FlowRefused("rte_eth_dev_rss_reta_update", self.faults.refused_retas.get(number, errno.EINVAL))
-        for bucket, queue in entries.items():
-            self._told_reta[bucket] = queue
-        told = dict(entries)
-        self._later(lambda: [self._reta.__setitem__(bucket, queue) for bucket, queue in told.items()])
+        with self._changing():
+            if number in self.faults.refused_retas or not all(
+                0 <= bucket < self.reta_size and 0 <= queue < self.queues for bucket, queue in entries.items()
+            ):
+                raise FlowRefused("rte_eth_dev_rss_reta_update", self.faults.refused_retas.get(number, errno.EINVAL))
+            start = max(self._clock() + self.faults.latency, self._reta_busy)  # one update after the other
+            for place, (bucket, queue) in enumerate(entries.items()):
+                self._told_reta[bucket] = queue
+                self._reta_busy = start + place * self.faults.apart
+                self._later(partial(self._reta.__setitem__, bucket, queue), due=self._reta_busy)
+
+    @property
+    def key(self) -> bytes:
+        """Of the hash, as it is in force."""
+        with self._lock:
+            return self._key
 
     def set_key(self, key: bytes) -> None:
         """Of the NIC's length alone."""
         if len(key) != self.key_size:
             raise FlowRefused("rte_eth_dev_rss_hash_update", errno.EINVAL, said=f"the key has {self.key_size} bytes")
-        self._later(lambda: setattr(self, "_key", key))
+        with self._changing():
+            self._later(lambda: setattr(self, "_key", key))
+
+    def hash_ports(self, protocols: Iterable[str]) -> None:
+        """The protocols, of TCP, UDP and SCTP, whose ports are part of the hash, as rss_hf says it to DPDK: of the
+        others addresses alone are."""
+        wanted = frozenset(protocols)
+        if not wanted <= PORTS_HASHED:
+            names = ", ".join(sorted(wanted - PORTS_HASHED))
+            raise FlowRefused("rte_eth_dev_rss_hash_update", errno.EINVAL, said=f"there are no ports of {names}")
+        with self._changing():
+            self._later(lambda: setattr(self, "_hashed", wanted))
 
     # ---- what the hardware does ----
 
+    def follow(self, follower: Callable[[], object]) -> None:
+        """Have it called after each call that changes something, in the thread that calls."""
+        self._followers.append(follower)
+
+    def next_change(self) -> float | None:
+        """Seconds until what is in force is another without a further call; None where nothing is to come."""
+        with self._lock:
+            now = self._clock()
+            to_come = [when for when, _ in self._pending]
+            to_come += [self._closed_until] if self._closed_until > now else []
+            return min((max(when - now, 0.0) for when in to_come), default=None)
+
     def table(self) -> Table:
         """What is in force now."""
-        self._settle()
-        closed = self._clock() < self._closed_until
-        if self._table is None or bool(self._table.entries) != (bool(self._entries) and not closed):
-            self._version += 1
-            entries = () if closed else self._in_order()
-            self._table = Table(self._version, entries, tuple(self._reta), self._key, self._isolated)
-        return self._table
+        with self._lock:
+            self._settle()
+            closed = self._clock() < self._closed_until
+            if self._table is None or bool(self._table.entries) != (bool(self._entries) and not closed):
+                self._version += 1
+                entries = () if closed else self._in_order()
+                hashing = (tuple(self._reta), self._key, self._hashed)
+                self._table = Table(self._version, entries, *hashing, self._isolated)
+            return self._table
 
     def classify(self, packet: bytes) -> Decision:
         """What becomes of a packet now; rules that match it count it."""
         table = self.table()
         found = headers(packet, self.personality.tpids)
-        number = toeplitz(table.key, rss_input(found))
+        number = toeplitz(table.key, rss_input(found, table.hashed))
         by_hash = table.reta[number & self.reta_size - 1] if self.reta_size else 0
         for entry in table.entries:
             if matched(entry.items, found, self.personality):
-                self._count(entry, packet)
+                entry.held.count(len(packet))
                 return self._decided(entry, number, by_hash)
         return Decision(None if table.isolated else by_hash, hash=number)
 
@@ -212,15 +219,10 @@ class NicModel:
             queue = None
         return Decision(queue, mark, entry.handle, number)
 
-    def _count(self, entry: Entry, packet: bytes) -> None:
-        held = self._rules.get(entry.handle)
-        if held and any(action.kind == "COUNT" for action in entry.actions):
-            held.packets, held.bytes = held.packets + 1, held.bytes + len(packet)
-
     def _in_order(self) -> tuple[Entry, ...]:
         sign = 1 if self.personality.rising else -1
-        by_priority = sorted(self._entries.items(), key=lambda each: (sign * each[1].priority, each[0]))
-        return tuple(Entry(handle, rule.items, rule.actions) for handle, rule in by_priority)
+        by_priority = sorted(self._entries.items(), key=lambda each: (sign * each[1].rule.priority, each[0]))
+        return tuple(Entry(handle, held.rule.items, held.rule.actions, held) for handle, held in by_priority)
 
     def _check_table(self, rule: FlowRule) -> None:
         """What depends on the rules that there are."""
@@ -240,16 +242,23 @@ class NicModel:
             return True
         return _masks(one.items) == _masks(other.items)
 
-    def _later(self, change: Callable[[], object], *, changes_rules: bool = False) -> None:
-        """After the latency; the window begins then."""
-        due = self._clock() + self.faults.latency
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        with self._lock:
+            yield
+        for follower in self._followers:
+            follower()
+
+    def _later(self, change: Callable[[], object], *, due: float | None = None, changes_rules: bool = False) -> None:
+        """After the latency, or when it is due; the window begins then."""
+        when = self._clock() + self.faults.latency if due is None else due
 
         def make() -> None:
             change()
             if changes_rules:
-                self._closed_until = max(self._closed_until, due + self.faults.window)
+                self._closed_until = max(self._closed_until, when + self.faults.window)
 
-        self._pending.append((due, make))
+        self._pending.append((when, make))
         self._settle()
 
     def _settle(self) -> None:

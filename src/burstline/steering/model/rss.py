@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from burstline.steering.model.headers import Header
+
+TRANSPORTS = ("TCP", "UDP", "SCTP")
 
 
 def toeplitz(key: bytes, data: bytes) -> int:
@@ -16,11 +18,11 @@ def toeplitz(key: bytes, data: bytes) -> int:
     return result
 
 
-def rss_input(found: Sequence[Header]) -> bytes:
-    """Addresses, and ports of TCP, UDP and SCTP, as they come in the packet; nothing without IP."""
+def rss_input(found: Sequence[Header], hashed: Collection[str] = TRANSPORTS) -> bytes:
+    """Addresses, and ports of the protocols `hashed`, as they come in the packet; nothing without IP."""
     ip = next((header for header in found if header.kind in ("IPV4", "IPV6")), None)
     if ip is None:
         return b""
     addresses = ip.data[12:20] if ip.kind == "IPV4" else ip.data[8:40]
-    ports = next((header.data[:4] for header in found if header.kind in ("TCP", "UDP", "SCTP")), b"")
+    ports = next((header.data[:4] for header in found if header.kind in hashed), b"")
     return addresses + ports
