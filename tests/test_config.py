@@ -82,6 +82,8 @@ enabled = true
 node = 1
 
 [steering_control]
+act = "off"
+log = "decisions.jsonl"
 look = 0.005
 enter = 1.1
 leave = 1.05

@@ -12,8 +12,8 @@ import pytest
 import burstline
 
 NAMES = [
-    "CONSUME", "DROP", "PASS", "Branch", "BurstlineError", "ByteHistogram", "Chain", "CountMin", "Counter", "Digest",
-    "FlowTable", "Header", "HeavyHitters", "Histogram", "HyperLogLog", "Map", "Match", "Meter", "Offloads",
+    "CONSUME", "DROP", "FAST_PATH", "PASS", "Branch", "BurstlineError", "ByteHistogram", "Chain", "CountMin", "Counter",
+    "Digest", "FlowTable", "Header", "HeavyHitters", "Histogram", "HyperLogLog", "Map", "Match", "Meter", "Offloads",
     "PacketDataPool",
     "PatternSet", "Pipeline", "PrefixMap", "PrefixSet", "Protocol", "Record", "Rule", "RuleSet", "Set", "Stage",
     "SteeringRule", "SteeringTable", "Template", "Toeplitz", "UsageError", "Verdict", "bits", "boolean", "burst_stage",

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from burstline.cli.main import main
-from burstline.cli.steer import flow_text
 from burstline.engine.flow_packets import flow_packets
 from burstline.packet.flow_key import flow_key, tuple_of
 from burstline.packet.parser import parse
@@ -19,6 +18,7 @@ from burstline.ports.generator_file import write_traffic
 from burstline.ports.link_layer import link_of
 from burstline.ports.traffic import traffic_of
 from burstline.state.toeplitz import DEFAULT_KEY, toeplitz
+from burstline.steering.control.decision_log import flow_text
 
 PARAMETERS = {"packets": "60000", "flows": "300", "zipf": "0.9", "rate": "200k"}
 

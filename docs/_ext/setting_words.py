@@ -75,6 +75,10 @@ SETTINGS = {
     "numa.enabled": "The packet buffers of a port lie on its NUMA node; of a virtual device, on that of the first PCI "
     "port.",
     "numa.node": "They lie on this node instead.",
+    "steering_control.act": "Whether the [controller](steering-control.md) runs beside live ports: `on` steers, "
+    "`dry-run` decides and changes nothing; it needs a flow director and two workers; `--steer`.",
+    "steering_control.log": "A file that each decision is written to, with its reason, as a line of JSON; "
+    "`burstline steer FILE` shows it. Without it, none.",
     "steering_control.look": "Seconds from one look of the controller at the load to the next.",
     "steering_control.enter": "It acts when the fullest core has so many times the mean load,",
     "steering_control.leave": "and comes so near to it.",

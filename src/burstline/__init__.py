@@ -59,11 +59,11 @@ from burstline.state.set import Set
 from burstline.state.steering_table import SteeringTable
 from burstline.state.template import Template
 from burstline.state.toeplitz import Toeplitz
-from burstline.steering.rule import SteeringRule
+from burstline.steering.rule import FAST_PATH, SteeringRule
 
 __all__ = [
-    "CONSUME", "DROP", "PASS", "Branch", "BurstlineError", "ByteHistogram", "Chain", "CountMin", "Counter", "Digest",
-    "FlowTable", "Header", "HeavyHitters", "Histogram", "HyperLogLog", "Map", "Match", "Meter", "Offloads",
+    "CONSUME", "DROP", "FAST_PATH", "PASS", "Branch", "BurstlineError", "ByteHistogram", "Chain", "CountMin", "Counter",
+    "Digest", "FlowTable", "Header", "HeavyHitters", "Histogram", "HyperLogLog", "Map", "Match", "Meter", "Offloads",
     "PacketDataPool",
     "PatternSet", "Pipeline", "PrefixMap", "PrefixSet", "Protocol", "Record", "Rule", "RuleSet", "Set", "Stage",
     "SteeringRule", "SteeringTable", "Template", "Toeplitz", "UsageError", "Verdict", "bits", "boolean", "burst_stage",

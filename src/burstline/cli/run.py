@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 
 from burstline.cli.graph import check_suffix, graph_of, write
 from burstline.cli.progress import ProgressLine
+from burstline.cli.steer_live import explain_steering
 from burstline.engine.app import Application
 from burstline.engine.carry import Swap
 from burstline.engine.config import DISPATCH, Config, load
@@ -19,6 +20,7 @@ from burstline.engine.publisher import FILE_ROUNDS, LIVE_ROUNDS, Publisher
 from burstline.engine.report import Report
 from burstline.errors import BurstlineError, UsageError
 from burstline.pipeline.pipeline import Pipeline
+from burstline.steering.control.settings import ACTS
 
 if TYPE_CHECKING:
     from burstline.engine.watch import Watch
@@ -56,6 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--costs", action="store_true", help="between ports: what stages cost, by the size of bursts (slows them down)"
     )
+    parser.add_argument("--steer", choices=ACTS, help="between ports: whether the steering controller runs beside")
+    parser.add_argument(
+        "--explain-steering", action="store_true", help="print what the controller decides, each with its reason"
+    )
     parser.add_argument("--json", action="store_true", help="print the report as JSON; the app prints to stderr")
 
 
@@ -71,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
         dispatch=args.dispatch,
         cores=_cores(args.cores),
         hugepages=False if args.no_huge else None,
+        act=args.steer,
     )
     config.engine.use_simd()
     out = contextlib.redirect_stdout(sys.stderr) if args.json or args.out == "-" else contextlib.nullcontext()
@@ -82,6 +89,8 @@ def run(args: argparse.Namespace) -> int:
         runner.count_edges = args.graph is not None
         if args.costs:
             _count_costs(runner)
+        if args.explain_steering or args.steer in ("on", "dry-run"):
+            explain_steering(runner, config, progress, args.explain_steering)
         failure: BurstlineError | None = None
         try:
             with _watch(app, runner, progress, args.debug) if args.watch else contextlib.nullcontext():

@@ -1,36 +1,38 @@
-"""`burstline steer CAPTURE`: what the flow director's controller would do with the flows of a capture. A dry run."""
+"""`burstline steer CAPTURE`: what the flow director's controller would do with the flows of a capture. A dry run.
+`burstline steer LOG`: what it did beside live ports."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from burstline.cli.steer_log import is_log, show_log
 from burstline.errors import UsageError
-from burstline.packet.flow_key import tuple_of
+from burstline.steering.control.decision_log import flow_text, lines_of, spelled
 
 if TYPE_CHECKING:
-    from burstline.steering.control.actions import Action
     from burstline.steering.control.outcome import Outcome
 
 BUSY = 0.5  # of a core, on average, where --core-rate says nothing
 LOOKS = 200  # of a capture, where --look says nothing
 SHORTEST, LONGEST = 0.001, 1.0  # seconds
 SHOWN = 10  # elephants
-PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp"}
 EPILOG = """Cores are simulated: each does --core-rate packets a second, and its queue holds 1024. A RETA and a
 rule table as a NIC has them hand packets to them by the Toeplitz hash, with NICs' usual key.
   burstline steer capture.pcapng --workers 8 --explain
-  burstline steer gen:packets=1M,flows=1000,zipf=1.0 --core-rate 300k"""
+  burstline steer gen:packets=1M,flows=1000,zipf=1.0 --core-rate 300k
+The file that [steering_control] log names of a run between ports is shown in the same way:
+  burstline steer decisions.jsonl --explain"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("captures", nargs="+", metavar="CAPTURE", help="captures, read as one; or gen:...")
+    parser.add_argument("captures", nargs="+", metavar="CAPTURE", help="captures, read as one; gen:...; or a log")
     parser.add_argument("--workers", "-w", type=int, default=8, metavar="N", help="cores to steer to (default 8)")
     parser.add_argument("--core-rate", metavar="RATE", help="packets/s of a core (default: cores are half busy)")
     parser.add_argument(
@@ -44,6 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if len(args.captures) == 1 and is_log(args.captures[0]):
+        return show_log(args.captures[0], explain=args.explain, as_json=args.json)
     _check(args)
     from burstline.cli.progress import ProgressLine
     from burstline.engine.config import load
@@ -80,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
         "plain": measured(plain),
         "steered": measured(steered),
         "elephants": elephants(packets, steered, args),
-        "decisions": [{"time": time, "action": type(a).__name__, **_spelled(a)} for time, a in steered.log],
+        "decisions": [spelled(time, action) for time, action in steered.log],
     }
     print(json.dumps(found, indent=2) if args.json else "\n".join(lines(found, args.explain)))
     return 0
@@ -162,26 +166,6 @@ def elephants(packets: Any, outcome: Outcome, args: argparse.Namespace) -> list[
     return found
 
 
-def flow_text(key: bytes) -> str:
-    """`tcp 10.0.0.1:80 > 192.0.2.1:1024`, of a key of `flow_packets`."""
-    proto, src, dst, sport, dport = tuple_of(key)
-    if src is None or dst is None:
-        return "not IP"
-    protocol = PROTOCOLS.get(proto, f"protocol {proto}")
-    left, right = (f"[{a}]" if a.version == 6 and sport | dport else str(a) for a in (src, dst))
-    return f"{protocol} {left}:{sport} > {right}:{dport}" if sport | dport else f"{protocol} {left} > {right}"
-
-
-def _spelled(action: Action) -> dict[str, Any]:
-    about = asdict(action)
-    if "key" in about:
-        about["flow"] = flow_text(about.pop("key"))
-    if "keys" in about:
-        about["flows"] = [flow_text(key) for key in about.pop("keys")]
-    about.pop("rule_key", None)
-    return about
-
-
 def lines(found: dict[str, Any], explain: bool) -> Iterator[str]:
     """For a terminal."""
     plain, steered = found["plain"], found["steered"]
@@ -206,8 +190,7 @@ def lines(found: dict[str, Any], explain: bool) -> Iterator[str]:
     yield f"decisions: {len(found['decisions']):,}; {moves}" + ("" if explain else "; --explain shows them")
     if explain:
         for one in found["decisions"]:
-            yield f"  {one['time']:9.3f} s  {_decision(one)}"
-            yield f"  {'':12}{one['reason']}"
+            yield from lines_of(one)
 
 
 def _elephants(found: dict[str, Any]) -> Iterator[str]:
@@ -219,23 +202,3 @@ def _elephants(found: dict[str, Any]) -> Iterator[str]:
         since = "its bucket decides" if one["since"] is None else f"{one['since']:.3f} s, {one['level']} rule"
         share = f"{one['rate']:>10,.0f}  {one['rate'] / found['core_rate']:>9.1%}"
         yield f"{one['flow']:{width}}  {share}  {one['plain_core']:>5}  {where:>7}  {since}"
-
-
-def _decision(one: dict[str, Any]) -> str:
-    """An action in a few words."""
-    action = one["action"]
-    if action == "Place":
-        return f"place {one['flow']} on core {one['core']}, {one['level']}"
-    if action == "MoveBucket":
-        return f"move bucket {one['bucket']} to core {one['core']}"
-    if action == "Release":
-        return f"release {one['flow']}"
-    if action == "Dedicate":
-        return f"dedicate core {one['core']} to {', '.join(one['flows'])}"
-    if action == "Undedicate":
-        return f"core {one['core']} is no longer dedicated"
-    if action == "Path":
-        return f"{one['path']} path for {one['flow']}"
-    if action == "NewFlows":
-        return f"new connections to core {one['core']}"
-    return "roll back to plain RSS" + ("" if one["at_once"] else ", step by step")

@@ -242,6 +242,11 @@ class Config:
                 ("steering", 0, "to"), "has no effect while enable_flow_director = false",
                 'set enable_flow_director = "auto" above the first section',
             )  # fmt: skip
+        if self.steering_control.act != "off" and self.enable_flow_director is False:
+            return Conflict(
+                ("steering_control", "act"), "has no effect while enable_flow_director = false",
+                'set enable_flow_director = "auto" above the first section',
+            )  # fmt: skip
         devices = [port.device for port in self.ports]
         for number, port in enumerate(self.ports):
             if port.steer != "auto" and self.enable_flow_director is False:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from burstline.engine.around_ports import PORTS_EVERY
 from burstline.engine.buffer_watch import BufferWatch
@@ -14,9 +14,9 @@ from burstline.engine.burst_costs import PHASE_SIZE, PHASES
 from burstline.engine.burst_size import LEAST
 from burstline.engine.carry import Swap
 from burstline.engine.config import Config
-from burstline.engine.live_director import LiveDirector
+from burstline.engine.live_directing import LiveDirecting
 from burstline.engine.live_ports import LivePorts
-from burstline.engine.live_steering import LiveSteering, RssFacts, steering_of
+from burstline.engine.live_steering import LiveSteering, steering_of
 from burstline.engine.program import prepare
 from burstline.engine.publisher import Publisher
 from burstline.engine.report import Report
@@ -43,16 +43,6 @@ BUFFERS_EVERY = 0.02  # seconds between two looks at the pools
 Progress = Callable[[int, "int | None", int], None]
 
 
-class Directing(NamedTuple):
-    """The director at work."""
-
-    by: LiveDirector
-    versions: Versions
-    context: Block
-    stop: Region
-    rooms: list[Region]
-
-
 class LiveRun:
     """One run between ports: EAL, pool, ports, threads, result. Devices are written as after `dpdk:`."""
 
@@ -77,15 +67,15 @@ class LiveRun:
 
         self.ports = LivePorts(sources, out, config, self.workers, pipeline, steer=steer)
         self.steering = self.ports.steering
-        self.director: LiveDirector | None = None  # from when ports are open on, if some need one
+        self.directing = LiveDirecting(self.steering, config, self._cores)
         self.say: Callable[[str], None] | None = None  # told in a line what the run has chosen by itself
-        self._directed: list[int] = []  # ports that the director serves
         self._begun = self._ending = False
         if self.ports.out_file and self.workers > 1:
             raise UsageError("several workers cannot write one file live", "use --workers 1")
         self.report = Report(" ".join(f"dpdk:{d}" for d in sources), "compiled", self.workers)
         self.count_edges = False  # packets on each way out of each stage, for the report
         self.count_costs = False  # and what they cost by the size of their burst
+        self.explain: Callable[[str], None] | None = None  # is handed what the steering controller decides
         self._costs: list[Region] = []
         self._queues: list[Region] = []  # the PortQueues of each worker
         self._stop = Region(64)
@@ -111,28 +101,22 @@ class LiveRun:
             tunnel_ports=self.config.parser.tunnel_ports,
             edges=self.count_edges,
             costs=self.count_costs,
+            moves=self.directing.moves_flows,
+            watched=self.directing.is_controlled,
         )
         versions = Versions(self.pipeline, compile, self.report, self.stop, publisher=self.publisher)
         self.report.dispatch = versions.program.dispatch
-        if surely := self.steering.surely_directed():
-            # Ports fill up while the director is compiled: not then, but now.
-            self._director_program(LiveDirector([1] * surely, self._cores))
+        self.directing.compile(self.stop)
         self.ports.start_eal()
-        reads = out_file is not None or needs_of(self.pipeline).bytes
-        with self.ports.opened(reads=reads) as ports:
-            self.director = self._director(ports)
-            directed = [ports[number] for number in self._directed]
+        reads = out_file is not None or needs_of(self.pipeline).bytes or self.directing.is_controlled
+        with self.ports.opened(reads=reads) as ports, self.directing.opened(ports) as inner:
             if self.say:
                 for line in self.steering.lines():
                     self.say(line)
-            with self.director.opened(directed) if self.director else nullcontext(()) as rings:
-                inner = list(ports)
-                for number, ring in zip(self._directed, rings, strict=True):
-                    inner[number] = ring
-                self._begun = True
-                if self._ending:
-                    self.stop()
-                self._forward(versions, ports, inner, native.SYMBOLS)
+            self._begun = True
+            if self._ending:
+                self.stop()
+            self._forward(versions, ports, inner, native.SYMBOLS)
         return self.report
 
     def stop(self) -> None:
@@ -140,16 +124,15 @@ class LiveRun:
         self._ending = True
         if not self._begun:
             return  # it ends as soon as it begins
-        if self.director:
-            self.director.end()
-        else:
+        if not self.directing.end():
             self._stop.set_i64(0, 1)
 
     def swap(self, pipeline: Pipeline) -> Swap:
         """Go on with another pipeline, compiled in the calling thread: each worker goes over between two bursts, and no
         packet is lost. Returns when all have; raises what compiling raises, and then the old one runs on."""
         self.ports.admit(pipeline)
-        with self.steering.steer_as(steering_of(pipeline, self.config) or []):
+        rules = steering_of(pipeline, self.config) or []
+        with self.directing.swapping(pipeline, rules, lambda: self._running):
             return swap(self._versions, pipeline)
 
     def swap_stage(self, name: str, function: Callable[[Any], Any]) -> Swap:
@@ -161,6 +144,10 @@ class LiveRun:
         """Whether there is something to swap."""
         return self._versions is not None and self._versions.is_running
 
+    @property
+    def _running(self) -> Pipeline:
+        return self._versions.pipeline if self._versions is not None else self.pipeline
+
     def rehearse(self) -> None:
         """Get ready for a first swap while the pipeline runs: import what compiles, and lower what runs."""
         if self._versions is not None:
@@ -170,6 +157,7 @@ class LiveRun:
         self, versions: Versions, ports: Sequence[Port], inner: Sequence[Port], symbols: dict[str, int]
     ) -> None:
         from burstline.dpdk.binding import native
+        from burstline.dpdk.port import free
 
         sink = CaptureSink(self.ports.out_file) if self.ports.out_file else None
         interfaces = Region(len(ports) * Interface.layout.size)
@@ -178,22 +166,24 @@ class LiveRun:
             interfaces.set_i64(at, LINKTYPE_ETHERNET)
         made = [self._context(k, inner, sink, interfaces) for k in range(self.workers)]
         contexts = [context for context, _ in made]
-        directing = self._start_directing(self.director, ports, symbols) if self.director else None
+        self.directing.begin(
+            self.pipeline, contexts, ports, symbols, stop=self.stop, source=self.report.source, explain=self.explain
+        )
+        at_work = self.directing.at_work
         clock_scale = (10**9 << 32) // native.tsc_hz()
 
         def work(index: int) -> None:
             if index < self.workers:
                 self._work(versions, index, contexts[index], clock_scale)
-            elif directing:
-                self._work(directing.versions, 0, directing.context, clock_scale)
+            elif at_work:
+                self._work(at_work.versions, 0, at_work.context, clock_scale)
 
         looked = time.monotonic()
 
         def tick() -> None:
             nonlocal looked
             versions.drain()
-            if directing:
-                directing.by.step(directing.context, contexts, self._stop, directing.stop)
+            self.directing.step(contexts, self._stop)
             if time.monotonic() - looked > PORTS_EVERY:
                 looked = time.monotonic()
                 self.report.warnings += self.ports.around.follow(ports)
@@ -201,9 +191,9 @@ class LiveRun:
                 self.progress(0, None, sum(c.get("packets_in") for c in contexts))
 
         def period() -> float:
-            return 0.002 if self.director and self.director.is_ending else 0.02 if versions.digests else 0.1
+            return 0.002 if self.directing.is_ending else 0.02 if versions.digests else 0.1
 
-        cores = [*self._cores, *([_spare_core(self._cores)] if directing else [])]
+        cores = [*self._cores, *([core] if (core := self.directing.core) is not None else [])]
         team = Team(len(cores), work, cores)
         versions.link(contexts, symbols, self._cores)
         self._versions = versions
@@ -217,19 +207,21 @@ class LiveRun:
         )
         started = time.perf_counter()
         try:
-            with watch:
+            with watch, self.directing.control or nullcontext():
                 team.run(self.stop, tick, self.config.engine.duration, period)
             self.report.stopped = True
         finally:
             self.report.seconds = time.perf_counter() - started
             self.report.buffers = watch.usage()
             self.report.warnings += watch.warnings
-            if directing:
-                dropped, passed = directing.versions.close(), directing.by.passed()
-                add_up_directed(self.report, directing.context, contexts, versions.close(), dropped, passed)
+            if at_work:
+                dropped, passed = at_work.versions.close(), at_work.by.passed()
+                add_up_directed(self.report, at_work.context, contexts, versions.close(), dropped, passed)
             else:
                 add_up(self.report, contexts, versions.close())
-            self.report.steering = self.steering.as_json([context.get("packets_in") for context in contexts])
+            self.report.steering = self.directing.as_json(contexts)
+            self.report.warnings += self.directing.warnings()
+            free(self.directing.left_over())
             self.pipeline = versions.pipeline
             if self.count_costs:
                 add_costs(self.report, self.pipeline, self._costs, native.tsc_hz())
@@ -255,40 +247,6 @@ class LiveRun:
                     context.set(budget=1 << 62)
         finally:
             versions.ended(index)
-
-    def _director(self, ports: Sequence[Port]) -> LiveDirector | None:
-        """The software director of the ports that have no better one, with its rules."""
-        self._directed = self.steering.directed(ports)
-        if not self._directed:
-            return None
-        queues = [ports[number].queues if self.ports.receives(number) else 1 for number in self._directed]
-        director = LiveDirector(queues, self._cores, symmetric=self.steering.symmetric)
-        self.steering.direct_by(director.rules, RssFacts(director.table.key, tuple(director.table.reta())))
-        return director
-
-    def _director_program(self, director: LiveDirector) -> Versions:
-        compile = partial(
-            prepare, mode="ports", capacity=self.config.engine.most_burst + SLACK, workers=1, dispatch="auto",
-            tunnel_ports=self.config.parser.tunnel_ports,
-        )  # fmt: skip
-        return Versions(director.pipeline, compile, Report("", ""), self.stop)
-
-    def _start_directing(self, director: LiveDirector, ports: Sequence[Port], symbols: dict[str, int]) -> Directing:
-        """The director's program and memory."""
-        batch, stop = self.config.engine.most_burst, Region(64)
-        queues, count = director.queues(
-            [ports[number] for number in self._directed], [self.ports.receives(number) for number in self._directed]
-        )
-        rooms = [Region(size) for size in (Burst(batch + SLACK).size, 8 * count, 8 * count * batch, 8 * batch)]
-        made = self._director_program(director)
-        context = Block(PortWorker.layout, 128)
-        context.set(
-            workers=1, burst=rooms[0].address, stop=stop.address, queues=queues.address, ports=count, out=-1,
-            batch=batch, most=batch, poll=int(self.config.engine.idle == "poll"), budget=1,
-            counts=rooms[1].address, outbound=rooms[2].address, unwanted=rooms[3].address,
-        )  # fmt: skip
-        made.link([context], symbols, [_spare_core(self._cores)])
-        return Directing(director, made, context, stop, rooms)
 
     def _context(
         self, index: int, ports: Sequence[Port], sink: CaptureSink | None, interfaces: Region
@@ -326,9 +284,3 @@ class LiveRun:
             counts=counts.address, unwanted=unwanted.address, budget=1, making=making.address,
         )  # fmt: skip
         return context, [queues, counts, outbound, unwanted, burst, made_burst, making]
-
-
-def _spare_core(taken: Sequence[int]) -> int:
-    """One that no worker runs on, where there is one."""
-    usable = usable_cores()
-    return next((core for core in usable if core not in taken), usable[-1])

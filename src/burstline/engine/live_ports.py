@@ -24,6 +24,7 @@ from burstline.engine.live_buffers import (
 from burstline.engine.live_director import RING
 from burstline.engine.live_offloads import LiveOffloads, mtu_of, presumed
 from burstline.engine.live_steering import LiveSteering
+from burstline.engine.moves.phases import HELD
 from burstline.engine.own_devices import RING_LOOP, XdpDevice, is_own, is_xdp
 from burstline.engine.report import Count, Report
 from burstline.engine.worker import ENGINE_REASONS, NO_BUFFER, PORTS, most_made
@@ -82,7 +83,7 @@ class LivePorts:
         make = steer or partial(LiveSteering, config=config, cores=range(workers), rules=None, offloads=offloads)
         self.steering = make(self.devices, len(self.sources))
         # Packets between a software director and the workers.
-        self.waiting = 2 * workers * RING if self.steering.may_direct else 0
+        self.waiting = workers * (HELD + (2 * RING if self.steering.may_direct else 0)) if self.steering.enabled else 0
         for device in self.devices:
             queues = self._settings(device).queues
             if queues is not None and queues != workers and not (self.steering.enabled and queues == 1):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from burstline.engine.config import Config
 from burstline.engine.own_devices import XdpDevice
 from burstline.engine.steer_choice import Choice, took
+from burstline.engine.steered import check_control
 from burstline.engine.steering_shown import shown
 from burstline.errors import BurstlineError, UsageError
 from burstline.pipeline.offloads import Offloads
@@ -55,6 +56,9 @@ def steering_of(pipeline: Pipeline, config: Config) -> list[SteeringRule] | None
             f"the pipeline has {len(rules)} steering rules, and the flow director is off",
             'write enable_flow_director = "auto" into burstline.toml',
         )
+    if config.steering_control.act != "off":
+        check_control(config)
+        return rules
     return rules if rules or config.enable_flow_director is True else None
 
 
@@ -223,6 +227,17 @@ class LiveSteering:
         return place_rules(back_end, rules, self.core_queue, reta=facts.reta, covers=not self.symmetric)
 
     # ---- while packets flow ----
+
+    def receives(self, number: int) -> bool:
+        """Whether packets come from a port."""
+        return number < self.sources
+
+    def in_force(self) -> tuple[list[SteeringRule], list[int]]:
+        """The rules and the RETA by which the first of the ports steers."""
+        number = min(self.back_ends)
+        placed, facts = self.choices[number].placed, self.rss[number]
+        spread = next((each.rule.to for each in placed if each.level == "reta"), RSS)
+        return list(self.back_ends[number].rules().values()), spread_over(spread, facts.reta, self.core_queue)
 
     def name(self, number: int) -> str:
         """Of the back end of a port: rte_flow, xdp or software. KeyError where it has none."""

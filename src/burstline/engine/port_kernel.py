@@ -19,6 +19,7 @@ from burstline.engine.port_departure_kernel import burst_sorter, pass_on, write_
 from burstline.engine.port_made_kernel import made_sender
 from burstline.engine.port_queue_kernel import held_back, receive_burst
 from burstline.engine.stages_kernel import Buckets, no_buckets, work_ahead
+from burstline.engine.traffic_watch_kernel import add_busy, watch_burst
 from burstline.engine.trampoline_kernel import CODE
 from burstline.engine.worker import FINISHED, PAUSED, SWAPPED, PortWorker
 from burstline.native.memory import call_address, cycles, external, load_acquire, prefetch
@@ -67,9 +68,10 @@ def port_loop(
     buckets: Buckets = None,
     costs: bool = False,
     moves: bool = False,
+    watched: bool = False,
 ) -> Callable[[PortWorker], int]:
     """`sink` is the format of the file that packets are written to, or empty. With `moves`, flows can move to other
-    workers."""
+    workers; `watched`: the worker has a TrafficWatch."""
     to_file = sink != ""
     take, sort_out = burst_taker(needs, machine, to_file=to_file), burst_sorter(sink)
     makes, send_made = needs.makes, made_sender(needs, burst_at, sink)
@@ -124,6 +126,8 @@ def port_loop(
         n, total = take(worker, burst, n, number)
         if costs:
             time = add_cost(worker.costs, PARSE, came, time)
+        if watched:
+            watch_burst(worker.watch, burst, n, now(worker))
         common = run_stages(burst, n, worker.making)
         if costs:
             time = add_cost(worker.costs, STAGES, came, time)
@@ -167,7 +171,7 @@ def port_loop(
             for number in range(worker.ports):
                 if moves and moving != 0 and not has_room(worker):
                     break
-                time = cycles() if costs else 0
+                time = cycles() if costs or watched else 0
                 n = receive_burst(worker, number, burst_address(burst.mbuf))
                 if moves and moving != 0:
                     n = arrived(worker, number, burst_address(burst.mbuf), n)
@@ -179,6 +183,8 @@ def port_loop(
                     if worker.adapts:
                         adapt(worker, n)
                     handle(worker, burst, n, number)
+                    if watched:
+                        add_busy(worker.watch, time)
             if found == 0:
                 if flows and timed and worker.idle % POLLS == POLLS - 1:
                     begin_flows(now(worker), 0)  # what is over its time leaves, though no packet comes

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import llvmlite.binding as llvm
 
 from burstline.engine.burst_costs import BURST_CLASS, CLASSES
+from burstline.engine.traffic_watch import watched_needs
 from burstline.engine.worker import ENGINE_REASONS, TALLY, Entry, FileWorker, PortWorker
 from burstline.errors import UsageError
 from burstline.native import cache, host
@@ -109,6 +110,7 @@ def prepare(
     costs: bool = False,
     makes: bool = False,
     moves: bool = False,
+    watched: bool = False,
 ) -> Program:
     """The program for a pipeline; compiles when the cache has none. Raises `CompileError`.
 
@@ -116,12 +118,13 @@ def prepare(
     empty when none is written. With `edges`, packets are counted on each way out of each stage; with `costs`, on ports,
     also what they cost by the size of their burst. With `moves`, on ports, flows can move to other workers. With
     `makes`, the loop is one that writes what stages made, also where its own make nothing: those of the version before
-    may have.
+    may have. `watched`, on ports: each worker's context has a TrafficWatch.
     """
     name_state(pipeline)
     lay_out_records(pipeline)
     needs = needs_of(pipeline, workers)
     needs = replace(needs, makes=True) if makes else needs
+    needs = watched_needs(needs) if watched else needs
     plan = {
         "mode": mode,
         "capacity": capacity,
@@ -132,9 +135,10 @@ def prepare(
         "protocols": pipeline.protocols,
         "edges": edges,
         "costs": costs,
-        "moves": moves,
         "chains": len(pipeline.chains),
         **asdict(needs),
+        **({"moves": True} if moves else {}),
+        **({"watched": True} if watched else {}),
     }
     key = cache.key_of([*sorted(plan.items()), *fingerprint(pipeline)])
     found = cache.load(key)
@@ -199,9 +203,9 @@ def plan_of(plan: Mapping[str, Any]) -> Plan:
     else:
         from burstline.engine.port_kernel import port_loop
 
-        costs = plan.get("costs", False)
-        moves = plan.get("moves", False)
-        loop, context = port_loop(needs, machine, burst_at, plan["sink"], buckets, costs, moves), PortWorker.layout
+        costs, moves, watched = (plan.get(name, False) for name in ("costs", "moves", "watched"))
+        loop = port_loop(needs, machine, burst_at, plan["sink"], buckets, costs, moves, watched)
+        context = PortWorker.layout
         clone, emit = live_makers(needs, burst_at) if needs.makes else (None, None)
     entry = f"burstline_work_{plan['mode']}"
     edges = plan.get("edges", False)

@@ -8,6 +8,7 @@ from typing import Any
 
 from burstline.buffers.usage import ClassUsage
 from burstline.engine.burst_costs import lines as cost_lines
+from burstline.steering.control.decision_log import summary as decision_lines
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class Report:
             for number, port in enumerate(self.ports)
             if port.get("offloads", {}).get("summary")
         ]
-        return lines + steering_lines(self.steering) + cost_lines(self.costs)
+        return lines + steering_lines(self.steering) + decision_lines(self.steering) + cost_lines(self.costs)
 
 
 def steering_lines(steering: Mapping[str, Any]) -> list[str]:

@@ -137,3 +137,4 @@ class PortWorker(Worker):
     receive: i64  # addresses of the code for ports with Twins
     transmit: i64
     moves: i64  # address of its Mover (moves/phases.py), where flows can move
+    watch: i64  # address of its TrafficWatch, where the steering controller looks on

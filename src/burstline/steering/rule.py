@@ -26,6 +26,7 @@ from burstline.steering.target import RSS, Queue, Target, read_target
 
 TUNNELS = {"vxlan": 24, "geneve": 24, "gtpu": 32, "gre": 32}  # bits of the id: VNI, VNI, TEID, key
 MOST_MARK = (1 << 24) - 2  # what every driver can carry: mlx5 keeps 24 bits and takes the highest for itself
+FAST_PATH = MOST_MARK  # the mark of flows that the steering controller has on the fast path
 LOWEST_PRIORITY = 0xFFFF
 MATCHED = (
     "src_mac", "dst_mac", "vlan", "src", "dst", "proto", "sport", "dport", "flags", "tunnel", "tunnel_id",

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 
 from burstline.engine.moves.memory import Links, MoverMemory
 from burstline.engine.moves.ownership import Ownership, Planned, batches
 from burstline.engine.moves.phases import ANNOUNCED, CHANGED, CLOSING, EXPORTING, IDLE, PHASE_BITS, RELEASED
 from burstline.engine.moves.sift_stage import sift_stage
-from burstline.engine.program import prepare
+from burstline.engine.program import Program, prepare
+from burstline.engine.steered import Steered
 from burstline.engine.worker import ENDED, SLACK
 from burstline.errors import BurstlineError, UsageError
 from burstline.native.kernel import Kernel
@@ -20,7 +20,8 @@ from burstline.packet.machine import USUAL_PORTS, TunnelPorts
 from burstline.pipeline.pipeline import Pipeline
 from burstline.state.region import Block, Region
 from burstline.state.steering_table import SteeringTable
-from burstline.steering.edit import Changer, Done, Edit
+from burstline.steering.back_end import Limits
+from burstline.steering.edit import Done, Edit
 from burstline.steering.rule import SteeringRule
 
 LOOK = 0.00005  # seconds between looks at how far the workers are
@@ -32,6 +33,12 @@ _publish = Kernel("burstline.engine.trampoline_kernel:publish", int, int)
 def at_once() -> Callable[[], bool]:
     """Of ports whose rules are in force as soon as they are made."""
     return lambda: True
+
+
+def sift_program(tables: tuple[SteeringTable, SteeringTable], batch: int, tunnel_ports: TunnelPorts) -> Program:
+    """What asks the tables for bursts of so many packets. Compiles when the cache has none."""
+    pipeline = Pipeline(sift_stage(*tables), name="sift")
+    return prepare(pipeline, mode="sift", capacity=batch + SLACK, workers=1, dispatch="auto", tunnel_ports=tunnel_ports)
 
 
 class FlowMoves:
@@ -53,10 +60,7 @@ class FlowMoves:
         tunnel_ports: TunnelPorts = USUAL_PORTS,
     ) -> None:
         self._contexts, self._tables = list(contexts), tables
-        compile = partial(
-            prepare, mode="sift", capacity=batch + SLACK, workers=1, dispatch="auto", tunnel_ports=tunnel_ports
-        )
-        self._program = compile(Pipeline(sift_stage(*tables), name="sift"))
+        self._program = sift_program(tables, batch, tunnel_ports)
         self._phase, self._move = Region(64), 0
         self._links = Links(len(contexts), pipeline)
         self._memory = [MoverMemory(k, self._phase, batch, depths) for k in range(len(contexts))]
@@ -72,7 +76,7 @@ class FlowMoves:
 
     def begin(
         self,
-        ports: Changer,
+        ports: Steered,
         rules: Sequence[SteeringRule],
         reta: Sequence[int],
         core_queue: Callable[[int], int],
@@ -81,16 +85,17 @@ class FlowMoves:
         settle: float = 0.0,
     ) -> None:
         """The ports have these rules and this RETA in force. `effective()` is called after each change."""
+        self.ports = ports
         self.ownership = Ownership(ports, self._tables, core_queue)
         self.ownership.begin(rules, reta)
         self._effective, self._settle = effective, settle
 
     def change(self, edits: Sequence[Edit]) -> list[Done]:
         """Carry out edits, each or not, in one move where that can be; returns when their flows have moved. Any thread
-        may call it, but none of the run's workers. Raises UsageError when the run is over."""
+        may call it, but none of the run's workers."""
         with self._one_move:
             if self._is_over:
-                raise UsageError("nothing is steered any more: the run is over")
+                return [Done(error=UsageError("nothing is steered any more: the run is over")) for _ in edits]
             return [done for batch in batches(edits) for done in self._changed(batch)]
 
     @contextmanager
@@ -128,6 +133,36 @@ class FlowMoves:
         """Packets that came late, or too early, and went from worker to worker."""
         return sum(memory.mover.get("passed_on") for memory in self._memory)
 
+    def follow(
+        self,
+        rules: Sequence[SteeringRule],
+        do: Callable[[], object],
+        in_force: Callable[[], tuple[Sequence[SteeringRule], Sequence[int]]],
+    ) -> None:
+        """Have the ports steer by these rules in place of all, which `do` does; `in_force` tells what they have then.
+        Raises what `do` raises, and BurstlineError."""
+        with self._one_move:
+            owned = self.ownership
+            owned.plan_all(rules)
+            self._list([])
+            self._enter(ANNOUNCED)
+            try:
+                do()
+            finally:
+                owned.plan_all(*in_force())
+                self._wait(self._effective())
+                time.sleep(self._settle)
+                self._go_through()
+                owned.settle_all(*in_force())
+                self.moves += 1
+
+    def as_json(self) -> dict[str, int]:
+        """For the report."""
+        return {
+            "moves": self.moves, "records": self.records, "held": self.held, "passed_on": self.passed_on,
+            "late": self.late,
+        }  # fmt: skip
+
     def _changed(self, edits: Sequence[Edit]) -> list[Done]:
         planned = [self._planned(edit) for edit in edits]
         going = [plan for plan in planned if isinstance(plan, Planned)]
@@ -161,7 +196,7 @@ class FlowMoves:
     def _list(self, plans: Sequence[Planned]) -> None:
         """Tell the workers which flows move, if that is known; else they look at all of theirs."""
         keys = [plan.keys for plan in plans]
-        known = b"".join(key for key in keys if key is not None) if None not in keys else b""
+        known = b"".join(key for key in keys if key is not None) if None not in keys else b""  # none: they look
         self._listed = Region(max(1, len(known)))
         self._listed.write(0, known)
         for memory in self._memory:
@@ -202,12 +237,32 @@ class FlowMoves:
         )
 
     def _wait(self, condition: Callable[[], bool], seconds: float | None = None) -> bool:
-        """False when it took too long, or no worker works any more."""
+        """False when it took too long, or a worker has ended."""
         end = None if seconds is None else time.monotonic() + seconds
         while not condition():
             if end is not None and time.monotonic() > end:
                 return False
-            if all(context.get("running") == ENDED for context in self._contexts):
+            if any(context.get("running") == ENDED for context in self._contexts):
                 return False
             time.sleep(LOOK)
         return True
+
+
+class Moved:
+    """Ports whose flows move when their rules change, as the steering controller has them."""
+
+    def __init__(self, moves: FlowMoves) -> None:
+        self._moves, self._ports = moves, moves.ports
+        self.name, self.key, self.reta, self.hashed = (
+            self._ports.name, self._ports.key, self._ports.reta, self._ports.hashed,
+        )  # fmt: skip
+
+    @property
+    def limits(self) -> Limits:
+        return self._ports.limits
+
+    def counts(self) -> Mapping[int, tuple[int, int]]:
+        return self._moves.ownership.counts(self._ports.counts())
+
+    def change(self, edits: Sequence[Edit]) -> list[Done]:
+        return self._moves.change(edits)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from burstline.errors import UsageError
@@ -41,6 +41,23 @@ class Ownership:
         for director in (self.before, self.after):
             director.apply(rules)
             director.set_reta(list(reta))
+
+    def plan_all(self, rules: Sequence[SteeringRule], reta: Sequence[int] = ()) -> None:
+        """Other rules that come in place of all, and RETA where one is given."""
+        self.after.apply(rules)
+        if reta:
+            self.after.set_reta(list(reta))
+
+    def settle_all(self, rules: Sequence[SteeringRule], reta: Sequence[int]) -> None:
+        """What has come in place of all."""
+        self.before.apply(rules)
+        self.before.set_reta(list(reta))
+        self._owned = {}
+
+    def counts(self, of_ports: Mapping[int, tuple[int, int]]) -> dict[int, tuple[int, int]]:
+        """What the ports counted, by our handles."""
+        found = [(number, of_ports.get(owned.at_ports)) for number, owned in list(self._owned.items())]
+        return {number: count for number, count in found if count is not None}
 
     def planned(self, edit: Edit) -> Planned:
         """An edit of the rules that come. Raises what `SoftwareDirector` raises, and UsageError."""

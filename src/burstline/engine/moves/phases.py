@@ -22,7 +22,7 @@ IDLE, ANNOUNCED, CHANGED, EXPORTING, RELEASED, CLOSING = range(6)
 PHASE_BITS = 3
 PHASE_MASK = (1 << PHASE_BITS) - 1
 FRAME = 128  # bytes of room for a packet that stands for a flow
-HELD = 4096  # packets that a worker can hold; then it takes no more from its ports
+HELD = 2048  # packets that a worker can hold; then it takes no more from its ports
 
 
 class Mover(Struct):

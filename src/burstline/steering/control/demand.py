@@ -14,16 +14,17 @@ from burstline.steering.control.snapshot import Snapshot
 
 @dataclass(frozen=True)
 class Demand:
-    """Packets/s: of each bucket without the heavy flows in it, and of each heavy flow beside its bucket. `capacity` is
-    what one core can do, by how busy cores were; 0 where nothing came."""
+    """Packets/s: of each bucket without the heavy flows in it, of each heavy flow beside its bucket, and by core of
+    what nobody moves. `capacity` is what one core can do, by how busy cores were; 0 where nothing came."""
 
     capacity: float
     remainder: Any  # float64 by bucket
     flows: Mapping[bytes, tuple[int, float]]
+    fixed: Any  # float64 by core
 
     @property
     def total(self) -> float:
-        return float(self.remainder.sum()) + sum(rate for _, rate in self.flows.values())
+        return float(self.remainder.sum() + self.fixed.sum()) + sum(rate for _, rate in self.flows.values())
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Steering:
     def loads(self, demand: Demand, cores: int) -> Any:
         """Packets/s of each core."""
         by_bucket = demand.remainder.copy()
-        elsewhere = np.zeros(cores)
+        elsewhere = demand.fixed.copy()
         for key, (bucket, rate) in demand.flows.items():
             core = self.placed.get(key)
             if core is None:
@@ -59,7 +60,8 @@ def demand_of(seen: Snapshot, usual: float = 0.0) -> Demand:
     remainder = remainder.clip(0) * grown[[place[core] for core in seen.reta]]
     busy, packets = sum(core.load for core in seen.cores), sum(core.packets for core in seen.cores)
     measured = packets / busy if busy > 1e-3 * len(seen.cores) else usual
-    return Demand(measured, remainder, MappingProxyType(flows))
+    fixed = np.array(seen.fixed or [0.0] * len(seen.cores), float) * grown
+    return Demand(measured, remainder, MappingProxyType(flows), fixed)
 
 
 def steering_of(seen: Snapshot) -> Steering:

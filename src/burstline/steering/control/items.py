@@ -23,7 +23,8 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True)
 class Items:
-    """First the buckets, then the flows of `keys`, which can go where their buckets do not."""
+    """First the buckets, then the flows of `keys`, which can go where their buckets do not; last, for each core, what
+    stays there in any case."""
 
     seen: Snapshot
     current: Steering
@@ -32,13 +33,19 @@ class Items:
     at: Any
     movable: Any
 
+    @property
+    def flows(self) -> slice:
+        """The places of those of `keys`."""
+        buckets = len(self.current.reta)
+        return slice(buckets, buckets + len(self.keys))
+
     def after(self, at: Any) -> Steering:
         """The steering under which items are where `at` says."""
         buckets = len(self.current.reta)
         reta = tuple(int(core) for core in at[:buckets])
         placed = {key: core for key, core in self.current.placed.items() if key not in set(self.keys)}
         of = {flow.key: flow.bucket for flow in self.seen.flows}
-        for key, core in zip(self.keys, at[buckets:], strict=True):
+        for key, core in zip(self.keys, at[self.flows], strict=True):
             if key in self.current.placed or reta[of[key]] != core:
                 placed[key] = int(core)
         return Steering(reta, placed)
@@ -79,6 +86,7 @@ def items_of(
             weights[bucket] += rate
     movable = [seen.device.reta and bucket not in blocked for bucket in range(len(current.reta))]
     movable += [key not in blocked for key in keys]
-    return Items(
-        seen, current, tuple(keys), np.concatenate([weights, np.array(rates, float)]), np.array(at), np.array(movable)
-    )
+    stays = np.flatnonzero(demand.fixed)
+    at, movable = [*at, *stays.tolist()], [*movable, *[False] * len(stays)]
+    weights = np.concatenate([weights, np.array(rates, float), demand.fixed[stays]])
+    return Items(seen, current, tuple(keys), weights, np.array(at), np.array(movable))

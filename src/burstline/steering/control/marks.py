@@ -25,6 +25,8 @@ def mark_paths(memory: Memory, seen: Snapshot, demand: Demand, s: Settings) -> t
     refused = {target for target, (until, _) in memory.refused.items() if until > seen.time}
     for flow in sorted(seen.flows, key=lambda flow: (-demand.flows[flow.key][1], flow.key)):
         rate, marked = demand.flows[flow.key][1], flow.key in paths
+        if paths.get(flow.key) == "bypass":  # no core sees it any more; its rule counts
+            rate = max(rate, flow.hits / s.look)
         begins = rate >= s.fast and flow.age >= s.age and not marked
         ends = marked and rate < s.fast / 2
         if not (begins or ends) or flow.key in refused or memory.budget.tokens < updates:

@@ -145,6 +145,6 @@ def emptied(view: View, memory: Memory) -> tuple[Memory, list[Action]]:
 def large(view: View) -> list[tuple[int, bytes]]:
     """Flows that should have a core alone, largest first, and the cores where they are."""
     items, buckets = view.items, len(view.items.current.reta)
-    rates = items.weights[buckets:]
+    rates = items.weights[items.flows]
     found = [k for k in np.argsort(-rates, kind="stable") if rates[k] >= view.settings.dedicate * view.demand.capacity]
     return [(int(items.at[buckets + k]), items.keys[k]) for k in found]

@@ -54,12 +54,17 @@ class About:
         after = self.made.steering.loads(self.demand, n)
         plain = self.plain.loads(self.demand, n)
         mean = self.demand.total / n
+        where = f"core {source} has {now[place[source]] / mean:.2f} of the mean load"
+        if place[source] == to:
+            where = f"it stays when its bucket goes: {where}"
+        else:
+            where += f" and core {self.seen.cores[to].core} {now[to] / mean:.2f}"
+        one = len(self.made.changes) == 1
         return (
-            f"core {source} has {now[place[source]] / mean:.2f} of the mean load and core {self.seen.cores[to].core} "
-            f"{now[to] / mean:.2f}; {len(self.made.changes)} change{'s' * (len(self.made.changes) != 1)} make the "
+            f"{where}; {len(self.made.changes)} change{'s' * (not one)} make{'s' * one} the "
             f"fullest {after.max() / mean:.3f} instead of {now.max() / mean:.3f} (plain RSS {plain.max() / mean:.3f}), "
-            f"which cost{'s' * (len(self.made.changes) == 1)} {1e6 * self.made.price:,.0f} us of a core and "
-            f"count{'s' * (len(self.made.changes) == 1)} for {self.made.lifetime:.2g} s; tried on paper by "
+            f"which cost{'s' * one} {1e6 * self.made.price:,.0f} us of a core and "
+            f"count{'s' * one} for {self.made.lifetime:.2g} s; tried on paper by "
             f"{self.looks} looks"
         )
 

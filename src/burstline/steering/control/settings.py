@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
-from burstline.schema import Conflict, Rule, boolean, integer, key, seconds
+from burstline.schema import Conflict, Rule, boolean, integer, key, one_of, seconds, text
+
+ACTS = ("off", "dry-run", "on")
 
 
 def share(low: float, high: float) -> Rule:
@@ -20,6 +23,8 @@ def share(low: float, high: float) -> Rule:
 class Settings:
     """`[steering_control]`: when the flow director's controller places flows and buckets, and how much it risks."""
 
+    act: Literal["off", "dry-run", "on"] = key("off", one_of(*ACTS))  # beside live ports
+    log: str | None = key(None, text("the name of a file"))  # that decisions are written to
     look: float = key(0.01, seconds())  # from one snapshot to the next
     enter: float = key(1.04, share(1, 64))  # act when the fullest core has so many times the mean
     leave: float = key(1.01, share(1, 64))  # and come so near to it

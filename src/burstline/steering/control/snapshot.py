@@ -88,7 +88,8 @@ class Failure:
 @dataclass(frozen=True)
 class Snapshot:
     """One look. `reta` is the core of each bucket, `rss` the one that it has when nothing is steered, and `buckets` are
-    the packets/s whose hash falls into each, whether a rule takes them elsewhere or not."""
+    the packets/s whose hash falls into each, whether a rule takes them elsewhere or not; but those that rules of
+    somebody else take elsewhere are in `fixed`, by core, as it is they that the policy cannot move."""
 
     time: float
     cores: tuple[Core, ...]
@@ -99,3 +100,4 @@ class Snapshot:
     device: Device
     pending: tuple[Pending, ...] = ()
     failures: tuple[Failure, ...] = ()
+    fixed: tuple[float, ...] = ()
