@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def over_a_wire(
     veth()
     pipeline, flows = reflector(rules, only_count=not answers)
     run, said, found = LiveRun(pipeline, devices, out, config), list[str](), list[bytes]()
-    run.say = said.append
+    run.say, over = said.append, threading.Event()
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800)) as left:
         left.bind(("left", 0))
         left.settimeout(60)
@@ -76,7 +77,8 @@ def over_a_wire(
         def speak() -> None:
             try:
                 while not run.is_running:
-                    time.sleep(0.01)
+                    if over.wait(0.01):
+                        return
                 for each in sent:
                     left.send(each)
                     if each[36:38] == NO_ANSWER:
@@ -91,8 +93,11 @@ def over_a_wire(
 
         other = threading.Thread(target=speak)
         other.start()
-        report = run.run()
-        other.join()
+        try:
+            report = run.run()
+        finally:
+            over.set()
+            other.join()
     rows = flows.to_numpy()[["sport", "packets", "marks"]]
     by_flow = {int(sport): (int(packets), int(marks)) for sport, packets, marks in rows}
     return {"found": found, "said": said, "flows": by_flow, **plain(report)}
@@ -159,6 +164,22 @@ def test_a_director_may_stand_before_a_port_only_that_has_one_queue_to_send(tmp_
     assert [each["back_end"] for each in seen["steering"]["ports"]] == ["xdp"]
     assert (seen["balanced"], seen["received"], seen["sent"]) == (True, len(sent) - 5, len(sent) - 5)
     assert [port["queues"] for port in seen["devices"]] == [2, 1]
+
+
+@has_dpdk
+@needs_root
+@pytest.mark.parametrize("steer", ["software", "xdp"])
+def test_both_directions_of_a_flow_come_to_one_worker_whoever_steers(steer: Any) -> None:
+    if why := why_not():
+        pytest.skip(why)
+    config = replace(settings(2, Settings("dpdk:xdp,iface=right", steer=steer)), offloads=bl.Offloads(rss="symmetric"))
+    there = [MACS + frame(flow, 0)[12:] for flow in range(10, 40)]
+    back = [each[:26] + each[30:34] + each[26:30] + each[36:38] + each[34:36] + each[38:] for each in there]
+    seen = alone(over_a_wire, ["xdp,iface=right"], None, config, STEERED, there + back, True)
+    assert seen["steering"]["ports"][0]["back_end"] == steer
+    alike = alone(over_a_wire, ["xdp,iface=right"], None, config, STEERED, there + there, True)
+    assert seen["steering"]["workers"] == alike["steering"]["workers"]
+    assert all(packets % 2 == 0 and packets for packets in seen["steering"]["workers"])
 
 
 @has_dpdk

@@ -63,7 +63,7 @@ class LiveRun:
         rules = steering_of(pipeline, config)
 
         def steer(devices: Sequence[str], count: int) -> LiveSteering:
-            return LiveSteering(devices, count, config, self._cores, rules)
+            return LiveSteering(devices, count, config, self._cores, rules, offloads=pipeline.offloads)
 
         self.ports = LivePorts(sources, out, config, self.workers, pipeline, steer=steer)
         self.steering = self.ports.steering

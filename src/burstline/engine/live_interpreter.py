@@ -63,7 +63,9 @@ class LiveInterpreter:
         self.config = config
         self.ports = LivePorts(
             devices, out, config, workers, pipeline, gathers=True,
-            steer=lambda devices, count: LiveSteering(devices, count, config, cores, rules, software=True),
+            steer=lambda devices, count: LiveSteering(
+                devices, count, config, cores, rules, offloads=pipeline.offloads, software=True
+            ),
         )  # fmt: skip
         self.steering = self.ports.steering
         self._table: SteeringTable | None = None

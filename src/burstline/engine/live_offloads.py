@@ -23,6 +23,7 @@ from burstline.pipeline.needs import needs_of
 from burstline.pipeline.offloads import NAMES, Offloads
 from burstline.pipeline.pipeline import Pipeline
 from burstline.simd import level
+from burstline.state.toeplitz import SYMMETRIC_KEY
 
 if TYPE_CHECKING:
     from burstline.dpdk.port import Port
@@ -194,7 +195,11 @@ class LiveOffloads:
 def presumed(device: str) -> PortCapabilities | None:
     """What a device can do that is not there before it is set up; None for all others."""
     if is_xdp(device):
-        return PortCapabilities("net_ring", rx=frozenset({"SCATTER"}), tx=frozenset({"MULTI_SEGS"}))
+        hashed = frozenset({f"NONFRAG_{ip}_{l4}" for ip in ("IPV4", "IPV6") for l4 in ("TCP", "UDP", "SCTP")})
+        return PortCapabilities(
+            "net_ring", rx=frozenset({"SCATTER"}), tx=frozenset({"MULTI_SEGS"}),
+            rss=hashed | {"IPV4", "IPV6"}, reta_size=128, key_size=len(SYMMETRIC_KEY),
+        )  # fmt: skip
     if is_own(device):
         from burstline.engine.ring_loop import verifies
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from burstline.buffers.receive import Capabilities
@@ -78,7 +79,8 @@ class LivePorts:
             raise UsageError("a port is named twice", "each port is opened once; its number stands for it in send()")
         if len(self.devices) > PORTS:
             raise UsageError(f"{len(self.devices)} ports are more than the {PORTS} that a pipeline can send to")
-        make = steer or (lambda devices, sources: LiveSteering(devices, sources, config, range(workers), None))
+        offloads = None if pipeline is None else pipeline.offloads
+        make = steer or partial(LiveSteering, config=config, cores=range(workers), rules=None, offloads=offloads)
         self.steering = make(self.devices, len(self.sources))
         # Packets between a software director and the workers.
         self.waiting = workers * (HELD + (2 * RING if self.steering.may_direct else 0)) if self.steering.enabled else 0

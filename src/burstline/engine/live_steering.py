@@ -14,6 +14,7 @@ from burstline.engine.steer_choice import Choice, took
 from burstline.engine.steered import check_control
 from burstline.engine.steering_shown import shown
 from burstline.errors import BurstlineError, UsageError
+from burstline.pipeline.offloads import Offloads
 from burstline.pipeline.pipeline import Pipeline
 from burstline.state.rule import BadField
 from burstline.state.toeplitz import Toeplitz
@@ -65,8 +66,8 @@ def steering_of(pipeline: Pipeline, config: Config) -> list[SteeringRule] | None
 class LiveSteering:
     """`devices` as after dpdk:, of which the first `sources` are received from; `cores` are those of the workers, each
     of which polls the queue of its own number. `rules`, None where nothing is steered, are those of the pipeline and
-    the settings. With `software`, nothing else steers. Raises UsageError for rules that no back end can do, and for
-    back ends that cannot be had.
+    the settings; `offloads` are what the pipeline asks of ports. With `software`, nothing else steers. Raises
+    UsageError for rules that no back end can do, and for back ends that cannot be had.
 
     `back_ends` are by number of the port, of sources only. Those that the software director steers share one.
     """
@@ -79,13 +80,14 @@ class LiveSteering:
         cores: Sequence[int],
         rules: Sequence[SteeringRule] | None,
         *,
+        offloads: Offloads | None = None,
         software: bool = False,
     ) -> None:
         self.devices, self.sources, self.config, self.workers = list(devices), sources, config, len(cores)
         self.core_queue: Callable[[int], int] = {core: k for k, core in enumerate(cores)}.__getitem__
         self.enabled, self.rules = rules is not None, list(rules or ())
         self.check(self.rules)
-        self.symmetric = any(config.offloads_of(f"dpdk:{device}").rss == "symmetric" for device in devices[:sources])
+        self.symmetric = any(config.offloads_of(f"dpdk:{d}", offloads).rss == "symmetric" for d in devices[:sources])
         self.back_ends: dict[int, BackEnd] = {}
         self.rss: dict[int, RssFacts] = {}
         self.choices: dict[int, Choice] = {}

@@ -36,7 +36,7 @@ class XdpPort(RingPort):
     def over(cls, sockets: XdpSockets, pool: Pool) -> Self:
         """Packets are copied into mbufs of `pool`; those that none has room for are lost. Raises BurstlineError."""
         port = cls.to_send(sockets.director.interface.name, pool, sockets.queues)
-        port._sockets = sockets
+        port._sockets, port.rss = sockets, sockets.queues > 1
         rings = sockets.rings()
         port._locks = Region(8 * len(rings[0]))
         port._addresses = [Region(8 * len(each)) for each in rings]
