@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import burstline as bl
-from both_modes import pcap_of
+from both_modes import pcap_of, run_both
 from burstline import dpdk
 from burstline.cli.main import main
 from burstline.engine.config import Config, Engine, load
@@ -202,4 +202,12 @@ def test_a_log_that_cannot_be_written_or_read_says_so(tmp_path: Path, capsys: py
 
 
 def test_stages_ask_for_the_fast_path_by_its_mark() -> None:
+    @bl.stage
+    def choose(pkt: Any) -> bl.Verdict:
+        if pkt.udp.sport == 7:
+            pkt.mark = bl.FAST_PATH
+        return bl.drop("fast") if pkt.mark == bl.FAST_PATH else bl.PASS
+
+    found = run_both([choose], [frame(7), frame(8), frame(7)]).equal()
+    assert found.report.drops["fast"].packets == 2
     assert bl.SteeringRule(dport=53, mark=bl.FAST_PATH).mark == bl.FAST_PATH
