@@ -17,7 +17,7 @@ from burstline.pipeline.offloads import DEFAULTS, NAMES, Offloads
 from burstline.schema import keys, line_of
 
 EVERYTHING = """\
-enable_flow_director = false
+enable_flow_director = "auto"
 
 [engine]
 workers = 2
@@ -40,6 +40,7 @@ rx_descriptors = 1024
 tx_descriptors = 512
 mtu = 9000
 offloads = { tso = false, checksum = "fill" }
+steer = "rte_flow"
 
 [[ports]]
 device = "dpdk:net_null0"
@@ -142,7 +143,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert (config.engine.dispatch, config.engine.duration, config.engine.cores) == ("tail", 1.5, (2, 3))
     assert (config.dpdk.eal_args, config.dpdk.hugepages) == (("-a", "0000:3b:00.0"), False)
     own = Offloads(tso=False, checksum="fill")
-    assert config.ports == (Port("dpdk:0000:3b:00.0", 2, 1024, 512, 9000, own), Port("dpdk:net_null0"))
+    assert config.ports == (Port("dpdk:0000:3b:00.0", 2, 1024, 512, 9000, own, "rte_flow"), Port("dpdk:net_null0"))
     assert config.parser.tunnel_ports == TunnelPorts((4789, 8472), (), (2152,))
     asked = Offloads(
         checksum=True, tso="auto", gso=True, lro=True, gro=False, gro_timeout=0.00005, vlan=100, rss="symmetric",

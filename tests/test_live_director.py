@@ -14,7 +14,6 @@ import burstline as bl
 from both_modes import pcap_of
 from burstline import dpdk
 from burstline.engine.config import Config, Engine, load
-from burstline.engine.live_interpreter import LiveInterpreter
 from dpdk_live import alone, needs_root, veth
 
 FLOWS, EACH = 64, 40
@@ -95,10 +94,15 @@ def test_each_packet_reaches_one_worker_in_the_order_of_its_flow(workers: int, o
     assert not any(disordered for *_, disordered, _ in found["flows"])
     assert len({sport for sport, *_ in found["flows"]}) == len(found["flows"])  # no flow is in two workers' tables
     assert {sport: mark for sport, _, _, mark in found["flows"] if mark} == dict.fromkeys(range(5000, 5008), 7)
-    counted = [(each["packets"], each["bytes"]) for each in found["steering"]["rules"]]
+    (port,) = found["steering"]["ports"]
+    assert (port["back_end"], port["why"]) == ("software", "it takes all 5 rules")
+    assert [each["back_end"] for each in port["refused"]] == ["rte_flow", "xdp"]
+    counted = [(each["packets"], each["bytes"]) for each in port["rules"]]
     size = len(frame(0, 0))
     assert counted == [(n * EACH, n * EACH * size) for n in (8, 1, 1, 0, 2)]
-    assert any(line.startswith("flow director (software): ") for line in found["lines"])
+    assert {each["level"] for each in port["rules"]} == {"software"}
+    assert any(line.startswith("flow director: ") for line in found["lines"])
+    assert any(line.endswith("steered by the software director: it takes all 5 rules") for line in found["lines"])
 
 
 def reflect(frames: list[bytes]) -> tuple[list[bytes], dict[str, Any]]:
@@ -188,17 +192,16 @@ def test_a_swap_brings_the_rules_of_the_new_pipeline(tmp_path: Path) -> None:
     assert found["swaps"] == 1
     assert found["balanced"]
     assert all(found["steering"]["workers"])
-    assert [each["rule"] for each in found["steering"]["rules"]] == ["everything -> queue 1"]
+    (port,) = found["steering"]["ports"]
+    assert [each["rule"] for each in port["rules"]] == ["everything -> queue 1"]
 
 
 def test_rules_without_a_director_are_refused() -> None:
     pipeline, _ = app()
-    from burstline.engine.live_director import steering_of
+    from burstline.engine.live_steering import steering_of
 
     with pytest.raises(bl.UsageError, match="5 steering rules, and the flow director is off"):
         steering_of(pipeline, Config())
-    with pytest.raises(bl.UsageError, match="an interpreted run has no flow director"):
-        LiveInterpreter(pipeline, ["net_null0"], None, Config(enable_flow_director="auto"))
     assert steering_of(bl.Pipeline(*pipeline.stages), Config(enable_flow_director="auto")) is None
     assert steering_of(bl.Pipeline(*pipeline.stages), Config(enable_flow_director=True)) == []
 
@@ -220,4 +223,4 @@ def test_too_many_workers_are_refused() -> None:
     from burstline.engine.live_director import LiveDirector
 
     with pytest.raises(bl.UsageError, match="cannot serve 17 workers at 1 ports"):
-        LiveDirector(1, list(range(17)), [])
+        LiveDirector([1], list(range(17)))

@@ -27,6 +27,8 @@ SETTINGS = {
     "ports.rx_descriptors": "Size of a receive ring; without it, up to 1024, as the core's share of L3 has room.",
     "ports.tx_descriptors": "Size of a transmit ring; 1024 when it is not given.",
     "ports.mtu": "The largest packet after the Ethernet header, in bytes; left as the device has it when not given.",
+    "ports.steer": "Who carries out [steering rules](steering.md): `rte_flow`, `xdp`, `software`, or the best of them "
+    "that can, `auto`.",
     "ports.offloads": "Keys of `[offloads]` for this port alone, such as `{ tso = false }`.",
     "offloads.checksum": "`true` verifies checksums on receive, drops what is wrong by name, and fills them in on "
     'send; `"verify"` and `"fill"` do one of the two. Without it, neither.',

@@ -1,14 +1,17 @@
-"""`burstline ports`: what each port can do, what is asked of it, what is done by whom, and why."""
+"""`burstline ports`: what each port can do, what is asked of it, what is done by whom, and why; who could steer it."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from burstline.engine.config import Config, load
+from burstline.engine.own_devices import is_xdp
+from burstline.engine.steer_choice import Choice, steered_with
 from burstline.errors import UsageError
 from burstline.offload.planning.capabilities import PortCapabilities, names, recorded
 from burstline.offload.planning.plan import OffloadPlan
@@ -47,9 +50,10 @@ def run(args: argparse.Namespace) -> int:
     else:
         return _list(args.json)
     if args.json:
-        print(json.dumps({"ports": [as_json(name, plan) for name, plan in found]}, indent=2))
+        made = [{**as_json(name, plan), "steering": steering(name, plan, config, pipeline)} for name, plan in found]
+        print(json.dumps({"ports": made}, indent=2))
     else:
-        print("\n\n".join("\n".join(lines(name, plan)) for name, plan in found))
+        print("\n\n".join("\n".join(_lines(name, plan, config, pipeline)) for name, plan in found))
     return 0
 
 
@@ -104,6 +108,27 @@ def planned_as(
 
 def as_json(name: str, plan: OffloadPlan) -> dict[str, Any]:
     return {"device": name, "can": plan.asked.can.as_json(), **plan.as_json()}
+
+
+def steering(name: str, plan: OffloadPlan, config: Config, pipeline: Pipeline | None) -> list[str]:
+    """What a port could be steered with, and what of that cannot do the rules of the run."""
+    device, can = name.removeprefix("dpdk:"), plan.asked.can
+    made = steered_with(device, can.driver, can.reta_size)
+    rules = [*(pipeline.steering if pipeline else ()), *(each.rule for each in config.steering)]
+    if not rules or not plan.asked.use.receives or is_xdp(device):
+        return made
+    cores = config.engine.cores or range(config.engine.workers)
+    choice = Choice.of(device, replace(config.port(name), steer="auto"), config.engine.workers)
+    choice.try_on_paper(
+        can.driver, can.reta_size, config.engine.workers, rules, {core: k for k, core in enumerate(cores)}.__getitem__,
+        covers=config.offloads_of(name).rss != "symmetric",
+    )  # fmt: skip
+    return [*made, choice.outlook(len(rules))]
+
+
+def _lines(name: str, plan: OffloadPlan, config: Config, pipeline: Pipeline | None) -> list[str]:
+    could = steering(name, plan, config, pipeline)
+    return [*lines(name, plan), *(f"  {'steering:' if k == 0 else '         '} {each}" for k, each in enumerate(could))]
 
 
 def lines(name: str, plan: OffloadPlan) -> list[str]:

@@ -178,7 +178,9 @@ def _runner(pipeline: Pipeline, args: argparse.Namespace, config: Config, progre
 
             return LiveInterpreter(pipeline, devices, args.out, config)
         publisher = Publisher(args.app, " ".join(args.source), interval, LIVE_ROUNDS) if interval else None
-        return LiveRun(pipeline, devices, args.out, config, progress=show, publisher=publisher)
+        run = LiveRun(pipeline, devices, args.out, config, progress=show, publisher=publisher)
+        run.say = _say
+        return run
     if any(live) or len(args.source) > 1:
         raise UsageError("a run has one capture file or any number of dpdk: ports as its source")
     if out_is_port:
@@ -194,6 +196,10 @@ def _runner(pipeline: Pipeline, args: argparse.Namespace, config: Config, progre
         dispatch=engine.dispatch, tunnel_ports=config.parser.tunnel_ports, duration=engine.duration, progress=show,
         publisher=publisher, buffers=config.pools.buffers,
     )  # fmt: skip
+
+
+def _say(line: str) -> None:
+    print(f"burstline: {line}", file=sys.stderr, flush=True)
 
 
 class _Runner(Protocol):

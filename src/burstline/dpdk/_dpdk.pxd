@@ -159,6 +159,8 @@ cdef extern from "_shim.h" nogil:
     uint64_t bl_mbuf_flag(const char*)
     int bl_add_wire(uint16_t, uint16_t, uint64_t)
     uintptr_t bl_add_receiver(uint16_t, uint16_t, uintptr_t, uintptr_t)
+    uintptr_t bl_add_sender(uint16_t, uint16_t, uintptr_t, uintptr_t)
+    int rte_eth_remove_tx_callback(uint16_t, uint16_t, const void*)
     int rte_eth_remove_rx_callback(uint16_t, uint16_t, const void*)
     int rte_mbuf_dyn_rx_timestamp_register(int*, uint64_t*)
     int rte_eth_read_clock(uint16_t, uint64_t*)

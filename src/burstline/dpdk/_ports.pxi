@@ -155,6 +155,16 @@ def port_receiver_gone(uint16_t port, uint16_t queue, uintptr_t handle):
     """Not while the queue is polled."""
     check(rte_eth_remove_rx_callback(port, queue, <const void*>handle), "rte_eth_remove_rx_callback")
 
+def port_sender(uint16_t port, uint16_t queue, uintptr_t function, uintptr_t argument):
+    """A compiled function runs before each send, and says how many mbufs are sent; its handle."""
+    cdef uintptr_t added = bl_add_sender(port, queue, function, argument)
+    check(-bl_errno() if added == 0 else 0, "rte_eth_add_tx_callback")
+    return added
+
+def port_sender_gone(uint16_t port, uint16_t queue, uintptr_t handle):
+    """Not while packets are sent on the queue."""
+    check(rte_eth_remove_tx_callback(port, queue, <const void*>handle), "rte_eth_remove_tx_callback")
+
 def timestamp_place():
     """Where ports write when a packet came into its mbuf, in bytes, and the flag that they did. EAL must run."""
     cdef int place = -1

@@ -376,6 +376,11 @@ static uintptr_t bl_add_receiver(uint16_t port, uint16_t queue, uintptr_t functi
     return (uintptr_t)rte_eth_add_rx_callback(port, queue, (rte_rx_callback_fn)function, (void *)argument);
 }
 
+/* And before it: (port, queue, mbufs, count, argument), how many of these the driver is to be handed. */
+static uintptr_t bl_add_sender(uint16_t port, uint16_t queue, uintptr_t function, uintptr_t argument) {
+    return (uintptr_t)rte_eth_add_tx_callback(port, queue, (rte_tx_callback_fn)function, (void *)argument);
+}
+
 static void *bl_data(struct rte_mbuf *mbuf) {
     return rte_pktmbuf_mtod(mbuf, void *);
 }

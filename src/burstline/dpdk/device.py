@@ -23,6 +23,7 @@ INTERFACE_ARGUMENTS = {
     "eth_af_packet": ("iface",),
     "net_af_xdp": ("iface",),
     "net_pcap": ("iface", "rx_iface", "rx_iface_in", "tx_iface"),
+    "xdp": ("iface",),  # burstline's own (steering/xdp/port.py)
 }
 
 SIOCGIFMTU = 0x8921

@@ -45,6 +45,7 @@ FILE_NAME = "burstline.toml"
 MAX_BURST = 256
 SIMD = ("auto", "scalar", "sse", "avx2", "avx512", "neon")
 DISPATCH = ("auto", "fused", "tail", "called", "bucketed")
+STEER = ("auto", "rte_flow", "xdp", "software")  # who carries out steering rules; "auto": the best that can
 Switch = Literal["auto"] | bool  # "auto" takes what the machine offers; true demands it, false does without
 
 _AUTO = Rule('"auto"', lambda v: v == "auto")
@@ -99,6 +100,7 @@ class Port:
     tx_descriptors: int | None = key(None, integer(1, 65535))
     mtu: int | None = key(None, integer(68, 65535))  # RFC 791 section 3.2: every link carries 68 bytes
     offloads: Offloads = section(Offloads)  # over [offloads]
+    steer: Literal["auto", "rte_flow", "xdp", "software"] = key("auto", one_of(*STEER))
 
 
 MOST_CLASSES = 16  # BL_RX_POOLS: a queue takes no more pools
@@ -246,6 +248,12 @@ class Config:
                 'set enable_flow_director = "auto" above the first section',
             )  # fmt: skip
         devices = [port.device for port in self.ports]
+        for number, port in enumerate(self.ports):
+            if port.steer != "auto" and self.enable_flow_director is False:
+                return Conflict(
+                    ("ports", number, "steer"), "has no effect while enable_flow_director = false",
+                    'set enable_flow_director = "auto" above the first section',
+                )  # fmt: skip
         for number, device in enumerate(devices):
             if device in devices[:number]:
                 message = f"is {device}, as in another [[ports]]"

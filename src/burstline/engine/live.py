@@ -14,11 +14,13 @@ from burstline.engine.burst_costs import PHASE_SIZE, PHASES
 from burstline.engine.burst_size import LEAST
 from burstline.engine.carry import Swap
 from burstline.engine.config import Config
-from burstline.engine.live_director import LiveDirector, steering_of, unsent
+from burstline.engine.live_director import LiveDirector
 from burstline.engine.live_ports import LivePorts
+from burstline.engine.live_steering import LiveSteering, RssFacts, steering_of
 from burstline.engine.program import prepare
 from burstline.engine.publisher import Publisher
 from burstline.engine.report import Report
+from burstline.engine.steered import steered_by, unsent
 from burstline.engine.tally import add_costs, add_up, add_up_directed, close_sink
 from burstline.engine.threads import Team, process_age, usable_cores
 from burstline.engine.versions import Versions, swap
@@ -46,6 +48,7 @@ Progress = Callable[[int, "int | None", int], None]
 class Directing(NamedTuple):
     """The director at work."""
 
+    by: LiveDirector
     versions: Versions
     context: Block
     stop: Region
@@ -67,11 +70,19 @@ class LiveRun:
     ) -> None:
         self.pipeline, self.config, self.progress, self.publisher = pipeline, config, progress, publisher
         self.workers = config.engine.workers
-        rules = steering_of(pipeline, config)
-        self.ports = LivePorts(sources, out, config, self.workers, pipeline, directed=rules is not None)
         chosen = list(config.engine.cores) or usable_cores()
         self._cores = [chosen[k % len(chosen)] for k in range(self.workers)]
-        self.director = None if rules is None else LiveDirector(len(self.ports.devices), self._cores, rules)
+        rules = steering_of(pipeline, config)
+
+        def steer(devices: Sequence[str], count: int) -> LiveSteering:
+            return LiveSteering(devices, count, config, self._cores, rules)
+
+        self.ports = LivePorts(sources, out, config, self.workers, pipeline, steer=steer)
+        self.steering = self.ports.steering
+        self.director: LiveDirector | None = None  # from when ports are open on, if some need one
+        self.say: Callable[[str], None] | None = None  # told in a line what the run has chosen by itself
+        self._directed: list[int] = []  # ports that the director serves
+        self._begun = self._ending = False
         if self.ports.out_file and self.workers > 1:
             raise UsageError("several workers cannot write one file live", "use --workers 1")
         self.report = Report(" ".join(f"dpdk:{d}" for d in sources), "compiled", self.workers)
@@ -108,17 +119,32 @@ class LiveRun:
         )
         versions = Versions(self.pipeline, compile, self.report, self.stop, publisher=self.publisher)
         self.report.dispatch = versions.program.dispatch
+        if surely := self.steering.surely_directed():
+            # Ports fill up while the director is compiled: not then, but now.
+            self._director_program(LiveDirector([1] * surely, self._cores))
         self.ports.start_eal()
         reads = out_file is not None or needs_of(self.pipeline).bytes or self.config.steering_control.act != "off"
-        with (
-            self.ports.opened(reads=reads) as ports,
-            self.director.opened(ports) if self.director else nullcontext(ports) as inner,
-        ):
-            self._forward(versions, ports, inner, native.SYMBOLS)
+        with self.ports.opened(reads=reads) as ports:
+            self.director = self._director(ports)
+            directed = [ports[number] for number in self._directed]
+            if self.say:
+                for line in self.steering.lines():
+                    self.say(line)
+            with self.director.opened(directed) if self.director else nullcontext(()) as rings:
+                inner = list(ports)
+                for number, ring in zip(self._directed, rings, strict=True):
+                    inner[number] = ring
+                self._begun = True
+                if self._ending:
+                    self.stop()
+                self._forward(versions, ports, inner, native.SYMBOLS)
         return self.report
 
     def stop(self) -> None:
         """End the run at the next burst. Any thread may call it."""
+        self._ending = True
+        if not self._begun:
+            return  # it ends as soon as it begins
         if self.director:
             self.director.end()
         else:
@@ -128,16 +154,9 @@ class LiveRun:
         """Go on with another pipeline, compiled in the calling thread: each worker goes over between two bursts, and no
         packet is lost. Returns when all have; raises what compiling raises, and then the old one runs on."""
         self.ports.admit(pipeline)
-        rules = steering_of(pipeline, self.config)
-        if rules and self.director is None:
-            raise UsageError(
-                "the pipeline has steering rules, and this run began without a flow director",
-                "start it with enable_flow_director = true",
-            )
-        with (
-            self.control.swapping(pipeline) if self.control else nullcontext(),
-            self.director.steer_as(rules or []) if self.director else nullcontext(),
-        ):
+        rules = steering_of(pipeline, self.config) or []
+        swapping = self.control.swapping(pipeline) if self.control else nullcontext()
+        with swapping, self.steering.steer_as(rules):
             return swap(self._versions, pipeline)
 
     def swap_stage(self, name: str, function: Callable[[Any], Any]) -> Swap:
@@ -166,7 +185,7 @@ class LiveRun:
             interfaces.set_i64(at, LINKTYPE_ETHERNET)
         made = [self._context(k, inner, sink, interfaces) for k in range(self.workers)]
         contexts = [context for context, _ in made]
-        directing = self._start_directing(ports, versions, symbols) if self.director else None
+        directing = self._start_directing(self.director, ports, symbols) if self.director else None
         clock_scale = (10**9 << 32) // native.tsc_hz()
 
         def work(index: int) -> None:
@@ -180,8 +199,8 @@ class LiveRun:
         def tick() -> None:
             nonlocal looked
             versions.drain()
-            if directing and self.director:
-                self.director.step(directing.context, contexts, self._stop, directing.stop)
+            if directing:
+                directing.by.step(directing.context, contexts, self._stop, directing.stop)
             if time.monotonic() - looked > PORTS_EVERY:
                 looked = time.monotonic()
                 self.report.warnings += self.ports.around.follow(ports)
@@ -193,7 +212,7 @@ class LiveRun:
 
         cores = [*self._cores, *([_spare_core(self._cores)] if directing else [])]
         team = Team(len(cores), work, cores)
-        self.control = self._controlled(contexts, directing)
+        self.control = self._controlled(ports, contexts, directing)
         versions.link(contexts, symbols, self._cores)
         self._versions = versions
         control = self.ports.control(BUFFERS_EVERY)
@@ -213,12 +232,12 @@ class LiveRun:
             self.report.seconds = time.perf_counter() - started
             self.report.buffers = watch.usage()
             self.report.warnings += watch.warnings
-            if directing and self.director:
-                dropped = directing.versions.close()
-                add_up_directed(self.report, directing.context, contexts, versions.close(), dropped)
-                self.report.steering = self.director.as_json(contexts)
+            if directing:
+                dropped, passed = directing.versions.close(), directing.by.passed()
+                add_up_directed(self.report, directing.context, contexts, versions.close(), dropped, passed)
             else:
                 add_up(self.report, contexts, versions.close())
+            self.report.steering = self.steering.as_json([context.get("packets_in") for context in contexts])
             if self.control:
                 self.report.steering |= self.control.as_json()
                 self.report.warnings += self.control.warnings
@@ -248,32 +267,54 @@ class LiveRun:
         finally:
             versions.ended(index)
 
-    def _controlled(self, contexts: Sequence[Block], directing: Directing | None) -> LiveControl | None:
-        """The controller, where it is to run beside."""
+    def _controlled(
+        self, ports: Sequence[Port], contexts: Sequence[Block], directing: Directing | None
+    ) -> LiveControl | None:
+        """The steering controller, where it is to run beside."""
         settings = self.config.steering_control
-        if settings.act == "off" or self.director is None or directing is None:
+        if settings.act == "off":
             return None
         from burstline.dpdk.binding import native
         from burstline.engine.live_control import LiveControl
 
+        polled = [n for n in range(len(ports)) if self.ports.receives(n) and n not in self._directed]
+
+        def missed() -> int:
+            lost = unsent(directing.context) if directing else 0
+            return lost + sum(ports[number].stats().imissed for number in polled)
+
         control = LiveControl(
-            settings, self.pipeline, self.director.steered(), self._cores, missed=lambda: unsent(directing.context),
-            say=self.explain, source=self.report.source,
+            settings, self.pipeline, steered_by(self.steering), self._cores, missed=missed, say=self.explain,
+            source=self.report.source,
         )  # fmt: skip
         control.attach(contexts, native.tsc_hz())
         return control
 
-    def _start_directing(self, ports: Sequence[Port], versions: Versions, symbols: dict[str, int]) -> Directing:
-        """The director's program and memory."""
-        assert self.director
-        batch, stop = self.config.engine.most_burst, Region(64)
-        queues, count = self.director.queues(ports, self.ports.receives)
-        rooms = [Region(size) for size in (Burst(batch + SLACK).size, 8 * count, 8 * count * batch, 8 * batch)]
+    def _director(self, ports: Sequence[Port]) -> LiveDirector | None:
+        """The software director of the ports that have no better one, with its rules."""
+        self._directed = self.steering.directed(ports)
+        if not self._directed:
+            return None
+        queues = [ports[number].queues if self.ports.receives(number) else 1 for number in self._directed]
+        director = LiveDirector(queues, self._cores, symmetric=self.steering.symmetric)
+        self.steering.direct_by(director.rules, RssFacts(director.table.key, tuple(director.table.reta())))
+        return director
+
+    def _director_program(self, director: LiveDirector) -> Versions:
         compile = partial(
-            prepare, mode="ports", capacity=batch + SLACK, workers=1, dispatch="auto",
+            prepare, mode="ports", capacity=self.config.engine.most_burst + SLACK, workers=1, dispatch="auto",
             tunnel_ports=self.config.parser.tunnel_ports,
         )  # fmt: skip
-        made = Versions(self.director.pipeline, compile, Report("", ""), self.stop)
+        return Versions(director.pipeline, compile, Report("", ""), self.stop)
+
+    def _start_directing(self, director: LiveDirector, ports: Sequence[Port], symbols: dict[str, int]) -> Directing:
+        """The director's program and memory."""
+        batch, stop = self.config.engine.most_burst, Region(64)
+        queues, count = director.queues(
+            [ports[number] for number in self._directed], [self.ports.receives(number) for number in self._directed]
+        )
+        rooms = [Region(size) for size in (Burst(batch + SLACK).size, 8 * count, 8 * count * batch, 8 * batch)]
+        made = self._director_program(director)
         context = Block(PortWorker.layout, 128)
         context.set(
             workers=1, burst=rooms[0].address, stop=stop.address, queues=queues.address, ports=count, out=-1,
@@ -281,7 +322,7 @@ class LiveRun:
             counts=rooms[1].address, outbound=rooms[2].address, unwanted=rooms[3].address,
         )  # fmt: skip
         made.link([context], symbols, [_spare_core(self._cores)])
-        return Directing(made, context, stop, rooms)
+        return Directing(director, made, context, stop, rooms)
 
     def _context(
         self, index: int, ports: Sequence[Port], sink: CaptureSink | None, interfaces: Region

@@ -18,6 +18,7 @@ from burstline.buffers.usage import ClassUsage
 from burstline.engine.config import Config
 from burstline.engine.config import Port as Settings
 from burstline.engine.large_classes import large_buffers
+from burstline.engine.own_devices import XdpDevice, is_own, is_xdp
 from burstline.engine.probes.processor import cache_share
 
 if TYPE_CHECKING:
@@ -30,11 +31,11 @@ LENT_BY_AF_XDP = 4096  # buffers of each queue: twice af_xdp.FILL
 MOST_SENT_WHOLE = 2048  # gathered packets that wait to be sent, for which there are buffers
 MOST_FRAME = 65550  # bytes of a frame that a TAP interface can bring
 ETHERNET = 14
+ORDINARY_MTU = 1500
 # These fill two rings a queue; the second takes what does not fit into one buffer of the first (vmxnet3_dev_rxtx_init
 # in DPDK's drivers/net/vmxnet3/vmxnet3_rxtx.c).
 TWO_RINGS = frozenset({"net_vmxnet3"})
 RINGS = ("ring_mp_mc", "ring_mp_sc", "ring_sp_mc", "ring_sp_sc")  # what DPDK takes on machines that have no better way
-RING_LOOP = "ring-loop"
 
 
 @dataclass(frozen=True)
@@ -210,9 +211,11 @@ def usage_of_pool(pool: Pool, size: int) -> ClassUsage:
 
 def assumed(device: str) -> Capabilities | None:
     """What a device can do that is not there before it is set up; None for all others."""
-    from burstline.dpdk.device import Device
+    from burstline.dpdk.device import Device, interface_mtu
 
-    if device.startswith(RING_LOOP):
+    if is_xdp(device):
+        return Capabilities("net_ring", mtu=interface_mtu(XdpDevice.parse(device).interface) or ORDINARY_MTU)
+    if is_own(device):
         return Capabilities("net_ring")
     if device.startswith("net_virtio_user"):
         # Its other end may be a port of this run (net_vhost), which answers when it is set up, not before.
@@ -263,4 +266,4 @@ def node_of(device: str) -> int:
 
 
 def is_pci(device: str) -> bool:
-    return not device.startswith(("net_", RING_LOOP, "eth_", "crypto_"))
+    return not is_own(device) and not device.startswith(("net_", "eth_", "crypto_"))

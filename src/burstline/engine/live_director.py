@@ -1,30 +1,26 @@
-"""The software director of a live run: one thread that alone polls the ports, and hands packets to workers over rings.
+"""The software director of a live run: one thread that alone polls ports, and hands packets to workers over rings.
 
     port -> director -> a ring for each worker -> worker -> a ring for each worker -> director -> port
 
 To a worker, the two rings are a port with a queue of its own. One thread that sends keeps the order of each flow, and
-so does one ring between two threads; a port needs no more than one queue.
+so does one ring between two threads; a port needs no more than one queue. Other ports may be polled by the workers.
 """
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from burstline.engine.config import Config
-from burstline.engine.steered import SteeredPort, check_control
-from burstline.engine.worker import ENDED, PORTS, QUEUE_SIZE, SEND_FAILED, TALLY, PortQueue
+from burstline.engine.report import Count
+from burstline.engine.ring_counts import RingCounts
+from burstline.engine.worker import ENDED, PORTS, QUEUE_SIZE, PortQueue
 from burstline.errors import UsageError
 from burstline.pipeline.pipeline import Pipeline
 from burstline.state.region import Block, Region
 from burstline.state.steering_table import SteeringTable
-from burstline.state.toeplitz import DEFAULT_KEY
 from burstline.steering.direct_stage import direct_stage
 from burstline.steering.director import SoftwareDirector
-from burstline.steering.edit import carry_out
-from burstline.steering.rule import SteeringRule
 
 if TYPE_CHECKING:
     from burstline.dpdk.port import Port
@@ -35,38 +31,23 @@ MOST_WORKERS = 16  # RTE_PMD_RING_MAX_RX_RINGS: queues of a port of rings
 RECEIVES = PortQueue.layout.offset("receives")
 
 
-def steering_of(pipeline: Pipeline, config: Config) -> list[SteeringRule] | None:
-    """The rules of a run that has a director, else None. Raises UsageError where there are rules and it is off."""
-    rules = [*pipeline.steering, *(each.rule for each in config.steering)]
-    if rules and config.enable_flow_director is False:
-        raise UsageError(
-            f"the pipeline has {len(rules)} steering rules, and the flow director is off",
-            'write enable_flow_director = "auto" into burstline.toml',
-        )
-    if config.steering_control.act != "off":
-        check_control(config)
-        return rules
-    return rules if rules or config.enable_flow_director is True else None
-
-
 class LiveDirector:
-    """`rules` are in force from the first packet on; `cores` are those of the workers. Raises UsageError."""
+    """For ports that have so many `queues`, which it polls all; `cores` are those of the workers. Raises UsageError."""
 
-    def __init__(self, ports: int, cores: Sequence[int], rules: Sequence[SteeringRule]) -> None:
-        workers = len(cores)
-        if workers > MOST_WORKERS or ports * (1 + workers) > PORTS:
-            most = min(MOST_WORKERS, PORTS // ports - 1)
+    def __init__(self, queues: Sequence[int], cores: Sequence[int], *, symmetric: bool = False) -> None:
+        workers, ports, most = len(cores), len(queues), max(queues)
+        if workers > MOST_WORKERS or ports * (most + workers) > PORTS:
+            fewer = max(1, min(MOST_WORKERS, PORTS // ports - most))
             raise UsageError(
-                f"the software director cannot serve {workers} workers at {ports} ports", f"use --workers {most}"
+                f"the software director cannot serve {workers} workers at {ports} ports", f"use --workers {fewer}"
             )
-        self._count, self._workers = ports, workers
-        self.table = SteeringTable(workers, ports=ports)
+        self._ports, self._each, self._workers = list(queues), most, workers
+        self.table = SteeringTable(workers, ports=ports * most, symmetric=symmetric)
         self.rules = SoftwareDirector(self.table, {core: k for k, core in enumerate(cores)}.__getitem__)
-        self.rules.apply(rules)
-        self.pipeline = Pipeline(direct_stage(self.table, ports, workers), name="director")
+        self.pipeline = Pipeline(direct_stage(self.table, ports, workers, most), name="director")
         self._inside: list[RingPort] = []  # of each port, what workers take for it
         self._outside: list[RingPort] = []  # and its other side
-        self._queues = Region(ports * (1 + workers) * QUEUE_SIZE)
+        self._queues = Region(ports * (most + workers) * QUEUE_SIZE)
         self._ending = False
         self._polls: int | None = None  # of the director, when it surely takes no more packets from the ports
 
@@ -86,25 +67,21 @@ class LiveDirector:
                 outside.start()
                 self._inside.append(inside)
                 self._outside.append(outside)
+            self._counts = RingCounts(self._inside), RingCounts(self._outside)
+            for counts in self._counts:
+                stack.callback(counts.close)
             yield self._inside
 
-    @contextmanager
-    def steer_as(self, rules: Sequence[SteeringRule]) -> Iterator[None]:
-        """These rules from now on, and those before again where the block fails. Raises UsageError."""
-        before = list(self.rules.rules().values())
-        if rules != before:
-            self.rules.apply(rules)
-        try:
-            yield
-        except BaseException:
-            self.rules.apply(before)
-            raise
-
-    def queues(self, ports: Sequence[Port], receives: Callable[[int], bool]) -> tuple[Region, int]:
-        """What the director polls and sends on, and how many: the ports, then of each the queues of its other side."""
-        polled = [(port, 0, receives(k)) for k, port in enumerate(ports)]
-        polled += [(port, queue, True) for port in self._outside for queue in range(self._workers)]
+    def queues(self, ports: Sequence[Port], receives: Sequence[bool]) -> tuple[Region, int]:
+        """What the director polls and sends on, and how many: the queues of the ports, then of each those of its other
+        side."""
         layout = PortQueue.layout
+        polled = [
+            (port, queue if queue < self._ports[k] else 0, receives[k] and queue < self._ports[k])
+            for k, port in enumerate(ports)
+            for queue in range(self._each)
+        ]
+        polled += [(port, queue, True) for port in self._outside for queue in range(self._workers)]
         for number, (port, queue, source) in enumerate(polled):
             base = number * QUEUE_SIZE
             self._queues.set_i64(base + layout.offset("port"), port.id)
@@ -112,6 +89,10 @@ class LiveDirector:
             self._queues.set_i64(base + RECEIVES, int(source))
             self._queues.set_i64(base + layout.offset("pools"), ports[0].table)
         return self._queues, len(polled)
+
+    def passed(self) -> tuple[Count, Count]:
+        """What workers received from the rings, and what the director received of them."""
+        return self._counts[0].total(), self._counts[1].total()
 
     def end(self) -> None:
         """Have `step` bring all to its end: any thread may say so."""
@@ -123,9 +104,10 @@ class LiveDirector:
         if not self._ending:
             return
         if self._polls is None:
-            for number in range(self._count):
+            ports = len(self._ports)
+            for number in range(ports * self._each):
                 self._queues.set_i64(number * QUEUE_SIZE + RECEIVES, 0)
-            self._polls = context.get("polls") + 2 * self._count * (1 + self._workers)
+            self._polls = context.get("polls") + 2 * ports * (self._each + self._workers)
         gone = context.get("running") == ENDED
         if not gone and context.get("polls") < self._polls:
             return
@@ -137,23 +119,3 @@ class LiveDirector:
     @property
     def is_ending(self) -> bool:
         return self._ending
-
-    def steered(self) -> SteeredPort:
-        """All ports, for the controller: they have one table."""
-        rules, table = self.rules, self.table
-        return SteeredPort(rules, lambda edits: [carry_out(rules, e) for e in edits], DEFAULT_KEY, tuple(table.reta()))
-
-    def as_json(self, workers: Sequence[Block]) -> dict[str, Any]:
-        """What was steered, for the report."""
-        counts = self.rules.counts()
-        rules = [
-            {"rule": str(rule), **dict(zip(("packets", "bytes"), counts.get(handle, (None, None)), strict=True))}
-            for handle, rule in self.rules.rules().items()
-        ]
-        return {"back_end": self.rules.name, "rules": rules, "workers": [w.get("packets_in") for w in workers]}
-
-
-def unsent(director: Block) -> int:
-    """Packets for which the rings of workers had no room, or a port that they were to leave by."""
-    tallies = director.get("tallies")
-    return ctypes.c_int64.from_address(tallies + SEND_FAILED * TALLY).value if tallies else 0

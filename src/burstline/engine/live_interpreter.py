@@ -13,20 +13,23 @@ from burstline.engine.around_ports import PORTS_EVERY
 from burstline.engine.carry import Swap
 from burstline.engine.config import Config
 from burstline.engine.interpreter import Interpreter, send_target
-from burstline.engine.live_director import steering_of
 from burstline.engine.live_ports import LivePorts
+from burstline.engine.live_steering import LiveSteering, RssFacts, steering_of
 from burstline.engine.mbuf_marks import read_marks, write_marks
 from burstline.engine.report import Count, Report
 from burstline.engine.threads import process_age
 from burstline.engine.worker import ENGINE_REASONS, SINK_FAILED
-from burstline.errors import BurstlineError, UsageError
+from burstline.errors import BurstlineError
 from burstline.packet.made import ANYWHERE
-from burstline.packet.packet import MadePacket, came, came_as, data_of, leaves_by, made_of
+from burstline.packet.packet import MadePacket, Packet, came, came_as, data_of, leaves_by, made_of
 from burstline.packet.parser import LINK_ETHERNET
 from burstline.pipeline.needs import needs_of
 from burstline.pipeline.pipeline import Pipeline
 from burstline.pipeline.verdict import CONSUMED, DROPPED, NEXT, Verdict
 from burstline.ports.capture_writer import CaptureWriter, create_capture
+from burstline.state.steering_table import SteeringTable
+from burstline.steering.direct_stage import DROPPED as DROPPED_BY_RULE
+from burstline.steering.director import SoftwareDirector
 
 if TYPE_CHECKING:
     from burstline.dpdk.port import Port
@@ -55,10 +58,20 @@ class LiveInterpreter:
     """
 
     def __init__(self, pipeline: Pipeline, devices: Sequence[str], out: str | None, config: Config) -> None:
-        if steering_of(pipeline, config) is not None:
-            raise UsageError("an interpreted run has no flow director", "set enable_flow_director = false for it")
+        rules, workers = steering_of(pipeline, config), config.engine.workers
+        cores = list(config.engine.cores)[:workers] or range(workers)
         self.config = config
-        self.ports = LivePorts(devices, out, config, config.engine.workers, pipeline, gathers=True)
+        self.ports = LivePorts(
+            devices, out, config, workers, pipeline, gathers=True,
+            steer=lambda devices, count: LiveSteering(devices, count, config, cores, rules, software=True),
+        )  # fmt: skip
+        self.steering = self.ports.steering
+        self._table: SteeringTable | None = None
+        if rules is not None:
+            self._table = SteeringTable(workers, symmetric=self.steering.symmetric)
+            director = SoftwareDirector(self._table, self.steering.core_queue)
+            self.steering.direct_by(director, RssFacts(self._table.key, tuple(self._table.reta())))
+        self._shares = [0] * workers  # packets of the worker that each would come to
         self.count_edges = True
         self._interpreter = Interpreter(pipeline, " ".join(f"dpdk:{d}" for d in devices), config.parser.tunnel_ports)
         self.report = self._interpreter.report
@@ -82,7 +95,8 @@ class LiveInterpreter:
     def swap(self, pipeline: Pipeline) -> Swap:
         """Go on with another pipeline from the next burst on. Any thread may call it."""
         self.ports.admit(pipeline)
-        return self._interpreter.swap(pipeline)
+        with self.steering.steer_as(steering_of(pipeline, self.config) or []):
+            return self._interpreter.swap(pipeline)
 
     def stop(self) -> None:
         """End the run at the next burst. Any thread may call it."""
@@ -112,6 +126,7 @@ class LiveInterpreter:
             finally:
                 self.report.stopped = True
                 self._interpreter.finish(started)
+                self.report.steering = self.steering.as_json(self._shares)
                 self.ports.close_report(self.report, ports)
                 self._close_writer()
         if self._failure is not None:
@@ -203,6 +218,9 @@ class LiveInterpreter:
                 packet = self._interpreter.packet(data, length, came_at, number, LINK_ETHERNET)
                 said = read_marks(mbuf, data, length)
                 came_as(packet, said)
+                if not self._steered(packet):
+                    self._interpreter.count(DROPPED_BY_RULE, length, has_sink=False)
+                    continue
                 verdict = self._interpreter.verdict(packet)
                 made += made_of(packet)
                 view[:] = data
@@ -225,6 +243,17 @@ class LiveInterpreter:
             free(list(held))
         if self.report.first_packet_seconds is None:
             self.report.first_packet_seconds = process_age()
+
+    def _steered(self, packet: Packet) -> bool:
+        """Whether rules let a packet through; it has their mark then. One thread is all workers."""
+        if self._table is None:
+            return True
+        self._table.look_ahead(packet)
+        queue = self._table.queue(packet)
+        if queue >= 0:
+            packet.mark = self._table.mark(packet)  # type: ignore[misc]  # as stages set it
+            self._shares[queue] += 1
+        return queue >= 0
 
     def _time_of(self, number: int, mbuf: int, now: int) -> int:
         """When a packet came: as its port stamped it, or now."""

@@ -10,7 +10,9 @@ from burstline.buffers.receive import AROUND, Capabilities, Mode
 from burstline.engine.config import Config
 from burstline.engine.config import Port as Settings
 from burstline.engine.large_classes import largest_template
-from burstline.engine.live_buffers import ETHERNET, RING_LOOP, LiveBuffers
+from burstline.engine.live_buffers import ETHERNET, LiveBuffers
+from burstline.engine.live_buffers import ORDINARY_MTU as ORDINARY_MTU
+from burstline.engine.own_devices import XdpDevice, is_own, is_xdp
 from burstline.errors import BurstlineError, UsageError
 from burstline.offload.mbuf import MOST_SEGMENT
 from burstline.offload.planning.capabilities import Descriptors, PortCapabilities, recorded
@@ -24,8 +26,6 @@ from burstline.simd import level
 
 if TYPE_CHECKING:
     from burstline.dpdk.port import Port
-
-ORDINARY_MTU = 1500
 
 
 class LiveOffloads:
@@ -65,7 +65,7 @@ class LiveOffloads:
         from burstline.dpdk.device import Device
         from burstline.dpdk.drivers import driver_for
 
-        if device.startswith(RING_LOOP) or self.intent(device).tune == "off":
+        if is_own(device) or self.intent(device).tune == "off":
             return device
         made = Device.parse(device)
         return str(made.with_arguments(self._tuning(device, driver_for(made)).devargs))
@@ -76,7 +76,7 @@ class LiveOffloads:
         from burstline.dpdk.drivers import driver_for
 
         given = {argument.split("=")[0] for argument in self.config.dpdk.eal_args}
-        real = [d for d in self.devices if not d.startswith(RING_LOOP) and self.intent(d).tune != "off"]
+        real = [d for d in self.devices if not is_own(d) and self.intent(d).tune != "off"]
         wanted = [option for d in real for option in self._tuning(d, driver_for(Device.parse(d))).eal]
         return [option for option in dict.fromkeys(wanted) if option.split("=")[0] not in given]
 
@@ -88,7 +88,7 @@ class LiveOffloads:
             settings = self.config.port(f"dpdk:{device}")
             if settings.mtu is not None:
                 check_mtu(f"dpdk:{device}", can, settings.mtu)
-            tuning = NO_TUNING if device.startswith(RING_LOOP) else self._tuning(device, can.driver, can)
+            tuning = NO_TUNING if is_own(device) else self._tuning(device, can.driver, can)
             self.tunings[device] = tuning
             changed.append(
                 replace(
@@ -193,7 +193,9 @@ class LiveOffloads:
 
 def presumed(device: str) -> PortCapabilities | None:
     """What a device can do that is not there before it is set up; None for all others."""
-    if device.startswith(RING_LOOP):
+    if is_xdp(device):
+        return PortCapabilities("net_ring", rx=frozenset({"SCATTER"}), tx=frozenset({"MULTI_SEGS"}))
+    if is_own(device):
         from burstline.engine.ring_loop import verifies
 
         checksums = {"IPV4_CKSUM", "TCP_CKSUM", "UDP_CKSUM"} if verifies(device) else set[str]()
@@ -204,12 +206,12 @@ def presumed(device: str) -> PortCapabilities | None:
     return None
 
 
-def mtu_of(port: Port | None) -> int:
-    """The MTU that an attached port has, or the interface of the kernel that it stands for."""
+def mtu_of(port: Port | None, device: str = "") -> int:
+    """The MTU that an attached port has, or the interface of the kernel that it stands for, as `device` will."""
     from burstline.dpdk.device import interface_mtu
 
     if port is None:
-        return ORDINARY_MTU
+        return (is_xdp(device) and interface_mtu(XdpDevice.parse(device).interface)) or ORDINARY_MTU
     return interface_mtu(port.device.interface or "") or port.info().mtu
 
 

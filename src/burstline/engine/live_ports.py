@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,6 @@ from burstline.engine.config import Config
 from burstline.engine.config import Port as Settings
 from burstline.engine.large_classes import large_class, with_class
 from burstline.engine.live_buffers import (
-    RING_LOOP,
     LiveBuffers,
     PortBuffers,
     assumed,
@@ -23,6 +22,8 @@ from burstline.engine.live_buffers import (
 )
 from burstline.engine.live_director import RING
 from burstline.engine.live_offloads import LiveOffloads, mtu_of, presumed
+from burstline.engine.live_steering import LiveSteering
+from burstline.engine.own_devices import RING_LOOP, XdpDevice, is_own, is_xdp
 from burstline.engine.report import Count, Report
 from burstline.engine.worker import ENGINE_REASONS, NO_BUFFER, PORTS, most_made
 from burstline.errors import BurstlineError, UsageError
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from burstline.dpdk.ring_port import RingPort
     from burstline.engine.pool_control import PoolControl
 
+Steer = Callable[[Sequence[str], int], LiveSteering]
 OWN_OPS = ("auto", "burstline")  # the others are DPDK's
 
 
@@ -46,8 +48,7 @@ class LivePorts:
 
     `out_device` or `out_file` is where packets go that come through, or neither. Raises UsageError for what makes
     no sense; nothing is opened yet. What is asked of the ports around the `pipeline` is in its offloads and the
-    settings. With `directed`, a software director is between the ports and the workers, and polls the one queue
-    that each port has then.
+    settings. `steer` makes the steering of these devices, of which so many are sources.
     """
 
     def __init__(
@@ -59,15 +60,13 @@ class LivePorts:
         pipeline: Pipeline | None = None,
         *,
         gathers: bool = False,
-        directed: bool = False,
+        steer: Steer | None = None,
     ) -> None:
-        self.queues = 1 if directed else workers
         self.sources, self.workers = list(sources), workers
         self.out_device = out.removeprefix("dpdk:") if out and out.startswith("dpdk:") else None
         self.out_file = out if out and not self.out_device else None
         self.gathers = gathers or self.out_file is not None
         self.devices = list(self.sources)
-        self.waiting = 2 * workers * RING if directed else 0  # packets between the director and the workers
         self.large = self._large_class(config, pipeline)  # bytes of a size class that is not in the settings, or 0
         self.config = config = with_class(config, self.large)
         self.buffers: LiveBuffers | None = None  # as soon as the ports are open
@@ -78,14 +77,20 @@ class LivePorts:
             raise UsageError("a port is named twice", "each port is opened once; its number stands for it in send()")
         if len(self.devices) > PORTS:
             raise UsageError(f"{len(self.devices)} ports are more than the {PORTS} that a pipeline can send to")
+        make = steer or (lambda devices, sources: LiveSteering(devices, sources, config, range(workers), None))
+        self.steering = make(self.devices, len(self.sources))
+        # Packets between a software director and the workers.
+        self.waiting = 2 * workers * RING if self.steering.may_direct else 0
         for device in self.devices:
             queues = self._settings(device).queues
-            if queues is not None and queues != self.queues:
+            if queues is not None and queues != workers and not (self.steering.enabled and queues == 1):
                 raise UsageError(
                     f"dpdk:{device} is set to {_many(queues, 'queue')} for {_many(workers, 'worker')}: "
-                    f"{'the software director' if directed else 'each worker'} polls one queue of its own",
-                    "leave queues out of its [[ports]]" + ("" if directed else f", or use --workers {queues}"),
+                    "each worker polls one queue of its own",
+                    f"leave queues out of its [[ports]], or use --workers {queues}",
                 )
+            if is_xdp(device):
+                XdpDevice.parse(device)
 
         self.offloads = LiveOffloads(config, self.devices, len(self.sources), self.out_device, pipeline)
         self.around = AroundPorts(self.offloads, self.gathers)
@@ -112,7 +117,7 @@ class LivePorts:
 
         mbuf.check(native.MBUF, native.MBUF_FLAGS)
         wanted = self.config.dpdk.hugepages
-        real = [self.offloads.text(d) for d in self.devices if not d.startswith(RING_LOOP)]
+        real = [self.offloads.text(d) for d in self.devices if not is_own(d)]
         args, ops = [*self.offloads.eal_arguments(), *self.config.dpdk.eal_args], self.config.pools.ops
         if ops not in OWN_OPS:
             args += ["--mbuf-pool-ops-name", ops]
@@ -141,6 +146,7 @@ class LivePorts:
             for number, port in enumerate(ports):
                 port.start()
                 self.around.started(number, port)
+                self.steering.started(number, port)
             yield ports
             for port in ports:
                 port.close()
@@ -223,14 +229,16 @@ class LivePorts:
 
     def _attached(self, stack: ExitStack) -> list[Port | None]:
         """The ports, which can be asked what they can do; None for those of which that is known beforehand."""
-        return [None if assumed(device) else self._attach(device, stack) for device in self.devices]
+        return [None if assumed(device) else self._attach(n, stack) for n, device in enumerate(self.devices)]
 
-    def _attach(self, device: str, stack: ExitStack) -> Port:
+    def _attach(self, number: int, stack: ExitStack) -> Port:
         from burstline.dpdk.port import Port
 
+        device = self.devices[number]
         frame = expected_frame(device, self._settings(device).mtu)
-        port = Port.attach(self.offloads.text(device), queues=self.queues, frame=frame)
+        port = Port.attach(self.offloads.text(device), queues=self.steering.queues(number), frame=frame)
         stack.callback(port.close)
+        self.steering.attached(number, port)
         return port
 
     def _planned(self, attached: Sequence[Port | None], reads: bool) -> LiveBuffers:
@@ -250,19 +258,23 @@ class LivePorts:
         buffers = LiveBuffers(
             config, receive, self.devices, reads=reads, wanted=wanted, large=self.large, waiting=self.waiting
         )
-        offloads.plan(known, [mtu_of(port) for port in attached], buffers)
+        mtus = [mtu_of(port, device) for port, device in zip(attached, self.devices, strict=True)]
+        offloads.plan(known, mtus, buffers)
         return buffers
 
     def _set_up(self, port: Port | None, number: int, buffers: PortBuffers, pools: Pools, stack: ExitStack) -> Port:
         device, plan = self.devices[number], self.offloads.plans[number]
         into = [pool for size in buffers.plan.buffers if (pool := pools.of(size)) is not None]
-        if device.startswith(RING_LOOP):
-            made = self._ring_loop(device, into[0], plan.tx)
-            stack.callback(made.close)
+        if is_own(device):
+            if is_xdp(device):
+                made = self.steering.open_xdp(number, into[0], stack.callback)
+            else:
+                made = self._ring_loop(device, into[0], plan.tx)
+                stack.callback(made.close)
             made.table = pools.table
             return made
         if port is None:
-            port = self._attach(device, stack)
+            port = self._attach(number, stack)
             plan = self.offloads.revised(number, PortCapabilities.of(port.info()))
         port.set_up(
             into,
@@ -282,7 +294,7 @@ class LivePorts:
     def _ring_loop(self, device: str, pool: Pool, tx_offloads: Sequence[str]) -> RingPort:
         from burstline.engine.ring_loop import open_ring_loop
 
-        return open_ring_loop(device, pool, self.queues, tx_offloads)
+        return open_ring_loop(device, pool, self.steering.queues(self.devices.index(device)), tx_offloads)
 
 
 def _release(pools: Iterable[Pools]) -> None:

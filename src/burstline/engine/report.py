@@ -27,6 +27,9 @@ class Count:
 Edge = tuple[int, int, str, str]
 
 
+BACK_ENDS = {"rte_flow": "rte_flow", "xdp": "XDP", "software": "the software director"}
+
+
 @dataclass
 class Report:
     """The result of a run. `received + made = sent + consumed + dropped`, in packets and in bytes on the wire."""
@@ -49,7 +52,7 @@ class Report:
     ports: list[dict[str, Any]] = field(default_factory=list)
     buffers: list[ClassUsage] = field(default_factory=list)  # of each size class, at the end
     costs: list[dict[str, Any]] = field(default_factory=list)  # burst_costs.Cost, where they were asked for
-    steering: dict[str, Any] = field(default_factory=dict)  # LiveDirector.as_json, where there was one
+    steering: dict[str, Any] = field(default_factory=dict)  # LiveSteering.as_json, where there was some
 
     @property
     def dropped(self) -> Count:
@@ -123,15 +126,28 @@ class Report:
 
 
 def steering_lines(steering: Mapping[str, Any]) -> list[str]:
-    """How packets were shared out, and what each rule that counts has counted."""
+    """How packets were shared out, who steered each port and why, and what each rule that counts has counted."""
     if not steering:
         return []
     shares = ", ".join(f"{packets:,}" for packets in steering["workers"])
-    lines = [f"flow director ({steering['back_end']}): {shares} packets to workers 0 to {len(steering['workers']) - 1}"]
-    for each in steering["rules"]:
-        counted = "" if each["packets"] is None else f": {each['packets']:,} packets, {each['bytes']:,} bytes"
-        lines.append(f"  {each['rule']}{counted}")
+    lines = [f"flow director: {shares} packets to workers 0 to {len(steering['workers']) - 1}"]
+    for port in steering["ports"]:
+        lines.append(
+            f"port {port['number']}, {port['device']}: steered by {BACK_ENDS[port['back_end']]}: {port['why']}"
+        )
+        lines += [f"  not by {BACK_ENDS[each['back_end']]}: {each['why']}" for each in port["refused"]]
+        if (first := min(port["together"])) != port["number"]:
+            lines.append(f"  rules and counts are those of port {first}")
+            continue
+        lines += [_rule_line(each) for each in port["rules"]]
     return lines
+
+
+def _rule_line(each: Mapping[str, Any]) -> str:
+    counted = "" if each["packets"] is None else f": {each['packets']:,} packets, {each['bytes']:,} bytes"
+    by = f" by '{each['by']}'" if each["by"] else ""
+    why = f": {each['why']}" if each["why"] else ""
+    return f"  {each['rule']}{counted} ({each['level'] or 'never'}{by}{why})"
 
 
 def buffer_lines(classes: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -25,17 +25,19 @@ def add_up(report: Report, workers: Iterable[Block], drops: Mapping[str, Count])
 
 
 def add_up_directed(
-    report: Report, director: Block, workers: Sequence[Block], drops: Mapping[str, Count], directed: Mapping[str, Count]
+    report: Report,
+    director: Block,
+    workers: Sequence[Block],
+    drops: Mapping[str, Count],
+    directed: Mapping[str, Count],
+    passed: Sequence[Count],
 ) -> None:
-    """The same where packets come to the workers, and leave them, by way of a director: it received what the workers
-    sent besides what the ports did, and sent what the workers received."""
-    inner = Report("", "")
-    add_up(inner, workers, drops)
-    passed = Count(director.get("packets_in"), director.get("bytes_in"))
-    report.received += passed - inner.sent
-    report.sent += Count(director.get("packets_out"), director.get("bytes_out")) - inner.received
-    report.made += inner.made
-    report.consumed += inner.consumed
+    """The same where packets of some ports come to the workers, and leave them, by way of a director: what it `passed`
+    on to them, and they to it, was received twice and sent twice."""
+    add_up(report, [*workers, director], {})
+    twice = sum(passed, Count())
+    report.received -= twice
+    report.sent -= twice
     for reason in {**drops, **directed}:
         report.drops[reason] = drops.get(reason, Count()) + directed.get(reason, Count())
 

@@ -97,6 +97,11 @@ class SteeringTable(LookAhead):
         """The queue of each bucket."""
         return [int.from_bytes(self._reta.read(2 * b, 2), "little") for b in range(self.buckets)]
 
+    @property
+    def key(self) -> bytes:
+        """Of the Toeplitz hash."""
+        return self._toeplitz.key
+
     def set_wildcards(self, wildcards: Sequence[Wildcard], groups: Sequence[Sequence[int]] = ()) -> None:
         """Other rules that are compared, all at once, for all packets from the next burst on. A decision's `group` is
         one of `groups`, among whose queues the hash chooses."""

@@ -54,6 +54,10 @@ class BackEnd(Protocol):
         """The rule goes. KeyError where there is none; DeviceFault where it stays."""
         ...
 
+    def rules(self) -> dict[int, SteeringRule]:
+        """All that are in force, by handle."""
+        ...
+
     def counts(self) -> dict[int, tuple[int, int]]:
         """Packets and bytes of each rule with `count`."""
         ...
