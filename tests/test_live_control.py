@@ -4,15 +4,15 @@ changes nothing."""
 from __future__ import annotations
 
 import json
+import os
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import burstline as bl
-from both_modes import pcap_of
+from both_modes import pcap_of, run_both
 from burstline import dpdk
 from burstline.cli.main import main
 from burstline.engine.config import Config, Engine, load
@@ -22,8 +22,8 @@ from burstline.steering.control.settings import Settings
 from dpdk_live import alone, python
 
 needs_dpdk = pytest.mark.skipif(not dpdk.available(), reason="burstline was built without DPDK")
-LOOK = 0.04  # seconds: threads that share cores take turns, which should be even by then
-LOOKS = 200  # that finding and placing it may take
+LOOK = 0.05  # seconds: threads that share a core take turns, which should be even by then
+LOOKS = 600  # that finding and placing it may take
 ELEPHANT = 6  # its bucket, and those of the mice: without steering all go to worker 0
 MICE = (8, 20, 32, 44)
 
@@ -72,27 +72,38 @@ def run_until_placed(path: str, act: str, swaps: bool) -> dict[str, Any]:
     from burstline.engine.live import LiveRun
 
     run = LiveRun(back_again(), [f"ring-loop,capture={path}"], None, config(act))
-    placed, rules = threading.Semaphore(0), []
+    placed, ended, rules = threading.Event(), threading.Event(), list[list[str]]()
 
     def say(lines: str) -> None:
         if " place " in lines:
-            placed.release()
+            placed.set()
+
+    def rules_now() -> list[str]:
+        return (
+            []
+            if run.directing.director is None
+            else [str(rule) for rule in run.directing.director.rules.rules().values()]
+        )
+
+    def wait_for_rule() -> None:
+        while not (rules_now() if act == "on" else placed.is_set()) and not ended.wait(0.01):
+            pass
 
     def follow() -> None:
-        placed.acquire()
-        time.sleep(0.1)
+        wait_for_rule()
         if swaps:
             run.swap(back_again())
-            placed.acquire()
-        assert run.directing.director is not None
-        rules.append([str(rule) for rule in run.directing.director.rules.rules().values()])
-        time.sleep(0.1)
+            wait_for_rule()
+        rules.append(rules_now())
+        ended.wait(0.1)
         run.stop()
 
     run.explain = say
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # whatever else runs, all threads have the same of it
     other = threading.Thread(target=follow)
     other.start()
     report = run.run()
+    ended.set()
     other.join()
     return {
         "steering": report.steering, "warnings": report.warnings, "balanced": report.balanced, "rules": rules[0],
@@ -107,10 +118,9 @@ def test_an_elephant_is_placed_and_mice_stay(tmp_path: Path, swaps: bool) -> Non
     found = alone(run_until_placed, str(tmp_path / "in.pcap"), "on", swaps)
     steering, flow = found["steering"], f"udp 10.0.0.1:{elephant} > 10.9.0.1:53"
     assert found["balanced"] and not found["warnings"] and found["swaps"] == swaps
-    first = steering["decisions"][0]
-    assert (first["action"], first["flow"], first["core"], first["level"]) == ("Place", flow, 1, "exact")
-    assert first["look"] <= LOOKS and "of a core" in first["reason"] and steering["act"] == "on"
-    assert {one["flow"] for one in steering["decisions"] if one["action"] == "Place"} == {flow}
+    placed = [one for one in steering["decisions"] if one["action"] == "Place"]
+    assert {(one["flow"], one["level"]) for one in placed} == {(flow, "exact")}
+    assert placed[0]["look"] <= LOOKS and "of a core" in placed[0]["reason"] and steering["act"] == "on"
     (rule,) = found["rules"]
     assert f"sport {elephant} dport 53 -> queue " in rule
     assert all(steering["workers"])
@@ -123,8 +133,8 @@ def test_a_dry_run_says_the_same_and_changes_nothing(tmp_path: Path) -> None:
     found = alone(run_until_placed, str(tmp_path / "in.pcap"), "dry-run", False)
     steering = found["steering"]
     assert found["balanced"] and not found["warnings"]
-    first = steering["decisions"][0]
-    assert (first["action"], first["flow"]) == ("Place", f"udp 10.0.0.1:{elephant} > 10.9.0.1:53")
+    placed = {one["flow"] for one in steering["decisions"] if one["action"] == "Place"}
+    assert placed == {f"udp 10.0.0.1:{elephant} > 10.9.0.1:53"}
     assert found["rules"] == [] and steering["workers"][1] == 0 and steering["act"] == "dry-run"
 
 
@@ -155,16 +165,17 @@ def test_decisions_are_told_as_they_are_made_and_the_log_tells_them_again(
         "--workers",
         "2",
     ]
-    words += ["--duration", "2", "--steer", "on", "--explain-steering", "--json"]
-    done = python(f"import sys; from burstline.cli.main import main; sys.exit(main({words!r}))")
+    words += ["--duration", "4", "--steer", "on", "--explain-steering", "--json"]
+    one_core = "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})"
+    done = python(f"import os, sys; {one_core}; from burstline.cli.main import main; sys.exit(main({words!r}))")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     decisions = report["steering"]["decisions"]
-    place = f"place udp 10.0.0.1:{elephant} > 10.9.0.1:53 on core 1, exact"
+    place = f"place udp 10.0.0.1:{elephant} > 10.9.0.1:53 on core"
     assert place in done.stderr and decisions[0]["reason"] in done.stderr
     assert main(["steer", str(log), "--explain"]) == 0
     shown = capsys.readouterr().out
-    assert place in shown and decisions[0]["reason"] in shown and "2 workers, looks of 40 ms" in shown
+    assert place in shown and decisions[0]["reason"] in shown and "2 workers, looks of 50 ms" in shown
     assert main(["steer", str(log), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["decisions"] == decisions and (told["act"], told["back_end"]) == ("on", "software")
@@ -202,4 +213,12 @@ def test_a_log_that_cannot_be_written_or_read_says_so(tmp_path: Path, capsys: py
 
 
 def test_stages_ask_for_the_fast_path_by_its_mark() -> None:
+    @bl.stage
+    def choose(pkt: Any) -> bl.Verdict:
+        if pkt.udp.sport == 7:
+            pkt.mark = bl.FAST_PATH
+        return bl.drop("fast") if pkt.mark == bl.FAST_PATH else bl.PASS
+
+    found = run_both([choose], [frame(7), frame(8), frame(7)]).equal()
+    assert found.report.drops["fast"].packets == 2
     assert bl.SteeringRule(dport=53, mark=bl.FAST_PATH).mark == bl.FAST_PATH

@@ -4,20 +4,25 @@ afterwards, whatever the device refused."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burstline.engine.steered import PortsAlike, SteeredPort
-from burstline.errors import BurstlineError
+from burstline.engine.live_steering import RssFacts
+from burstline.engine.steered import PortsAlike, SteeredPort, steered_by
+from burstline.errors import BurstlineError, UsageError
 from burstline.packet.flow_key import tuple_of
 from burstline.state.steering_table import SteeringTable
+from burstline.state.toeplitz import DEFAULT_KEY
 from burstline.steering.back_end import CannotSteer, DeviceFault, Limits, TableFull
 from burstline.steering.control.actions import Action, Dedicate, MoveBucket, NewFlows, Path, Place, Release, RollBack
 from burstline.steering.control.carry_out import CarryOut
 from burstline.steering.control.flow_rule import backward, coarse_key
 from burstline.steering.control.in_force import InForce, Wanted
+from burstline.steering.degradation import Placed
 from burstline.steering.director import SoftwareDirector
 from burstline.steering.edit import AddRules, Done, Edit, RemoveRules
 from burstline.steering.edit import MoveBucket as MoveBucketEdit
@@ -239,3 +244,30 @@ def test_ports_alike_have_the_same_rules_or_none() -> None:
     assert alike.counts() == {handle: (0, 0) for handle in there.held[A].handles}
     assert alike.name == "software" and not alike.hashed
     assert carry_out([RollBack(True, "")]) == [] and not any(d.rules() for d in directors)
+
+
+def live_steering(facts: list[RssFacts], back_ends: list[Any], spread: bool = False) -> Any:
+    """What the controller asks of a LiveSteering."""
+    to = SteeringRule(to="queue 1")
+    placed = [Placed(to, "reta", "")] if spread else []
+    return SimpleNamespace(
+        devices=["a", "b"], workers=2, core_queue=int, back_ends=dict(enumerate(back_ends)),
+        rss=dict(enumerate(facts)), choices={k: SimpleNamespace(placed=placed) for k in range(2)}, change=None,
+    )  # fmt: skip
+
+
+def test_ports_of_a_run_are_steered_as_one_where_they_hash_alike() -> None:
+    one, other = (SimpleNamespace(name="rte_flow", limits=Limits(10, None, 1.0, 4)) for _ in range(2))
+    facts = RssFacts(DEFAULT_KEY, (0, 1, 0, 1))
+    shared = steered_by(live_steering([facts, facts], [one, one]))
+    assert isinstance(shared, SteeredPort) and (shared.reta, shared.hashed) == ((0, 1, 0, 1), True)
+    assert shared.limits.reta_size == 4
+    assert isinstance(steered_by(live_steering([facts, facts], [one, other])), PortsAlike)
+    with pytest.raises(UsageError, match="hash packets by different keys"):
+        steered_by(live_steering([facts, RssFacts(DEFAULT_KEY, (1, 0, 1, 0))], [one, other]))
+    with pytest.raises(UsageError, match="dpdk:b does not tell the key of its hash"):
+        steered_by(live_steering([facts, RssFacts(None, ())], [one, other]))
+    told = steered_by(live_steering([facts, facts], [one, one], spread=True))
+    assert (told.reta, told.limits.reta_size) == ((1, 1, 1, 1), 0)  # a rule of the user says where all buckets go
+    bare = steered_by(live_steering([RssFacts(DEFAULT_KEY, ())] * 2, [one, one]))
+    assert (len(bare.reta), bare.limits.reta_size) == (128, 0)

@@ -201,6 +201,8 @@ def names() -> str:
 CONSTANTS = {
     "CONSUME": "Verdict: the packet has served its purpose and goes no further; counted as consumed.",
     "DROP": "Verdict: drop the packet, counted under the name of the stage.",
+    "FAST_PATH": "The mark of flows that the [steering controller](steering-control.md) has on the fast path: "
+    "`pkt.mark == bl.FAST_PATH`.",
     "PASS": "Verdict: go on with the next stage; the same as returning nothing.",
 }
 

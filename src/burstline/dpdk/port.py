@@ -35,7 +35,6 @@ class Port:
     name: str
     queues: int
     rss: bool  # whether the device was told to spread flows over the queues by their hash
-    tells_hashes = False  # in each mbuf, the hash by which a packet is steered
     rx_ring: int
     tx_ring: int
 

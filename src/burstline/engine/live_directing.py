@@ -10,16 +10,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from burstline.engine.config import Config
-from burstline.engine.live_director import LiveDirector, unsent
+from burstline.engine.live_director import LiveDirector
 from burstline.engine.live_steering import LiveSteering, RssFacts
 from burstline.engine.moves.flow_moves import FlowMoves, Moved, at_once, sift_program
 from burstline.engine.program import prepare
 from burstline.engine.report import Report
-from burstline.engine.steered import PortsAlike, Steered, SteeredPort
+from burstline.engine.steered import Steered, steered_by, unsent
 from burstline.engine.threads import usable_cores
 from burstline.engine.versions import Versions
 from burstline.engine.worker import ENDED, SLACK, PortWorker
-from burstline.errors import BurstlineError, UsageError
+from burstline.errors import UsageError
 from burstline.packet.burst import Burst
 from burstline.pipeline.pipeline import Pipeline
 from burstline.state.region import Block, Region
@@ -106,7 +106,7 @@ class LiveDirecting:
         """Get ready for workers with these contexts. Raises BurstlineError."""
         if self.director is not None:
             self.at_work = self._at_work(self.director, ports, symbols, stop)
-        steered = self._steered(ports) if self.moves_flows else None
+        steered = self._steered() if self.moves_flows else None
         if steered is None:
             return
         self.moves = self._moves(pipeline, contexts, ports, steered)
@@ -175,25 +175,16 @@ class LiveDirecting:
         )
         return [*(self.control.warnings if self.control else []), *([said] if late else [])]
 
-    def _steered(self, ports: Sequence[Port]) -> Steered | None:
-        """The ports, for who changes rules; None where that cannot be, since ports hash differently."""
-        found: list[Steered] = []
-        seen: list[Any] = []
-        for number, back_end in sorted(self.steering.back_ends.items()):
-            facts = self.steering.rss[number]
-            if any(back_end is other for other in seen):
-                continue
-            seen.append(back_end)
-            if facts.key is None or not facts.reta:
-                if self.is_controlled:
-                    what = f"dpdk:{self.steering.devices[number]} does not tell how it hashes packets"
-                    raise UsageError(f"{what}, and the steering controller needs that", "steer it by software")
-                return None
-            changes = partial(self.steering.change, number)
-            found.append(SteeredPort(back_end, changes, facts.key, facts.reta, ports[number].tells_hashes))
+    def _steered(self) -> Steered | None:
+        """The ports, for who changes rules; None where flows cannot move, since nobody knows where they are. Raises
+        UsageError for that where the controller is to run."""
         try:
-            return found[0] if len(found) == 1 else PortsAlike(found)
-        except BurstlineError:
+            for number, facts in self.steering.rss.items():
+                if not facts.reta:
+                    problem = f"dpdk:{self.steering.devices[number]} does not tell which queue each of its buckets has"
+                    raise UsageError(problem, 'write steer = "software" for it in [[ports]]')
+            return steered_by(self.steering)
+        except UsageError:
             if self.is_controlled:
                 raise
             return None

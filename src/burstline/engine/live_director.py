@@ -8,14 +8,13 @@ so does one ring between two threads; a port needs no more than one queue. Other
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from burstline.engine.report import Count
 from burstline.engine.ring_counts import RingCounts
-from burstline.engine.worker import ENDED, PORTS, QUEUE_SIZE, SEND_FAILED, TALLY, PortQueue
+from burstline.engine.worker import ENDED, PORTS, QUEUE_SIZE, PortQueue
 from burstline.errors import UsageError
 from burstline.pipeline.pipeline import Pipeline
 from burstline.state.region import Block, Region
@@ -120,9 +119,3 @@ class LiveDirector:
     @property
     def is_ending(self) -> bool:
         return self._ending
-
-
-def unsent(director: Block) -> int:
-    """Packets for which the rings of workers had no room, or a port that they were to leave by."""
-    tallies = director.get("tallies")
-    return ctypes.c_int64.from_address(tallies + SEND_FAILED * TALLY).value if tallies else 0

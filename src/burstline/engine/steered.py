@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from burstline.engine.config import Config
+from burstline.engine.worker import SEND_FAILED, TALLY
 from burstline.errors import UsageError
+from burstline.state.region import Block
 from burstline.steering.back_end import BackEnd, Limits
+from burstline.steering.degradation import spread_over
 from burstline.steering.edit import AddRules, Done, Edit, MoveBucket, RemoveRules
+
+if TYPE_CHECKING:
+    from burstline.engine.live_steering import LiveSteering
+
+BUCKETS = 128  # of a port that does not tell its RETA: as drivers have it at first, mostly
 
 
 class Steered(Protocol):
@@ -38,13 +47,15 @@ class Steered(Protocol):
 
 @dataclass(frozen=True)
 class SteeredPort:
-    """A back end, and what is known of how its port hashes. `changes` carries edits out, as `Changer.change`."""
+    """A back end, and what is known of how its port hashes. `changes` carries edits out, as `Changer.change`;
+    without `moves`, buckets stay where they are."""
 
     back_end: BackEnd
     changes: Callable[[Sequence[Edit]], list[Done]]
     key: bytes
     reta: tuple[int, ...]
     hashed: bool = False
+    moves: bool = True
 
     @property
     def name(self) -> str:
@@ -52,7 +63,8 @@ class SteeredPort:
 
     @property
     def limits(self) -> Limits:
-        return self.back_end.limits
+        limits = self.back_end.limits
+        return limits if self.moves else replace(limits, reta_size=0)
 
     def counts(self) -> Mapping[int, tuple[int, int]]:
         return self.back_end.counts()
@@ -151,6 +163,38 @@ class PortsAlike:
                 port.change([MoveBucket(edit.bucket, self._reta[edit.bucket])])
             else:
                 port.change([RemoveRules(done.handles)])
+
+
+def steered_by(steering: LiveSteering) -> Steered:
+    """All ports of a run, as one. Raises UsageError for a port that does not tell how it hashes, or ports that differ
+    in that."""
+    numbers = {id(back_end): number for number, back_end in reversed(steering.back_ends.items())}
+    ports = [_steered(steering, number) for number in sorted(numbers.values())]
+    return ports[0] if len(ports) == 1 else PortsAlike(ports)
+
+
+def _steered(steering: LiveSteering, number: int) -> SteeredPort:
+    back_end, facts = steering.back_ends[number], steering.rss[number]
+    if facts.key is None:
+        raise UsageError(
+            f"dpdk:{steering.devices[number]} does not tell the key of its hash: nobody knows the buckets of flows",
+            'write steer = "software" for it in [[ports]], or act = "off" below [steering_control]',
+        )
+    placed = steering.choices[number].placed
+    spread = next((each.rule.to for each in placed if each.level == "reta"), None)
+    reta = facts.reta or tuple(bucket % steering.workers for bucket in range(BUCKETS))
+    if spread is not None:  # a rule of the user, which must hold
+        reta = tuple(spread_over(spread, reta, steering.core_queue))
+    return SteeredPort(
+        back_end, lambda edits: steering.change(number, edits), facts.key, reta, back_end.name == "rte_flow",
+        moves=bool(facts.reta) and spread is None,
+    )  # fmt: skip
+
+
+def unsent(director: Block) -> int:
+    """Packets for which the rings of workers had no room, or a port that they were to leave by."""
+    tallies = director.get("tallies")
+    return ctypes.c_int64.from_address(tallies + SEND_FAILED * TALLY).value if tallies else 0
 
 
 def check_control(config: Config) -> None:

@@ -41,7 +41,6 @@ class NicPort(RingPort):
 
     model: NicModel
     plane: DataPlane
-    tells_hashes = True
 
     @classmethod
     def over(
