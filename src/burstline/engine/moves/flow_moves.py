@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from burstline.engine.moves.memory import Links, MoverMemory
-from burstline.engine.moves.ownership import Ownership, Planned, batches
+from burstline.engine.moves.ownership import Ownership, Planned
 from burstline.engine.moves.phases import ANNOUNCED, CHANGED, CLOSING, EXPORTING, IDLE, PHASE_BITS, RELEASED
 from burstline.engine.moves.sift_stage import sift_stage
 from burstline.engine.program import Program, prepare
@@ -97,12 +97,12 @@ class FlowMoves:
         self._effective, self._settle = effective, settle
 
     def change(self, edits: Sequence[Edit]) -> list[Done]:
-        """Carry out edits, each or not, in one move where that can be; returns when their flows have moved. Any thread
+        """Carry out edits, each or not, in as few moves as can be; returns when their flows have moved. Any thread
         may call it, but none of the run's workers."""
         with self._one_move:
             if self._is_over:
                 return [Done(error=UsageError("nothing is steered any more: the run is over")) for _ in edits]
-            return [done for batch in batches(edits) for done in self._changed(batch)]
+            return [done for batch in self.ownership.batches(edits) for done in self._changed(batch)]
 
     @contextmanager
     def still(self, current: Callable[[], Pipeline]) -> Iterator[None]:

@@ -85,6 +85,33 @@ class Ownership:
                 problem = "the device does not tell to which of several cores a flow goes, so its record cannot follow"
                 raise CannotSteer("to", problem, 'name one core or queue, or steer by software: steer = "software"')
 
+    def batches(self, edits: Sequence[Edit]) -> Iterator[list[Edit]]:
+        """Edits that can be carried out together, each or not: each flow has to do with one of them at most. So between
+        two edits, too, it is where it was or where it goes."""
+        batch: list[Edit] = []
+        taken: set[object] = set()
+        for edit in edits:
+            touched = self._touched(edit)
+            kinds = {isinstance(each, MoveBucket) for each in (edit, *batch)}
+            if batch and (not touched or not taken or touched & taken or len(kinds) > 1):
+                yield batch
+                batch, taken = [], set()
+            batch.append(edit)
+            taken |= touched
+        if batch:
+            yield batch
+
+    def _touched(self, edit: Edit) -> set[object]:
+        """The bucket, or the flows; empty where it may be any."""
+        match edit:
+            case MoveBucket(bucket, _):
+                return {bucket}
+            case AddRules(rules):
+                return _flows(rules)
+            case RemoveRules(handles) if all(handle in self._owned for handle in handles):
+                return _flows([self._owned[handle].rule for handle in handles])
+        return set()
+
     def number(self, owned: Owned) -> int:
         number = next(self._numbers)
         self._owned[number] = owned
@@ -112,27 +139,6 @@ class Ownership:
         return done.handles
 
 
-def batches(edits: Sequence[Edit]) -> Iterator[list[Edit]]:
-    """Edits that can be carried out together, each or not: no two of the same rule or bucket, nor any with one of all
-    rules."""
-    batch: list[Edit] = []
-    taken: set[object] = set()
-    for edit in edits:
-        touched: set[object] = set()
-        match edit:
-            case RemoveRules(handles):
-                touched = {("rule", handle) for handle in handles}
-            case MoveBucket(bucket, _):
-                touched = {("bucket", bucket)}
-        if batch and (touched & taken or any(isinstance(each, ReplaceRules) for each in (edit, batch[0]))):
-            yield batch
-            batch, taken = [], set()
-        batch.append(edit)
-        taken |= touched
-    if batch:
-        yield batch
-
-
 class Planned:
     """An edit that the coming rules have. First `carry_out`, which raises BurstlineError where the ports refuse it;
     then `settle`, or `take_back`."""
@@ -148,6 +154,10 @@ class Planned:
 
     def settle(self) -> None:
         raise NotImplementedError
+
+
+def _flows(rules: Sequence[SteeringRule]) -> set[object]:
+    return {key_of(rule) for rule in rules} if all(rule.is_exact for rule in rules) else set()
 
 
 def _keys(rules: Sequence[SteeringRule]) -> bytes | None:
