@@ -171,6 +171,9 @@ CASES: list[Case] = [
     several("three priorities", [
         {"src": "0.0.0.0/0", "to": "queue 1", "priority": 7}, {"src": "10.0.0.0/8", "to": "queue 2", "priority": 5},
         {"src": "10.0.0.0/24", "to": "queue 3", "priority": 2}]),
+    several("a rule between two that compare the same", [
+        {"src": "10.0.0.1", "to": "queue 1"}, {"dst": "10.9.0.1", "to": "queue 2", "priority": 1},
+        {"src": "10.0.1.17", "to": "queue 3", "priority": 2}]),
     several("the first of one priority", [{"proto": "udp", "to": "queue 1"}, {"dport": 53, "to": "queue 2"}]),
     several("rules beside each other", [{"src": f"10.0.{k}.0/24", "to": f"queue {k + 1}"} for k in range(3)]),
     several("all but a flow dropped", [exact(1, to="queue 0", mark=3), {"to": "drop", "priority": 9}]),
