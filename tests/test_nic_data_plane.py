@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from burstline.native import cache
 from burstline.state.toeplitz import DEFAULT_KEY, SYMMETRIC_KEY, toeplitz
 from burstline.steering.hardware.back_end import RteFlow
 from burstline.steering.hardware.driver import recorded
@@ -104,3 +106,13 @@ def test_items_that_exclude_each_other_match_nothing() -> None:
     for items in ([eth, udp], [eth, vxlan], [eth, Item("IPV4"), vxlan], [eth, Item("IPV4"), Item("IPV6")]):
         assert rows_of(items, driver) == []
     assert len(rows_of([eth, Item("IPV4"), udp, vxlan], driver)) == 1
+
+
+def test_the_cache_of_kernels_knows_the_source_of_all_that_have_one() -> None:
+    """A kernel is compiled from several files: one that is not in the key of the cache would be taken from it as it
+    was."""
+    root = Path(cache.__file__).parent.parent
+    rooms = {
+        file.relative_to(root).parts[0] for file in root.rglob("*.py") if ' = Kernel("burstline.' in file.read_text()
+    }
+    assert rooms <= {*cache.ROOMS}
