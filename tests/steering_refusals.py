@@ -49,6 +49,7 @@ REFUSED: dict[str, dict[str, tuple[str, ...]]] = {
             "a flow out of its prefix",
             "a flow out of its protocol",
             "three priorities",
+            "a rule between two that compare the same",
             "the first of one priority",
             "rules beside each other",
             "all but a flow dropped",
@@ -57,7 +58,7 @@ REFUSED: dict[str, dict[str, tuple[str, ...]]] = {
     "net_mlx5": {
         "proto": ("destination port", "the first of one priority"),
         "to": ("mark alone",),
-        "priority": ("three priorities",),
+        "priority": ("three priorities", "a rule between two that compare the same"),
     },
     "net_ice": {
         "to": ("everything", "group by hash", "all but a flow dropped"),
@@ -95,6 +96,7 @@ REFUSED: dict[str, dict[str, tuple[str, ...]]] = {
             "GRE",
             "GRE with key",
         ),
+        "priority": ("a rule between two that compare the same",),
     },
     "net_i40e": {
         "to": ("everything", "group by hash", "group of neighbours", "group of a flow", "all but a flow dropped"),
@@ -112,7 +114,7 @@ REFUSED: dict[str, dict[str, tuple[str, ...]]] = {
             "three priorities",
             "rules beside each other",
         ),
-        "dst": ("prefix of IPv6",),
+        "dst": ("prefix of IPv6", "a rule between two that compare the same"),
         "proto": ("protocol", "the first of one priority"),
         "dport": ("range of ports",),
         "sport": ("wide range",),
@@ -133,7 +135,7 @@ REFUSED: dict[str, dict[str, tuple[str, ...]]] = {
         "count": ("count", "count of a flow", "counted flows"),
     },
     "net_ixgbe": {
-        "dst": ("prefix of IPv6",),
+        "dst": ("prefix of IPv6", "a rule between two that compare the same"),
         "src": (
             "address of IPv6",
             "the other version",
@@ -213,6 +215,7 @@ REFUSED: dict[str, dict[str, tuple[str, ...]]] = {
             "a flow out of its prefix",
             "a flow out of its protocol",
             "three priorities",
+            "a rule between two that compare the same",
             "the first of one priority",
             "rules beside each other",
         ),

@@ -29,7 +29,7 @@ from steering_suite import (
     HARDWARE,
     LITTLE_ROOM,
     NO_RULES,
-    OWN,
+    OF_FLOWS,
     SCENES,
     WITHOUT_RULES,
     Case,
@@ -105,7 +105,7 @@ def test_back_ends_do(name: str, scene: Scene) -> None:
 
 def modest(chance: random.Random) -> tuple[SteeringRule, bytes]:
     """A rule that simple NICs take, too, and a packet that it matches."""
-    data = chance.choice(OWN)
+    data = chance.choice(OF_FLOWS)
     pkt = view(data)
     port = (pkt.tcp or pkt.udp).dport
     given_ = {"proto": pkt.proto, "dport": port, "to": f"queue {chance.randrange(4)}"}
@@ -139,7 +139,12 @@ def any_rules(driver: str, examples: int) -> dict[str, int]:
             software.back_end.apply(taken)
             told["rules"] += len(taken)
             changed = [data for data, _ in mutants(chance, 20, seeds()) if len(data) >= 14]
-            for data in [*chance.sample(PACKETS, 40), *chance.sample(OWN, 10), *(data for _, data in simple), *changed]:
+            for data in [
+                *chance.sample(PACKETS, 40),
+                *chance.sample(OF_FLOWS, 10),
+                *(data for _, data in simple),
+                *changed,
+            ]:
                 pkt = view(data)
                 rule = first_match(taken, pkt)
                 allowed, mark = queues_of(rule, pkt, plain()), rule.mark or 0 if rule else 0

@@ -81,15 +81,15 @@ def test_where_the_highest_number_decides_levels_are_turned_around() -> None:
     back_end.add(SteeringRule(proto="tcp", dport=80, to="queue 2", priority=1))
     back_end.add(SteeringRule(proto="tcp", dport=80, to="queue 3", priority=4))
     assert [entry.actions[0].number for entry in nic.table().entries] == [2, 3, 1]
-    assert len({rule.priority for rule in nic._entries.values()}) == 3
+    assert len({held.rule.priority for held in nic._entries.values()}) == 3
 
 
 def test_tagged_and_other_rules_do_not_share_a_level_of_tc() -> None:
     nic = NicModel("net_tap")
     RteFlow(nic).apply([flow(n) for n in range(20)])
     levels: dict[int, set[bool]] = {}
-    for rule in nic._entries.values():
-        levels.setdefault(rule.priority, set()).add(any(i.kind == "VLAN" for i in rule.items))
+    for held in nic._entries.values():
+        levels.setdefault(held.rule.priority, set()).add(any(i.kind == "VLAN" for i in held.rule.items))
     assert len(levels) == 2
     assert all(len(kinds) == 1 for kinds in levels.values())
 

@@ -24,6 +24,11 @@ from burstline.native import host
 from burstline.simd import level
 
 KEEP_BYTES = 256 << 20
+# Whose source kernels are compiled from.
+ROOMS = (
+    "buffers", "compiler", "engine", "filter", "native", "offload", "packet", "pipeline", "ports", "simd", "state",
+    "steering",
+)  # fmt: skip
 
 
 def directory() -> Path:
@@ -56,19 +61,7 @@ def _own_source() -> str:
     """burstline's own source: kernels are compiled from it."""
     digest = hashlib.blake2b(digest_size=20)
     root = Path(__file__).parent.parent
-    for room in (
-        "buffers",
-        "compiler",
-        "engine",
-        "filter",
-        "native",
-        "offload",
-        "packet",
-        "pipeline",
-        "ports",
-        "simd",
-        "state",
-    ):
+    for room in ROOMS:
         for file in sorted((root / room).rglob("*.py")):
             digest.update(file.read_bytes())
     return digest.hexdigest()

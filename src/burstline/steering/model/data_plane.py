@@ -19,8 +19,8 @@ NAMES = ("row", "mbufs", "outbound", "waiting", "put", "missed", "tpids")  # of 
 
 
 class DataPlane:
-    """It follows the model: after each call that changes it, and whenever `follow` is called, which is to be done when
-    changes become due (`NicModel.next_change`). One thread has it work; compiled code reads what others publish,
+    """It does what the model has in force when `follow` is called: that is to be after calls that change the model, and
+    when changes become due (`NicModel.next_change`). One thread has it work; compiled code reads what others publish,
     without a lock."""
 
     def __init__(self, model: NicModel) -> None:
@@ -28,8 +28,7 @@ class DataPlane:
         self._following = threading.Lock()
         self._built = Published[Lookup]()
         self._builder = Builder(model.personality)
-        self._seen = model.table()
-        self._built.begin(self._builder.build(self._seen))
+        self._built.begin(self._builder.build(model.table()))
         queues, tpids = model.queues, model.personality.tpids
         self._rooms = [Region(size) for size in (SIZE, 8 * (2 * BURST + 1), 8 * BURST * queues, *[8 * queues] * 3, 64)]
         self._rooms[6].write(0, struct.pack(f"<{1 + len(tpids)}H", len(tpids), *tpids))
@@ -37,7 +36,6 @@ class DataPlane:
         self.context.set(wire=-1, queues=queues, tables=self._built.last.address)
         self.context.set(**{name: room.address for name, room in zip(NAMES, self._rooms, strict=True)})
         self._decided = Block(Decided.layout)
-        model.follow(self.follow)
 
     def follow(self) -> bool:
         """Publish what the model has in force now; whether that is another table than before."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from burstline.native.fieldtypes import i64
 from burstline.native.struct import Struct
@@ -40,12 +40,13 @@ class LookupTables(Struct):
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A row, as far as it depends on nothing else."""
+    """A row of a rule in memory, as far as it depends on no other rule."""
 
     words: bytes  # places and masks of the words that it compares
-    values: bytes  # of these words
+    values: bytes  # of these words, as far as RANK
     hash: int
-    between: bytes
+    does: bytes  # from FATE on
+    keep: tuple[Region, ...]  # what it names
 
 
 class Builder:
@@ -58,7 +59,8 @@ class Builder:
 
     def build(self, table: Table) -> Lookup:
         self._rows = {
-            entry.handle: self._rows.get(entry.handle) or [_prepared(row) for row in rows_of(entry.items, self._driver)]
+            entry.handle: self._rows.get(entry.handle)
+            or [_prepared(row, entry) for row in rows_of(entry.items, self._driver)]
             for entry in table.entries
         }
         if self._hashing is None or self._hashing[0] != table.key:
@@ -70,12 +72,13 @@ class Lookup:
     """A table in memory, at `address`. `version` is the table's."""
 
     def __init__(self, table: Table, rows: dict[int, list[_Prepared]], hashing: Region) -> None:
-        self.version, self._table, self._hashing = table.version, table, hashing  # with counters that are written
+        self.version = table.version
+        self._named = table, rows, hashing  # memory that is written or read
         self._keep: list[Region] = []
-        found: dict[bytes, list[tuple[int, Entry, _Prepared]]] = {}
+        found: dict[bytes, list[tuple[int, _Prepared]]] = {}
         for rank, entry in enumerate(table.entries):
             for row in rows[entry.handle]:
-                found.setdefault(row.words, []).append((rank, entry, row))
+                found.setdefault(row.words, []).append((rank, row))
         groups = b"".join(self._group(words, members) for words, members in found.items())  # by their first rank
         hashed = {"TCP": TCP, "UDP": UDP, "SCTP": SCTP}
         self._block = Block(LookupTables.layout)
@@ -91,14 +94,14 @@ class Lookup:
         self._keep.append(_kept(data))
         return self._keep[-1].address
 
-    def _group(self, words: bytes, members: list[tuple[int, Entry, _Prepared]]) -> bytes:
+    def _group(self, words: bytes, members: list[tuple[int, _Prepared]]) -> bytes:
         size = 1 << (2 * len(members) - 1).bit_length()
         rules = Region(RULE * len(members) + 8)
         heads, made = [0] * size, [b""] * len(members)
         for place in range(len(members) - 1, -1, -1):  # so that chains begin with the lowest rank
-            rank, entry, row = members[place]
+            rank, row = members[place]
             at = row.hash & size - 1
-            made[place] = row.values.ljust(RANK, b"\0") + struct.pack("<qq", rank, heads[at]) + self._does(entry, row)
+            made[place] = row.values + struct.pack("<qq", rank, heads[at]) + row.does
             heads[at] = rules.address + RULE * place
         rules.write(0, b"".join(made))
         self._keep.append(rules)
@@ -106,29 +109,34 @@ class Lookup:
         first = struct.pack("<4q", members[0][0], len(words) // 16, size - 1, chains)
         return (first + words).ljust(GROUP, b"\0")
 
-    def _does(self, entry: Entry, row: _Prepared) -> bytes:
-        actions = {action.kind: action for action in entry.actions}
-        fate, number = PASS, 0
-        if "QUEUE" in actions:
-            fate, number = QUEUE, actions["QUEUE"].number
-        elif "RSS" in actions:
-            queues = actions["RSS"].queues
-            fate, number = SPREAD, self._put(struct.pack(f"<{1 + len(queues)}H", len(queues), *queues))
-        elif "DROP" in actions:
-            fate = DROP
-        mark = actions["MARK"].number if "MARK" in actions else NO_MARK
-        counter = entry.held.counter.address if entry.held.counter is not None else 0
-        between = self._put(row.between) if row.between else 0
-        return struct.pack("<6q", fate, number, mark, counter, between, len(row.between) // BETWEEN_SIZE)
 
-
-def _prepared(row: Row) -> _Prepared:
+def _prepared(row: Row, entry: Entry) -> _Prepared:
     masks = [(8 * k, bytes(row.mask[8 * k : 8 * k + 8])) for k in range(WORDS)]
     used = [(at, mask) for at, mask in masks if any(mask)]
     values = [bytes(row.value[at : at + 8]) for at, _ in used]
-    between = b"".join(struct.pack("<5q", b.offset, b.width, b.mask, b.least, b.most) for b in row.between)
     words = b"".join(struct.pack("<q", at) + mask for at, mask in used)
-    return _Prepared(words, b"".join(values), hash_of(int.from_bytes(v, "little") for v in values), between)
+    hashed = hash_of(int.from_bytes(value, "little") for value in values)
+    return _Prepared(words, b"".join(values).ljust(RANK, b"\0"), hashed, *_does(row, entry))
+
+
+def _does(row: Row, entry: Entry) -> tuple[bytes, tuple[Region, ...]]:
+    """What a rule does with packets, and what must be between which numbers."""
+    actions, keep = {action.kind: action for action in entry.actions}, []
+    fate, number, between = PASS, 0, 0
+    if "QUEUE" in actions:
+        fate, number = QUEUE, actions["QUEUE"].number
+    elif "RSS" in actions:
+        queues = actions["RSS"].queues
+        keep.append(_kept(struct.pack(f"<{1 + len(queues)}H", len(queues), *queues)))
+        fate, number = SPREAD, keep[-1].address
+    elif "DROP" in actions:
+        fate = DROP
+    if row.between:
+        keep.append(_kept(b"".join(struct.pack("<5q", *astuple(each)) for each in row.between)))
+        between = keep[-1].address
+    mark = actions["MARK"].number if "MARK" in actions else NO_MARK
+    counter = entry.held.counter.address if entry.held.counter is not None else 0
+    return struct.pack("<6q", fate, number, mark, counter, between, len(row.between)), tuple(keep)
 
 
 def hash_of(words: Iterable[int]) -> int:

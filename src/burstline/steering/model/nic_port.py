@@ -189,9 +189,11 @@ class NicPort(RingPort):
             self._told.wait(None if left is None else min(left, LOOK))
 
     def _in_force(self) -> None:
-        """What a call of the model ends with."""
+        """What a call of the model ends with, where a thread is at work."""
+        if not self._threads or self._ending.is_set():
+            return
+        self.plane.follow()
         self._told.set()
         until = time.monotonic() + IN_FORCE
-        running = self._own_thread and self._threads and not self._ending.is_set()
-        while running and not self.plane.is_read and time.monotonic() < until:
+        while not self.plane.is_read and time.monotonic() < until:
             time.sleep(0)
