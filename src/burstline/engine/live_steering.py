@@ -22,7 +22,6 @@ from burstline.steering.back_end import BackEnd, CannotSteer
 from burstline.steering.degradation import Placed, place_rules, spread_over
 from burstline.steering.edit import Done, Edit, ReplaceRules, carry_out
 from burstline.steering.hardware.back_end import RteFlow
-from burstline.steering.hardware.flow_device import FlowDevice
 from burstline.steering.rule import SteeringRule
 from burstline.steering.software import decision_of
 from burstline.steering.target import RSS
@@ -147,16 +146,16 @@ class LiveSteering:
         if choice is None or choice.name != "rte_flow":
             return
         from burstline.dpdk.flow_refused import FlowRefused
-        from burstline.steering.hardware.port_device import PortDevice
-        from burstline.steering.model.nic_port import NicPort
+        from burstline.steering.hardware.port_device import device_of
+        from burstline.steering.model.nic import NicModel
 
-        device: FlowDevice = port.model if isinstance(port, NicPort) else PortDevice(port)
+        device = device_of(port)
         back_end = RteFlow(device, self.core_queue, ports=self.config.parser.tunnel_ports)
         try:
             reta = tuple(device.reta()) if device.reta_size and port.rss else ()
         except FlowRefused:
             reta = ()
-        key = port.model.key if isinstance(port, NicPort) else _key_of(port)
+        key = device.key if isinstance(device, NicModel) else _key_of(port)
         if self._begin(number, back_end, RssFacts(key, reta), device.driver):
             return
         back_end.close()  # what of the rules is there
