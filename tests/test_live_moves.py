@@ -47,8 +47,7 @@ def steered(path: str, steer: str, device: str, workers: int, seed: int) -> dict
         handles: list[int] = []
         end = time.monotonic() + 60
         while int(flows.to_numpy()["packets"].sum()) < PACKETS - 500 and time.monotonic() < end:
-            assert run.directing.moves
-            for done in run.directing.moves.change(any_edits(chance, workers, handles)):
+            for done in run.steer(any_edits(chance, workers, handles)):
                 handles.extend(done.handles)
         time.sleep(1)
         run.stop()

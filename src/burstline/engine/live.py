@@ -35,6 +35,7 @@ from burstline.ports.capture_format import LINKTYPE_ETHERNET
 from burstline.ports.capture_sink import CaptureSink
 from burstline.ports.capture_writer import format_for
 from burstline.state.region import Block, Region
+from burstline.steering.edit import Done, Edit
 
 if TYPE_CHECKING:
     from burstline.dpdk.port import Port
@@ -138,6 +139,12 @@ class LiveRun:
     def swap_stage(self, name: str, function: Callable[[Any], Any]) -> Swap:
         """Go on with another function for the stage of this name; as `swap`."""
         return self.swap(self.pipeline.replace(name, function))
+
+    def steer(self, edits: Sequence[Edit]) -> list[Done]:
+        """Change the rules and buckets of the ports that packets come from, each or not, while packets flow: flows that
+        go to another worker take their records along. Returns when they have. Raises UsageError for a run that is not
+        steered or has not begun."""
+        return self.directing.change(edits)
 
     @property
     def is_running(self) -> bool:

@@ -25,6 +25,7 @@ from burstline.pipeline.pipeline import Pipeline
 from burstline.state.region import Block, Region
 from burstline.state.steering_table import SteeringTable
 from burstline.state.toeplitz import DEFAULT_KEY
+from burstline.steering.edit import Done, Edit
 
 if TYPE_CHECKING:
     from burstline.dpdk.port import Port
@@ -136,6 +137,14 @@ class LiveDirecting:
     @property
     def is_ending(self) -> bool:
         return self.director is not None and self.director.is_ending
+
+    def change(self, edits: Sequence[Edit]) -> list[Done]:
+        """Carry out edits at all ports that packets come from, each or not. Raises UsageError."""
+        if self.moves is not None:
+            return self.moves.change(edits)
+        if not self.steering.back_ends:
+            raise UsageError("the run is not steered, or has not begun", "write enable_flow_director = true")
+        return steered_by(self.steering).change(edits)
 
     @contextmanager
     def swapping(self, pipeline: Pipeline, rules: Sequence[Any], current: Callable[[], Pipeline]) -> Iterator[None]:
