@@ -133,7 +133,7 @@ class LiveRun:
         packet is lost. Returns when all have; raises what compiling raises, and then the old one runs on."""
         self.ports.admit(pipeline)
         rules = steering_of(pipeline, self.config) or []
-        with self.directing.swapping(pipeline, rules, lambda: self._running):
+        with self.directing.swapping(pipeline, rules):
             return swap(self._versions, pipeline)
 
     def swap_stage(self, name: str, function: Callable[[Any], Any]) -> Swap:
@@ -150,10 +150,6 @@ class LiveRun:
     def is_running(self) -> bool:
         """Whether there is something to swap."""
         return self._versions is not None and self._versions.is_running
-
-    @property
-    def _running(self) -> Pipeline:
-        return self._versions.pipeline if self._versions is not None else self.pipeline
 
     def rehearse(self) -> None:
         """Get ready for a first swap while the pipeline runs: import what compiles, and lower what runs."""
@@ -174,7 +170,7 @@ class LiveRun:
         made = [self._context(k, inner, sink, interfaces) for k in range(self.workers)]
         contexts = [context for context, _ in made]
         self.directing.begin(
-            self.pipeline, contexts, ports, symbols, stop=self.stop, source=self.report.source, explain=self.explain
+            versions, contexts, ports, symbols, stop=self.stop, source=self.report.source, explain=self.explain
         )
         at_work = self.directing.at_work
         clock_scale = (10**9 << 32) // native.tsc_hz()

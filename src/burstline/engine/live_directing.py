@@ -26,6 +26,7 @@ from burstline.state.region import Block, Region
 from burstline.state.steering_table import SteeringTable
 from burstline.state.toeplitz import DEFAULT_KEY
 from burstline.steering.edit import Done, Edit
+from burstline.steering.rule import SteeringRule
 
 if TYPE_CHECKING:
     from burstline.dpdk.port import Port
@@ -95,7 +96,7 @@ class LiveDirecting:
 
     def begin(
         self,
-        pipeline: Pipeline,
+        versions: Versions,
         contexts: Sequence[Block],
         ports: Sequence[Port],
         symbols: dict[str, int],
@@ -110,9 +111,10 @@ class LiveDirecting:
         steered = self._steered() if self.moves_flows else None
         if steered is None:
             return
-        self.moves = self._moves(pipeline, contexts, ports, steered)
+        self.moves = moves = self._moves(versions.pipeline, contexts, ports, steered)
+        versions.still = lambda: moves.still(lambda: versions.pipeline)
         if self.is_controlled:
-            self.control = self._controlled(pipeline, contexts, ports, source, explain)
+            self.control = self._controlled(versions.pipeline, contexts, ports, source, explain)
 
     @property
     def core(self) -> int | None:
@@ -147,23 +149,22 @@ class LiveDirecting:
         return steered_by(self.steering).change(edits)
 
     @contextmanager
-    def swapping(self, pipeline: Pipeline, rules: Sequence[Any], current: Callable[[], Pipeline]) -> Iterator[None]:
+    def swapping(self, pipeline: Pipeline, rules: Sequence[SteeringRule]) -> Iterator[None]:
         """The rules of another pipeline, to which workers go over in the block; those before where that fails. Raises
         BurstlineError."""
         with self.control.swapping(pipeline) if self.control else nullcontext():
-            moves = self.moves
-            if moves is None or list(rules) == self.steering.rules:
-                with moves.still(current) if moves else nullcontext(), self.steering.steer_as(rules):
+            moves, before = self.moves, list(self.steering.rules)
+            if moves is None or list(rules) == before:
+                with self.steering.steer_as(rules):
                     yield
                 return
             with ExitStack() as stack:
-                moves.follow(rules, lambda: stack.enter_context(self.steering.steer_as(rules)), self._in_force)
+                moves.follow(rules, lambda: stack.enter_context(self.steering.steer_as(rules)), self.steering.in_force)
                 try:
-                    with moves.still(current):
-                        yield
+                    yield
                 except BaseException:
-                    error, before = sys.exc_info(), self.steering.rules
-                    moves.follow(before, lambda: stack.__exit__(*error), self._in_force)
+                    error = sys.exc_info()
+                    moves.follow(before, lambda: stack.__exit__(*error), self.steering.in_force)
                     raise
 
     def as_json(self, contexts: Sequence[Block]) -> dict[str, Any]:
@@ -198,13 +199,10 @@ class LiveDirecting:
                 raise
             return None
 
-    def _in_force(self) -> tuple[list[Any], list[int]]:
-        return self.steering.in_force()
-
     def _moves(
         self, pipeline: Pipeline, contexts: Sequence[Block], ports: Sequence[Port], steered: Steered
     ) -> FlowMoves:
-        rules, reta = self._in_force()
+        rules, reta = self.steering.in_force()
 
         moves = FlowMoves(
             pipeline, contexts, [DEEPEST] * len(ports), self._tables(len(reta), steered.key),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 from burstline.engine.carry import Carried, NotRunning, Swap, carry_over
@@ -50,6 +50,7 @@ class Versions:
         self.failure: Exception | None = None  # of a digest's handler
         self._prepare, self._report, self._stop = prepare, report, stop
         self._announce, self._settled, self._publisher = announce, settled, publisher
+        self.still: Callable[[], AbstractContextManager[object]] = nullcontext  # around workers going over
         self._one_swap, self._switching = threading.Lock(), threading.Lock()
         self._draining = threading.Lock()
         self._digests = _digests(pipeline)
@@ -103,7 +104,8 @@ class Versions:
             with self._switching:
                 if not self.is_running or all(c.get("running") == ENDED for c in self._contexts):
                     raise NotRunning()
-                carried = self._switch(pipeline, program)
+                with self.still():
+                    carried = self._switch(pipeline, program)
             return Swap(carried, compiled - started, time.perf_counter() - compiled)
 
     def _switch(self, pipeline: Pipeline, program: Program) -> Carried:
