@@ -155,24 +155,29 @@ def is_drained(worker: PortWorker, mover: Mover) -> bool:
     return left == 0
 
 
+def of_one_port(mover: Mover, words: int, mask: int, first: int, count: int, mbufs: int) -> int:
+    """The next packets that came by one and the same port, from a ring of words."""
+    for n in range(count):
+        word = load64(words + 8 * ((first + n) & mask))
+        if n == 0:
+            mover.port = word & PORT_MASK
+        if word & PORT_MASK != mover.port:
+            return n
+        store64(mbufs + 8 * n, word & ~PORT_MASK)
+    return count
+
+
 def from_links(mover: Mover, mbufs: int, most: int) -> int:
     """Packets of one port that another worker passed on."""
     moving = moving_at(mover.moving)
     for k in range(moving.workers):
         link = load64(moving.links + 16 * ((mover.rounds + k) % moving.workers) + 8)
         taken = load64(link + TAKEN)
-        waiting, n = load_acquire(link + PUT) - taken, 0
-        while n < min(waiting, most):
-            word = load64(link + PACKETS_AT + 8 * ((taken + n) & (PACKETS - 1)))
-            if n == 0:
-                mover.port = word & PORT_MASK
-            if word & PORT_MASK != mover.port:
-                break
-            store64(mbufs + 8 * n, word & ~PORT_MASK)
-            n += 1
-        if n > 0:
+        waiting = load_acquire(link + PUT) - taken
+        if waiting > 0:
+            n = of_one_port(mover, link + PACKETS_AT, PACKETS - 1, taken, min(waiting, most), mbufs)
             store_release(link + TAKEN, taken + n)
-            mover.rounds += k
+            mover.rounds += k + 1
             return n
     return 0
 
@@ -180,23 +185,18 @@ def from_links(mover: Mover, mbufs: int, most: int) -> int:
 def from_held(mover: Mover, mbufs: int, most: int) -> int:
     """Packets of one port, those that came first, that are now to be handled; what is another's is passed on."""
     moving = moving_at(mover.moving)
-    n = 0
-    while n < min(mover.waiting, most):
-        word = load64(mover.held + 8 * ((mover.first + n) & (HELD - 1)))
-        if n == 0:
-            mover.port = word & PORT_MASK
-        if word & PORT_MASK != mover.port:
-            break
-        store64(mbufs + 8 * n, word & ~PORT_MASK)
-        n += 1
+    n = of_one_port(mover, mover.held, HELD - 1, mover.first, min(mover.waiting, most), mbufs)
     if n == 0:
         return 0
     ask(mover, mbufs, n, mover.port)
     kept = 0
     for i in range(n):
         mbuf, after = load64(mbufs + 8 * i), queue_after(moving, i)
-        is_others = mover.seen & PHASE_MASK != CLOSING and after >= 0 and after != moving.index
-        if not (is_others and pass_to(mover, after, mbuf, mover.port)):
+        if mover.seen & PHASE_MASK != CLOSING and after >= 0 and after != moving.index:
+            if not pass_to(mover, after, mbuf, mover.port):
+                n = i  # it stays, and all behind it
+                break
+        else:
             store64(mbufs + 8 * kept, mbuf)
             kept += 1
     mover.first += n
@@ -206,7 +206,7 @@ def from_held(mover: Mover, mbufs: int, most: int) -> int:
 
 def worker_moves(flows: bool) -> tuple[Callable[[PortWorker], int], Callable[[PortWorker, int], int]]:
     """`begin(worker)`, before it looks at the ports: 0 when no flow moves. `take(worker, mbufs)`: packets of the port
-    `Mover.port` that are to be handled now, or 0; as often as that is not 0 and at most `ROUNDS` times."""
+    `Mover.port` that are to be handled now, as often as that is not 0 and at most `ROUNDS` times."""
 
     def hand_over(mover: Mover, now: int) -> int:
         """Some of the records that go; 1 when all have gone."""
@@ -257,7 +257,7 @@ def worker_moves(flows: bool) -> tuple[Callable[[PortWorker], int], Callable[[Po
     @apart
     def take(worker: PortWorker, mbufs: int) -> int:
         mover = mover_at(worker.moves)
-        while True:
+        while has_room(worker):
             n = from_links(mover, mbufs, worker.most)
             if n == 0:
                 break
@@ -265,10 +265,7 @@ def worker_moves(flows: bool) -> tuple[Callable[[PortWorker], int], Callable[[Po
             if n > 0:
                 return n
         if mover.seen & PHASE_MASK >= RELEASED:
-            while mover.waiting > 0:
-                n = from_held(mover, mbufs, worker.most)
-                if n > 0:
-                    return n
+            return from_held(mover, mbufs, worker.most)
         return 0
 
     return begin, take
