@@ -6,6 +6,7 @@ from __future__ import annotations
 import random
 import sys
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -56,10 +57,14 @@ def app(**options: Any) -> tuple[bl.Pipeline, bl.FlowTable[Seen]]:
     return bl.Pipeline(follow), flows
 
 
-def any_edits(chance: random.Random, workers: int, handles: list[int]) -> list[Edit]:
+CONTROLLERS = ["add", "add", "remove", "bucket", "bucket"]  # kinds of edits
+ALL = [*CONTROLLERS, "replace", "wild"]
+
+
+def any_edits(chance: random.Random, workers: int, handles: list[int], kinds: Sequence[str] = ALL) -> list[Edit]:
     edits: list[Edit] = []
     for _ in range(chance.randint(1, 4)):
-        match chance.choice(["add", "add", "remove", "bucket", "bucket", "replace", "wild"]):
+        match chance.choice(kinds):
             case "add":
                 edits.append(AddRules((rule(chance.randrange(FLOWS), chance.randrange(workers)),)))
             case "remove" if handles:

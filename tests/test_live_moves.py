@@ -14,7 +14,7 @@ from both_modes import pcap_of
 from burstline import dpdk
 from burstline.engine.config import Config, Engine, Port
 from dpdk_live import alone
-from test_flow_moves import FLOWS, any_edits, app, frame
+from test_flow_moves import ALL, CONTROLLERS, FLOWS, any_edits, app, frame
 
 pytestmark = pytest.mark.skipif(not dpdk.available(), reason="burstline was built without DPDK")
 PACKETS, RATE = 12_000, 3000  # so that no ring fills up where a worker has no core for a while
@@ -29,13 +29,13 @@ def traffic(seed: int) -> tuple[list[bytes], dict[int, int]]:
     return frames, {5000 + flow: count for flow, count in enumerate(sent) if count}
 
 
-def steered(path: str, steer: str, device: str, workers: int, seed: int) -> dict[str, Any]:
+def steered(path: str, steer: str, device: str, kinds: list[str], seed: int) -> dict[str, Any]:
     from burstline.engine.live import LiveRun
 
     pipeline, flows = app()
     source = f"nic-model,{device},pcap={path},rate={RATE}"
     config = Config(
-        engine=Engine(workers=workers, duration=120, stats_interval=False),
+        engine=Engine(workers=2, duration=120, stats_interval=False),
         enable_flow_director=True,
         ports=(Port(device=f"dpdk:{source}", steer=steer),),
     )
@@ -47,7 +47,7 @@ def steered(path: str, steer: str, device: str, workers: int, seed: int) -> dict
         handles: list[int] = []
         end = time.monotonic() + 60
         while int(flows.to_numpy()["packets"].sum()) < PACKETS - 500 and time.monotonic() < end:
-            for done in run.steer(any_edits(chance, workers, handles)):
+            for done in run.steer(any_edits(chance, 2, handles, kinds)):
                 handles.extend(done.handles)
         time.sleep(1)
         run.stop()
@@ -73,11 +73,11 @@ def check(found: dict[str, Any], steer: str, sent: dict[int, int]) -> None:
     assert len(found["flows"]) == len(sent)
 
 
-@pytest.mark.parametrize("steer", ["rte_flow", "software"])
-def test_flows_move_with_their_records_and_in_order(steer: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("steer", "kinds"), [("rte_flow", CONTROLLERS), ("software", ALL)])
+def test_flows_move_with_their_records_and_in_order(steer: str, kinds: list[str], tmp_path: Path) -> None:
     frames, sent = traffic(7)
     (tmp_path / "in.pcap").write_bytes(pcap_of(frames))
-    found = alone(steered, str(tmp_path / "in.pcap"), steer, "driver=model", 2, 7)
+    found = alone(steered, str(tmp_path / "in.pcap"), steer, "driver=model", kinds, 7)
     check(found, steer, sent)
     assert not sum(astray for *_, astray in found["flows"]), found
 
@@ -85,4 +85,4 @@ def test_flows_move_with_their_records_and_in_order(steer: str, tmp_path: Path) 
 def test_where_a_device_takes_rules_back_to_order_them_each_packet_still_meets_its_record(tmp_path: Path) -> None:
     frames, sent = traffic(8)
     (tmp_path / "in.pcap").write_bytes(pcap_of(frames))
-    check(alone(steered, str(tmp_path / "in.pcap"), "rte_flow", "driver=e810", 2, 8), "rte_flow", sent)
+    check(alone(steered, str(tmp_path / "in.pcap"), "rte_flow", "driver=e810", ALL, 8), "rte_flow", sent)
