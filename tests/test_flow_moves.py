@@ -20,12 +20,13 @@ pytestmark = pytest.mark.skipif(not dpdk.available(), reason="burstline was buil
 FLOWS = 48
 
 
-def frame(flow: int, number: int) -> bytes:
-    """Packet `number` of a flow, which says so in its payload; every third flow is of IPv6, every fourth of TCP."""
+def frame(flow: int, number: int, count: int = 1 << 30) -> bytes:
+    """Packet `number` of `count` of a flow, which says so in its payload; every third flow is of IPv6, every fourth of
+    TCP."""
     proto, sport, dport = 6 if flow % 4 == 0 else 17, 5000 + flow, 1000 + flow
     body = sport.to_bytes(2, "big") + dport.to_bytes(2, "big")
-    body += bytes(8) + b"\x50" + bytes(7) if proto == 6 else (24).to_bytes(2, "big") + bytes(14)
-    body += number.to_bytes(4, "big")
+    body += bytes(8) + b"\x50" + bytes(7) if proto == 6 else (28).to_bytes(2, "big") + bytes(14)
+    body += count.to_bytes(4, "big") + number.to_bytes(4, "big")
     if flow % 3 == 0:
         ip = b"\x60\0\0\0" + len(body).to_bytes(2, "big") + bytes((proto, 64)) + bytes(15) + bytes((flow,))
         return bytes(12) + b"\x86\xdd" + ip + bytes(15) + b"\x09" + body
@@ -45,12 +46,14 @@ class Seen(bl.Record):
 
 
 def app(**options: Any) -> tuple[bl.Pipeline, bl.FlowTable[Seen]]:
+    """Packets of a flow come in their order, and when the last has come, from the first on."""
     flows = bl.FlowTable(Seen, capacity=1024, **options)
 
     @bl.stage
     def follow(pkt: Any) -> None:
         flow = flows[pkt]
-        if pkt.payload.be32(len(pkt.payload) - 4) != flow.packets:
+        number, count = pkt.payload.be32(len(pkt.payload) - 4), pkt.payload.be32(len(pkt.payload) - 8)
+        if number != flow.packets % count:
             flow.astray += 1
         flow.packets += 1
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,72 +16,76 @@ from dpdk_live import alone
 from test_flow_moves import ALL, CONTROLLERS, FLOWS, any_edits, app, frame
 
 pytestmark = pytest.mark.skipif(not dpdk.available(), reason="burstline was built without DPDK")
-PACKETS, RATE = 12_000, 3000  # so that no ring fills up where a worker has no core for a while
+FRAMES, MOVES = 2000, 12
 
 
-def traffic(seed: int) -> tuple[list[bytes], dict[int, int]]:
-    chance, sent, frames = random.Random(seed), [0] * FLOWS, []
-    for _ in range(PACKETS):
-        flow = min(int(chance.expovariate(0.1)), FLOWS - 1)
-        frames.append(frame(flow, sent[flow]))
+def traffic(seed: int) -> list[bytes]:
+    chance, counts = random.Random(seed), [0] * FLOWS
+    order = [min(int(chance.expovariate(0.1)), FLOWS - 1) for _ in range(FRAMES)]
+    frames, sent = [], [0] * FLOWS
+    for flow in order:
+        counts[flow] += 1
+    for flow in order:
+        frames.append(frame(flow, sent[flow], counts[flow]))
         sent[flow] += 1
-    return frames, {5000 + flow: count for flow, count in enumerate(sent) if count}
+    return frames
 
 
 def steered(path: str, steer: str, device: str, kinds: list[str], seed: int) -> dict[str, Any]:
+    """A run over the frames, again and again, until so many moves were made. The wire of a NIC waits where there is no
+    room; the director has packets dropped then, and so they come slowly."""
     from burstline.engine.live import LiveRun
 
     pipeline, flows = app()
-    source = f"nic-model,{device},pcap={path},rate={RATE}"
+    rate = "" if steer == "rte_flow" else ",rate=1000"
+    source = f"nic-model,{device},pcap={path},times=1000000000{rate}"
     config = Config(
-        engine=Engine(workers=2, duration=120, stats_interval=False),
+        engine=Engine(workers=2, duration=240, stats_interval=False),
         enable_flow_director=True,
         ports=(Port(device=f"dpdk:{source}", steer=steer),),
     )
-    run, chance = LiveRun(pipeline, [source], None, config), random.Random(seed)
+    run, chance, over = LiveRun(pipeline, [source], None, config), random.Random(seed), threading.Event()
 
     def change() -> None:
-        while not run.is_running:
-            time.sleep(0.01)
+        while not run.is_running and not over.wait(0.01):
+            pass
         handles: list[int] = []
-        end = time.monotonic() + 60
-        while int(flows.to_numpy()["packets"].sum()) < PACKETS - 500 and time.monotonic() < end:
+        while run.directing.moves and run.directing.moves.moves < MOVES and not over.is_set():
             for done in run.steer(any_edits(chance, 2, handles, kinds)):
                 handles.extend(done.handles)
-        time.sleep(1)
         run.stop()
 
     other = threading.Thread(target=change)
     other.start()
-    report = run.run()
-    other.join()
+    try:
+        report = run.run()
+    finally:
+        over.set()
+        other.join()
     rows = flows.to_numpy()
     return {
         "received": report.received.packets, "balanced": report.balanced, "steering": report.steering,
-        "missed": report.ports[0]["missed"], "lines": report.lines(), "drops": report.drops,
-        "flows": [tuple(map(int, row)) for row in rows[["sport", "packets", "astray"]]],
+        "drops": report.drops, "flows": [tuple(map(int, row)) for row in rows[["sport", "packets", "astray"]]],
     }  # fmt: skip
 
 
-def check(found: dict[str, Any], steer: str, sent: dict[int, int]) -> None:
-    assert found["balanced"] and not found["missed"] and not found["drops"] and found["received"] == PACKETS
+def check(found: dict[str, Any], steer: str) -> None:
+    assert found["balanced"] and not found["drops"]
     assert found["steering"]["ports"][0]["back_end"] == steer
     moved = found["steering"]["moved"]
-    assert moved["moves"] > 5 and moved["records"] and not moved["late"], moved
-    assert {sport: packets for sport, packets, _ in found["flows"]} == sent
-    assert len(found["flows"]) == len(sent)
+    assert moved["moves"] >= MOVES and moved["records"] and not moved["late"], moved
+    assert sum(packets for _, packets, _ in found["flows"]) == found["received"]
+    assert len(found["flows"]) == len({sport for sport, *_ in found["flows"]}), "a flow has two records"
 
 
 @pytest.mark.parametrize(("steer", "kinds"), [("rte_flow", CONTROLLERS), ("software", ALL)])
 def test_flows_move_with_their_records_and_in_order(steer: str, kinds: list[str], tmp_path: Path) -> None:
-    frames, sent = traffic(7)
-    (tmp_path / "in.pcap").write_bytes(pcap_of(frames))
+    (tmp_path / "in.pcap").write_bytes(pcap_of(traffic(7)))
     found = alone(steered, str(tmp_path / "in.pcap"), steer, "driver=model", kinds, 7)
-    check(found, steer, sent)
+    check(found, steer)
     assert not sum(astray for *_, astray in found["flows"]), found
 
 
 def test_where_a_device_takes_rules_back_to_order_them_each_packet_still_meets_its_record(tmp_path: Path) -> None:
-    frames, sent = traffic(8)
-    (tmp_path / "in.pcap").write_bytes(pcap_of(frames))
-    check(alone(steered, str(tmp_path / "in.pcap"), "rte_flow", "driver=e810", ALL, 8), "rte_flow", sent)
+    (tmp_path / "in.pcap").write_bytes(pcap_of(traffic(8)))
+    check(alone(steered, str(tmp_path / "in.pcap"), "rte_flow", "driver=e810", ALL, 8), "rte_flow")

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from burstline.engine.config import Config
-from burstline.engine.live_director import LiveDirector
+from burstline.engine.live_director import RING, LiveDirector
 from burstline.engine.live_steering import LiveSteering, RssFacts
 from burstline.engine.moves.flow_moves import FlowMoves, Moved, at_once, sift_program
 from burstline.engine.program import prepare
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 # Seconds until a change at a port is surely in force, and what it sent before has arrived.
 SETTLE = {"software": 0.0, "xdp": 0.0005, "rte_flow": 0.002}
-DEEPEST = 4096  # packets that wait at a port at most, where it does not say
 
 
 class DirectorAtWork(NamedTuple):
@@ -205,7 +204,7 @@ class LiveDirecting:
         rules, reta = self.steering.in_force()
 
         moves = FlowMoves(
-            pipeline, contexts, [DEEPEST] * len(ports), self._tables(len(reta), steered.key),
+            pipeline, contexts, [self._depth(*each) for each in enumerate(ports)], self._tables(len(reta), steered.key),
             batch=self.config.engine.most_burst, tunnel_ports=self.config.parser.tunnel_ports,
         )  # fmt: skip
         names = {back_end.name for back_end in self.steering.back_ends.values()}
@@ -216,6 +215,10 @@ class LiveDirecting:
             settle=max(merging, *(SETTLE[name] for name in names)), own_groups="rte_flow" in names,
         )  # fmt: skip
         return moves
+
+    def _depth(self, number: int, port: Port) -> int:
+        """How many packets may wait for a worker at a port."""
+        return max(RING, port.rx_ring * self.steering.kernel_queues(number))
 
     def _tables(self, buckets: int, key: bytes) -> tuple[SteeringTable, SteeringTable]:
         one, other = (SteeringTable(len(self._cores), buckets=buckets, key=key) for _ in range(2))
