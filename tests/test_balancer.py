@@ -28,7 +28,7 @@ from burstline.engine.offline import FileRun
 from burstline.state.toeplitz import DEFAULT_KEY, toeplitz
 from burstline.steering.control.settings import Settings
 from capture_files import pcap_header, record
-from dpdk_live import alone
+from dpdk_live import alone, python
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "balancer.py"
 ETHER = Ether(src="02:00:00:00:00:aa", dst="02:00:00:00:00:bb")
@@ -193,6 +193,14 @@ def test_the_table_at_the_end_has_all_that_was_sent(
     connections, packets, size, elephants = (sum(int(row[k]) for row in rows) for k in range(1, 5))
     assert (connections, packets, elephants) == (301, report["packets_out"], 1)
     assert (packets, size) == (4300, 4000 * 1454 + 300 * 154)
+
+
+def test_its_page_shows_what_it_prints(tmp_path: Path) -> None:
+    text = (EXAMPLE.parents[1] / "docs" / "balancer.md").read_text()
+    command, *lines = text.partition("    $ burstline ")[2].partition("\n\n")[0].splitlines()
+    words = command.replace("balanced.pcap", str(tmp_path / "out.pcap")).replace("examples/balancer.py", str(EXAMPLE))
+    done = python(f"import sys; from burstline.cli.main import main; sys.exit(main({words.split()!r}))")
+    assert (done.stderr + done.stdout).splitlines()[: len(lines)] == [line[4:] for line in lines]
 
 
 def ports(buckets: tuple[int, ...], count: int) -> list[int]:
