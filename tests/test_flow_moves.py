@@ -45,9 +45,9 @@ class Seen(bl.Record):
     astray: bl.cold[bl.u32]  # packets that were not the next of their flow, as this record knows it
 
 
-def app(**options: Any) -> tuple[bl.Pipeline, bl.FlowTable[Seen]]:
+def app(record: type[bl.Record] = Seen, **options: Any) -> tuple[bl.Pipeline, bl.FlowTable[Any]]:
     """Packets of a flow come in their order, and when the last has come, from the first on."""
-    flows = bl.FlowTable(Seen, capacity=1024, **options)
+    flows: bl.FlowTable[Any] = bl.FlowTable(record, capacity=1024, **options)
 
     @bl.stage
     def follow(pkt: Any) -> None:

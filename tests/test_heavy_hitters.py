@@ -110,11 +110,13 @@ def test_packets_one_by_one_are_chunks_of_one(seed: int, flows: int) -> None:
     stream = Stream([int(flows * chance.random() ** 3) for _ in range(800)], seed)
     stream.lengths[:] = [chance.choice((0, 1, 60, 1 << 25)) for _ in stream.flows]
     one, two = Sketch(256, 64, WINDOW), Sketch(256, 64, WINDOW)
+    plain = PlainSketch(two)
     for k in range(len(stream.flows)):
         time = k * chance.choice((1000, WINDOW // 300))
         hash = int(stream.hashes[k : k + 1].view("i8")[0])
-        add_one(one.address, hash, stream.keys[k:].ctypes.data, int(stream.lengths[k]), time)
+        counted = add_one(one.address, hash, stream.keys[k:].ctypes.data, int(stream.lengths[k]), time)
         stream.compiled(two, k, 1, time, True)
+        assert counted == plain.count(hash)
     assert contents(one) == contents(two)
 
 
@@ -210,6 +212,19 @@ def test_what_stopped_is_no_elephant_any_more_and_rates_follow() -> None:
     assert elephants.top(now=9 * WINDOW) == []
 
 
+def test_what_a_flow_has_in_a_window_is_told_also_when_the_window_counts_no_more() -> None:
+    stream, sketch = Stream([0, 1]), Sketch(256, 64, WINDOW)
+    hashes = [int(hash) for hash in stream.hashes.view("i8")]
+
+    def add(flow: int, n: int, time: int = 5) -> int:
+        return add_one(sketch.address, hashes[flow], stream.keys[flow:].ctypes.data, n, time)
+
+    assert [add(0, 7), add(0, 5), add(0, 0)] == [7, 12, 12]
+    sketch.set("total", 1 << 30)
+    assert [add(0, 9), add(1, 9)] == [12, 0]
+    assert [add(0, 3, WINDOW), add(1, 9, WINDOW)] == [3, 9]
+
+
 def test_a_reader_beside_a_worker_sees_whole_keys_and_counts_that_can_be() -> None:
     stream = Stream(zipf(1 << 18, 50_000, 1.1, 6))
     elephants = HeavyHitters(20)
@@ -261,7 +276,12 @@ def test_a_burst_is_added_by_its_columns() -> None:
         assert contents(one) == contents(two)
 
 
-STAGE = "def look(pkt):\n    packets.add(pkt)\n    octets.add(pkt, pkt.length)\n    some.add(pkt, pkt.length - 70)\n"
+STAGE = """
+def look(pkt):
+    told.add(packets.add(pkt))
+    told.add(octets.add(pkt, pkt.length))
+    some.add(pkt, pkt.length - 70)
+"""
 
 
 def state() -> dict[str, Any]:
@@ -269,6 +289,7 @@ def state() -> dict[str, Any]:
         "packets": bl.HeavyHitters(),
         "octets": bl.HeavyHitters(8, flows=256, window=0.0001),
         "some": bl.HeavyHitters(),
+        "told": bl.Histogram("what add told"),
     }
 
 

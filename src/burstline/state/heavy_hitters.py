@@ -45,8 +45,9 @@ class Elephant(NamedTuple):
 
 class HeavyHitters(State):
     """`elephants = HeavyHitters()`; in a stage `elephants.add(pkt)` counts packets, `elephants.add(pkt, pkt.length)`
-    bytes, or other numbers from 0 to 1,048,575 (more counts as that). In Python `elephants.top(n)` lists the heaviest
-    flows over all workers, `elephants.new()` those that became heavy since it was called last.
+    bytes, or other numbers from 0 to 1,048,575 (more counts as that); it gives what the flow has in this window. In
+    Python `elephants.top(n)` lists the heaviest flows over all workers, `elephants.new()` those that became heavy since
+    it was called last.
 
     `top` is how many heaviest flows are to be found; `window` the time in seconds, 0.0001 to 0.05, that rates are of;
     `flows` how many are counted at once, a power of two. A flow is one direction of a 5-tuple. The clock is that of the
@@ -70,13 +71,16 @@ class HeavyHitters(State):
     def _sketch(self) -> Sketch:
         return Sketch(self.flows, self.ring, self.window)
 
-    def add(self, pkt: Packet, n: int = 1) -> None:
-        """Add n for the packet's flow."""
+    def add(self, pkt: Packet, n: int = 1) -> int:
+        """Add n for the packet's flow; returns what it was given since the window began, as far as this worker knows:
+        0 while it is not among those that are counted."""
         if self._own is None:
             sketch = self._sketch()
             self._own = PlainSketch(sketch), Reader(sketch)
         key = key_of(pkt)
-        self._own[0].add_many([flow_hash(key)], [key], [n], pkt.time)
+        hash = flow_hash(key)
+        self._own[0].add_many([hash], [key], [n], pkt.time)
+        return self._own[0].count(hash)
 
     def readers(self) -> Iterator[Reader]:
         """Of all workers; the interpreted one, too."""

@@ -103,7 +103,7 @@ def list_grown(at: int, place: int, n: int, hash: int, key: int) -> int:
 
 def admit(at: int, set: int, drawn: int, n: int, more: int, hash: int, key: int) -> int:
     """A flow takes the place of the one with least in its set with a probability of n / (least + n): `drawn`, 32 bits,
-    decides. Its count is all that, and `more`."""
+    decides. Its count is all that, and `more`; returns it, or 0."""
     head = head_at(at)
     counts: Any = load_vector(u32x16, head.counts + set)
     before: Any = load_vector(u32x16, head.before + set)
@@ -120,7 +120,7 @@ def admit(at: int, set: int, drawn: int, n: int, more: int, hash: int, key: int)
     store_vector(head.counts + set, choose(taken, u32x16(count), counts))
     if count >= head.least:
         list_flow(at, hash, key)
-    return 0
+    return count  # type: ignore[no-any-return]
 
 
 def adder(by_length: bool) -> Callable[..., int]:
@@ -214,27 +214,31 @@ def add_burst_lengths(at: int, burst: BurstColumns, count: int, time: int) -> in
 
 
 def add(at: int, hash: int, key: int, n: int, time: int) -> int:
-    """Add n for one packet: as a chunk of it."""
+    """Add n for one packet: as a chunk of it. Returns what its flow has in this window, or 0 if it has no place."""
     head, time = head_at(at), min(time, MOST_TIME)
     if time >= head.end:
         turn(at, time)
     head.time = time
-    if head.total > MOST_TOTAL:
-        return 0
+    is_full = head.total > MOST_TOTAL
     n = min(max(n, 0), MOST_ADDED)
-    head.total += n
     set = shift_right(hash, head.shift) * LINE
     theirs: Any = load_vector(u32x16, head.tags + set)
     its = (theirs == hash).bits()
     if its != 0:
         place = head.counts + set + 4 * trailing_zeros(its)
         was = load32(place)
+        if is_full:
+            return was
+        head.total += n
         store32(place, was + n)
         if (was ^ was + n) & -head.least != 0:
             list_grown(at, place, n, hash, key)
+        return was + n
+    if is_full:
         return 0
+    head.total += n
     head.chance = wrapping_add(head.chance, SECRET_1)
     drawn = shift_right(mix(head.chance, head.chance ^ SECRET_2), 32)
     if load32(head.levels + set // WAYS) * drawn < n * ((1 << 32) - drawn):
-        admit(at, set, drawn, n, 0, hash, key)
+        return admit(at, set, drawn, n, 0, hash, key)
     return 0

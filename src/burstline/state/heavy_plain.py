@@ -28,6 +28,11 @@ class PlainSketch:
             chunk = slice(at, at + CHUNK)
             self._add_chunk(hashes[chunk], keys[chunk], amounts[chunk], time)
 
+    def count(self, hash: int) -> int:
+        """What a flow has in this window, or 0 if it has no place."""
+        slot = self._slot(hash)
+        return 0 if slot is None else self._by_address[self.sketch.get("counts")][slot]
+
     def _add_chunk(self, hashes: Sequence[int], keys: Sequence[bytes], amounts: Sequence[int], time: int) -> None:
         head = self.sketch
         if time >= head.get("end"):

@@ -17,7 +17,7 @@ ADD = kernel("burstline_heavy_hitters_add", heavy_hitters_kernel.add, i64, i64, 
 Any_ = types.VarArg(types.Any)  # type: ignore[attr-defined]
 
 
-@state_type(HeavyHitters, {"add": method(types.none, whole_packet, types.Integer, optional=1)})
+@state_type(HeavyHitters, {"add": method(i64, whole_packet, types.Integer, optional=1)})
 class HeavyHittersType(StateType):
     pass
 
@@ -26,5 +26,4 @@ class HeavyHittersType(StateType):
 def _add(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     packet = context.make_helper(builder, sig.args[1], args[1])
     hash, key, time = (read(builder, sig.args[1].burst, packet.burst, n, packet.index) for n in ("hash", "key", "time"))
-    call(builder, ADD, [args[0], hash, key, args[2] if len(args) > 2 else I64(1), time])
-    return context.get_dummy_value()
+    return call(builder, ADD, [args[0], hash, key, args[2] if len(args) > 2 else I64(1), time])

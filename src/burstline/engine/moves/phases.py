@@ -10,7 +10,7 @@ workers are ready for it:
     CLOSING     nobody passes anything on any more
 
 So at each moment one worker has a flow's record, and only it handles the flow's packets. It is what RSS++ (CoNEXT 2019)
-does for the buckets of its tables, and holds for whatever rules change: a worker asks both tables for each packet.
+does for the buckets of its tables, here for rules, too: a worker asks both tables for each packet.
 """
 
 from __future__ import annotations
