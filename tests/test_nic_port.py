@@ -183,6 +183,7 @@ def _full() -> dict[str, Any]:
         bench.wire.inject(FRAMES[:40])
         bench.port.pump()
         counted, stats = bench.port.counted, bench.port.stats()
+        assert bench.port.deepest and bench.port.deepest >= 40
         assert [data for data, *_ in taken(bench.port)[1]] == FRAMES[:15]
         assert "itself" in raised(lambda: NicPort.over(NicModel(), made, bench.wire, own_thread=True).pump()).message
         bench.port.pump()

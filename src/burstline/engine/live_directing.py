@@ -196,9 +196,9 @@ class LiveDirecting:
         self, pipeline: Pipeline, contexts: Sequence[Block], ports: Sequence[Port], steered: Steered
     ) -> FlowMoves:
         rules, reta = self._in_force()
-
+        depths = [DEEPEST if n in self._directed else port.deepest or DEEPEST for n, port in enumerate(ports)]
         moves = FlowMoves(
-            pipeline, contexts, [DEEPEST] * len(ports), self._tables(len(reta), steered.key),
+            pipeline, contexts, depths, self._tables(len(reta), steered.key),
             batch=self.config.engine.most_burst, tunnel_ports=self.config.parser.tunnel_ports,
         )  # fmt: skip
         names = {back_end.name for back_end in self.steering.back_ends.values()}

@@ -91,7 +91,7 @@ class NicPort(RingPort):
             )
         port = cls.pair(pool, queues=model.queues, ring_size=ring_size)
         assert isinstance(port, NicPort)
-        port._by_workers, port._players = by_workers, []
+        port._by_workers, port._players, port.deepest = by_workers, [], ring_size + BURST
         port._begin(model, pool, wire, own_thread, owns_wire)
         port._make(frames, times, rate)
         if stamp is not None:
