@@ -3,14 +3,13 @@
 *Live*: two workers on two cores, a NIC in software with two queues of 1,024 packets, an elephant and 10,000 mice: one
 packet each in random order, 40 % of all, again and again. All packets cost the same work (entropy of their payloads):
 the elephant takes 0.82 of a core and the mice 0.54, so under plain RSS, with half of the mice beside it, its core has
-1.09. "ours" is the controller at work, "plain RSS" the same controller that only says what it would do (dry-run), so
-that both sides bear it. What is measured is microseconds from when a packet was due on the wire, by its rate, until a
-worker takes it from its queue, after two seconds and a half in which the controller settles. What is not: the wait
-within a burst of 32, the work itself, and what moves cost before. Packets that found their queue full did not wait;
-they are in a row of their own. Nobody but the workers plays the NIC, and the controller takes its time from them: two
-cores have no third. With 45 us a packet a full queue is 46 ms, far from what the system's scheduler does to a
-thread (ms); with 15 us it is not so far, and the ratio says more of that. The process has the highest priority that it
-gets.
+1.09. "ours" is the controller at work, which takes its time from the workers, since two cores have no third; "plain
+RSS" is without it (a dry run would slow mice down, deciding the same at each look). What is measured is microseconds
+from when a packet was due on the wire, by its rate, until a worker takes it from its queue, after two seconds and a
+half in which the controller settles. What is not: the wait within a burst of 32, the work itself, and what moves cost
+before. Packets that found their queue full did not wait; they are in a row of their own. Nobody but the workers plays
+the NIC. With 45 us a packet a full queue is 46 ms, far from what the system's scheduler does to a thread (ms); with 15
+us it is not so far, and the ratio says more of that. The process has the highest priority that it gets.
 
 *Simulated*: the load of the fullest core by the mean load ("max/mean"), on 8 cores. Traces of a second, 100 looks of 10
 ms, of each kind eight: steady ones by Zipf's law, with and without noise, of which the fullest core of the second half
@@ -83,7 +82,7 @@ def _beside(options: Options, live: Callable[[Plan], Found], capture: Path, work
         return found
 
     runs = 1 if options.quick else options.runs(5)
-    pairs = [(of("on"), of("dry-run")) for _ in range(runs)]
+    pairs = [(of("on"), of("off")) for _ in range(runs)]
     late = sum(ours.late_moves for ours, _ in pairs)
     options.say(f"steer: {case}: {capacity:,.0f} packets/s a core; {late} moves while it was counted")
 

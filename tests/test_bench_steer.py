@@ -37,7 +37,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> list[Found]:
     """Under plain RSS, and steered."""
     capture = tmp_path_factory.mktemp("steer") / "elephant.pcap"
     write_traffic(capture)
-    plain = Plan(str(capture), 1, 1e5, "dry-run", 0.2, 0.2)
+    plain = Plan(str(capture), 1, 1e5, "off", 0.2, 0.2)
     with own_process() as live:
         return [live(plain), live(replace(plain, act="on"))]
 
