@@ -1,7 +1,8 @@
-"""The steering bench: what it says of a trace is so, and its picture is one."""
+"""The steering bench: what it says of a trace is so, its picture is one, no packet of a live run is lost unseen."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -10,15 +11,69 @@ import pytest
 
 from benchmarks import steer
 from benchmarks.harness import steer_simulated
+from benchmarks.harness.process import cores
+from benchmarks.harness.steer_live import Found, Plan, own_process
 from benchmarks.harness.steer_simulated import CASES, GOAL, SETTLED, STEADY, measure, outcomes, reachable
+from benchmarks.harness.steer_traffic import COUNT, MICE, write_traffic
+from burstline import dpdk
 from burstline.cli.bench import Options, Row
 from burstline.steering.control.flows import Trace, made_flows
 from burstline.steering.control.traces import STEP, giant
 
+is_live = dpdk.available() and len(cores()) > 1
+needs_dpdk = pytest.mark.skipif(not is_live, reason="needs DPDK and two cores")
+
 
 @pytest.fixture(scope="module")
 def rows() -> list[Row]:
-    return list(steer.run(Options("steer", quick=True, say=lambda text: None)))
+    options = Options("steer", quick=True, say=lambda text: None)
+    found = list(steer.run(options))
+    assert not options.failures or not is_live
+    return found
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> list[Found]:
+    """Under plain RSS, and steered."""
+    capture = tmp_path_factory.mktemp("steer") / "elephant.pcap"
+    write_traffic(capture)
+    plain = Plan(str(capture), 1, 1e5, "off", 0.2, 0.2)
+    with own_process() as live:
+        return [live(plain), live(replace(plain, act="on"))]
+
+
+@needs_dpdk
+def test_live_runs_are_compared_with_plain_rss(rows: list[Row]) -> None:
+    live = [row for row in rows if row.case.startswith("live, ")]
+    assert [row.case.rpartition(": ")[2] for row in live] == ["mice, p99", "mice, p50", "elephant, p99", "queue full"]
+    assert {row.peer for row in live} == {"plain RSS"} and [row.unit for row in live] == ["us", "us", "us", "%"]
+
+
+@needs_dpdk
+def test_no_packet_of_a_live_run_is_lost_but_where_its_queue_was_full(found: list[Found]) -> None:
+    for one, steered in zip(found, (False, True), strict=True):
+        assert one.faults(steered=steered) == []
+        assert one.made == 2 * COUNT and one.records <= MICE + 1 and one.elephant_records == 1
+        assert one.mice.count and one.elephant.count and one.mice.p50 <= one.mice.p99
+    assert found[0].moved["moves"] == 0
+
+
+@needs_dpdk
+def test_what_is_wrong_of_a_live_run_is_told(found: list[Found]) -> None:
+    right = replace(found[0], placed=1, moved={"records": 1, "late": 0})
+    wrong = {
+        "5 packets are lost": {"received": right.received - 5, "seen": right.received - 5},
+        "do not add up": {"seen": right.seen - 1},
+        "there are 3 records": {"records": 3, "missed": 0, "made": right.received},
+        "there are 10,002 records": {"records": MICE + 2},
+        "2 records of the elephant": {"elephant_records": 2},
+        "7 packets were overtaken": {"disordered": 7},
+        "nothing moved": {"moved": {"records": 0, "late": 0}},
+    }
+    for text, change in wrong.items():
+        (fault,) = replace(right, **change).faults(steered=True)
+        assert text in fault
+    assert replace(right, disordered=7, moved={"records": 1, "late": 1}).faults(steered=True) == []
 
 
 def test_each_case_is_compared_with_plain_rss_and_with_rss_plus_plus(rows: list[Row]) -> None:

@@ -73,6 +73,40 @@ def test_a_run_gets_generated_packets_at_a_rate() -> None:
     assert found["received"] + found["missed"] == 3000
 
 
+def with_room(data: bytes) -> bytes:
+    """Eight bytes of payload."""
+    return data[:16] + (36).to_bytes(2, "big") + data[18:38] + (16).to_bytes(2, "big") + data[40:]
+
+
+def _due(path: str) -> dict[str, Any]:
+    """Packets that were taken before they were due, by the clocks of wire and workers."""
+    from burstline.engine.live import LiveRun
+
+    early = bl.Counter("early")
+
+    @bl.stage
+    def judge(pkt: Any) -> None:
+        if pkt.time < (pkt.payload.be32(0) << 32 | pkt.payload.be32(4)):
+            early.add(1)
+
+    device = f"nic-model,by=workers,rate=20000,stamp=42,times=3,pcap={path}"
+    config = Config(engine=Engine(workers=2, duration=0.6, stats_interval=False))
+    report = LiveRun(bl.Pipeline(judge), [device], None, config).run()
+    return {
+        "early": early.value, "received": report.received.packets, "missed": report.ports[0]["missed"],
+        "balanced": report.balanced,
+    }  # fmt: skip
+
+
+@pytest.mark.skipif(not dpdk.available(), reason="burstline was built without DPDK")
+def test_workers_that_play_the_nic_take_no_packet_before_it_is_due(tmp_path: Path) -> None:
+    path = tmp_path / "in.pcap"
+    path.write_bytes(pcap_of(with_room(frame(flow, number)) for number in range(EACH) for flow in range(FLOWS)))
+    found = alone(_due, str(path))
+    assert found["balanced"] and found["early"] == 0
+    assert found["received"] + found["missed"] == 3 * FLOWS * EACH
+
+
 def _over_veth(count: int) -> int:
     import socket
     import threading
@@ -103,7 +137,8 @@ def test_a_run_gets_what_comes_by_a_port_that_is_the_wire() -> None:
 
 @pytest.mark.parametrize(
     "options", ["", "pcap=", "pcap=a,wire=net_null0", "pcap=a,colour=red", "pcap=a,reta=x", "pcap=a,rate=fast",
-                "pcap=a,key=odd", "times=0,pcap=a", "times=2,wire=net_null0"],
+                "pcap=a,key=odd", "pcap=a,by=me", "stamp=42,wire=net_null0", "times=0,pcap=a",
+                "times=2,wire=net_null0"],
 )  # fmt: skip
 def test_what_it_does_not_know_is_refused(options: str) -> None:
     with pytest.raises(UsageError, match="nic-model"):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes
 import threading
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from burstline import dpdk
 
 if not dpdk.available():
     pytest.skip("built without DPDK", allow_module_level=True)
+
+import itertools
 
 from burstline.dpdk.binding import native
 from burstline.dpdk.pool import Pool
@@ -180,8 +183,9 @@ def _full() -> dict[str, Any]:
         bench.wire.inject(FRAMES[:40])
         bench.port.pump()
         counted, stats = bench.port.counted, bench.port.stats()
+        assert bench.port.deepest and bench.port.deepest >= 40
         assert [data for data, *_ in taken(bench.port)[1]] == FRAMES[:15]
-        assert "own" in raised(lambda: NicPort.over(NicModel(), made, bench.wire, own_thread=True).pump()).message
+        assert "itself" in raised(lambda: NicPort.over(NicModel(), made, bench.wire, own_thread=True).pump()).message
         bench.port.pump()
         bench.close()
     return {"counted": counted, "missed": stats.imissed}
@@ -241,3 +245,74 @@ def test_a_thread_of_its_own_follows_rules_and_loses_nothing_unseen(rate: float)
     assert rate or not found["missed"], "a wire without a rate waits"
     assert found["seen"] == {True}
     assert found["done"] and found["both"]
+
+
+def _played(rate: float) -> dict[str, Any]:
+    """Two threads poll a queue each, and nobody else plays the NIC, while a rule comes and goes."""
+    from burstline.dpdk import thread
+
+    with pool() as made:
+        model = NicModel("net_mlx5", queues=2)
+        port = NicPort.over(model, made, frames=FRAMES, times=50, rate=rate, by_workers=True, ring_size=64)
+        assert "itself" in raised(port.pump).message
+        port.start()
+        back_end, got, seen, ended = RteFlow(device_of(port)), [0, 0], set(), threading.Event()
+        back_end.remove(back_end.add(SteeringRule(proto="udp", to="queue 1")))  # nobody has polled yet
+
+        def poll(queue: int) -> None:
+            with thread.registered():
+                while not ended.is_set():
+                    mbufs = native.receive(port.id, queue, 32)
+                    free(mbufs)
+                    got[queue] += len(mbufs)
+
+        threads = [threading.Thread(target=poll, args=(queue,)) for queue in range(2)]
+        for each in threads:
+            each.start()
+        until = time.monotonic() + 60
+        while sum(got) + sum(port.plane.of_queues("missed")) < 50 * len(FRAMES) and time.monotonic() < until:
+            rule = back_end.add(SteeringRule(proto="udp", to="queue 1"))
+            seen.add(port.plane.is_read)
+            back_end.remove(rule)
+            seen.add(port.plane.is_read)
+        ended.set()
+        for each in threads:
+            each.join()
+        done, missed, polls = port.is_done, sum(port.plane.of_queues("missed")), port.plane.context.get("polls")
+        back_end.add(SteeringRule(proto="udp", to="queue 1"))  # nobody polls any more
+        port.close()
+        assert threading.active_count() == 1
+    return {"got": sum(got), "missed": missed, "seen": seen, "done": done, "polls": polls}
+
+
+@pytest.mark.parametrize("rate", [0.0, 1e5])
+def test_those_who_poll_play_it_one_at_a_time_and_lose_nothing_unseen(rate: float) -> None:
+    found = alone(_played, rate)
+    assert found["got"] + found["missed"] == 50 * len(FRAMES)
+    assert rate or not found["missed"], "a wire without a rate waits"
+    assert found["seen"] <= {True} and found["done"] and found["polls"]
+
+
+def _stamped(rate: float, at: int) -> tuple[list[int], int, int]:
+    with pool() as made:
+        frames, began = FRAMES, time.time_ns()
+        port = NicPort.over(NicModel("net_ice", queues=1), made, frames=frames, times=2, rate=rate, stamp=at)
+        port.start()
+        found: list[int] = []
+        while len(found) < 2 * len(frames):
+            port.pump()
+            for number, (data, *_) in enumerate(taken(port)[0], len(found)):
+                expected = frames[number % len(frames)]
+                assert (data[:at], data[at + 8 :]) == (expected[:at], expected[at + 8 :])
+                found.append(int.from_bytes(data[at : at + 8], "big"))
+        port.close()
+        over = partial(NicPort.over, NicModel(), made, frames=frames)
+        assert "no time" in raised(partial(over, stamp=at)).message, "without a rate nothing is due"
+        assert "no time" in raised(partial(over, stamp=len(frames[0]) - 7, rate=rate)).message
+    return found, began, time.time_ns()
+
+
+def test_frames_hold_the_time_when_they_were_due() -> None:
+    found, began, ended = alone(_stamped, 10_000.0, 42)
+    assert began <= found[0] and found[-1] <= ended
+    assert {round((later - before) / 1000) for before, later in itertools.pairwise(found)} == {100}

@@ -37,6 +37,7 @@ class Port:
     rss: bool  # whether the device was told to spread flows over the queues by their hash
     rx_ring: int
     tx_ring: int
+    deepest: int | None = None  # packets that wait at a queue at most, where that is known
 
     def __init__(self, port: int, device: Device, held: socket | None = None) -> None:
         """Not to be called: `Port.open`."""

@@ -173,13 +173,15 @@ class LiveRun:
             versions, contexts, ports, symbols, stop=self.stop, source=self.report.source, explain=self.explain
         )
         at_work = self.directing.at_work
-        clock_scale = (10**9 << 32) // native.tsc_hz()
+        for context in [*contexts, *([at_work.context] if at_work else [])]:
+            context.set(clock_start=self.ports.clock.counter, clock_ns=self.ports.clock.ns)
+            context.set(clock_scale=self.ports.clock.scale)
 
         def work(index: int) -> None:
             if index < self.workers:
-                self._work(versions, index, contexts[index], clock_scale)
+                self._work(versions, index, contexts[index])
             elif at_work:
-                self._work(at_work.versions, 0, at_work.context, clock_scale)
+                self._work(at_work.versions, 0, at_work.context)
 
         looked = time.monotonic()
 
@@ -237,13 +239,12 @@ class LiveRun:
         if versions.failure is not None:
             raise versions.failure
 
-    def _work(self, versions: Versions, index: int, context: Block, clock_scale: int) -> None:
+    def _work(self, versions: Versions, index: int, context: Block) -> None:
         """What a worker's thread does, or the director's."""
         from burstline.dpdk import thread
 
         try:
             with thread.registered():
-                context.set(clock_ns=time.time_ns(), clock_scale=clock_scale)
                 while versions.work(index) != FINISHED:
                     if self.report.first_packet_seconds is None:
                         self.report.first_packet_seconds = process_age()

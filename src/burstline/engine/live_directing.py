@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 # Seconds until a change at a port is surely in force, and what it sent before has arrived.
 SETTLE = {"software": 0.0, "xdp": 0.0005, "rte_flow": 0.002}
+DEEPEST = 4096  # packets that wait at a port at most, where it does not say
 
 
 class DirectorAtWork(NamedTuple):
@@ -202,9 +203,9 @@ class LiveDirecting:
         self, pipeline: Pipeline, contexts: Sequence[Block], ports: Sequence[Port], steered: Steered
     ) -> FlowMoves:
         rules, reta = self.steering.in_force()
-
+        depths = [RING if n in self._directed else port.deepest or DEEPEST for n, port in enumerate(ports)]
         moves = FlowMoves(
-            pipeline, contexts, [self._depth(*each) for each in enumerate(ports)], self._tables(len(reta), steered.key),
+            pipeline, contexts, depths, self._tables(len(reta), steered.key),
             batch=self.config.engine.most_burst, tunnel_ports=self.config.parser.tunnel_ports,
         )  # fmt: skip
         names = {back_end.name for back_end in self.steering.back_ends.values()}
@@ -215,10 +216,6 @@ class LiveDirecting:
             settle=max(merging, *(SETTLE[name] for name in names)), own_groups="rte_flow" in names,
         )  # fmt: skip
         return moves
-
-    def _depth(self, number: int, port: Port) -> int:
-        """How many packets may wait for a worker at a port."""
-        return max(RING, port.rx_ring * self.steering.kernel_queues(number))
 
     def _tables(self, buckets: int, key: bytes) -> tuple[SteeringTable, SteeringTable]:
         one, other = (SteeringTable(len(self._cores), buckets=buckets, key=key) for _ in range(2))

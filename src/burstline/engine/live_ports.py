@@ -35,6 +35,7 @@ from burstline.pipeline.needs import needs_of
 from burstline.pipeline.pipeline import Pipeline
 
 if TYPE_CHECKING:
+    from burstline.dpdk.clock import Clock
     from burstline.dpdk.pool import Pool
     from burstline.dpdk.pools import Pools
     from burstline.dpdk.port import Port
@@ -52,6 +53,8 @@ class LivePorts:
     no sense; nothing is opened yet. What is asked of the ports around the `pipeline` is in its offloads and the
     settings. `steer` makes the steering of these devices, of which so many are sources.
     """
+
+    clock: Clock  # of all workers, from when EAL runs on
 
     def __init__(
         self,
@@ -117,6 +120,7 @@ class LivePorts:
         """Start DPDK for these devices. Raises BurstlineError."""
         from burstline.dpdk import eal
         from burstline.dpdk.binding import native
+        from burstline.dpdk.clock import Clock
 
         mbuf.check(native.MBUF, native.MBUF_FLAGS)
         wanted = self.config.dpdk.hugepages
@@ -125,6 +129,7 @@ class LivePorts:
         if ops not in OWN_OPS:
             args += ["--mbuf-pool-ops-name", ops]
         eal.start(args, devices=real, huge=None if wanted == "auto" else bool(wanted))
+        self.clock = Clock.read()
 
     @contextmanager
     def opened(self, *, reads: bool = True) -> Iterator[list[Port]]:
@@ -300,7 +305,7 @@ class LivePorts:
 
         queues = self.steering.queues(self.devices.index(device))
         if device.startswith(NIC_MODEL):
-            return open_nic(device, pool, queues)
+            return open_nic(device, pool, queues, self.clock)
         return open_ring_loop(device, pool, queues, tx_offloads)
 
 

@@ -234,10 +234,6 @@ class LiveSteering:
         """Whether packets come from a port."""
         return number < self.sources
 
-    def kernel_queues(self, number: int) -> int:
-        """Into so many the kernel sorts what a queue of a port steered by XDP has; else 1."""
-        return self._xdp[number][0].interface.rx_queues if number in self._xdp else 1
-
     def in_force(self) -> tuple[list[SteeringRule], list[int]]:
         """The rules and the RETA by which the first of the ports steers."""
         number = min(self.back_ends)

@@ -7,7 +7,8 @@ has, `key=symmetric` puts both directions of a flow into one, `capacity` is how 
 
 Packets are those of a capture file, `times` over, or come by the `wire`, which is said last: `wire=gen:packets=1e5`, or
 a port of DPDK, `wire=net_af_packet0,iface=eth1`. `rate` is packets a second of those that are in memory: what then
-finds its queue full is lost, as by a NIC; without, the wire waits.
+finds its queue full is lost, as by a NIC; without, the wire waits. `stamp=42` has the time when each was due written
+there (NicPort.over). `by=workers` has no thread of its own: whoever polls a queue plays the NIC, one at a time.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from burstline.steering.model.faults import Faults
 from burstline.steering.model.nic import NicModel
 
 if TYPE_CHECKING:
+    from burstline.dpdk.clock import Clock
     from burstline.dpdk.port import Port
     from burstline.steering.model.nic_port import NicPort
 
@@ -32,9 +34,10 @@ CARDS = {
     "connectx": "net_mlx5", "e810": "net_ice", "x710": "net_i40e", "xl710": "net_i40e", "x520": "net_ixgbe",
     "x540": "net_ixgbe", "i350": "net_igb", "i225": "net_igc",
 }  # fmt: skip
-NUMBERS = ("queues", "reta", "times", "capacity")
+NUMBERS = ("queues", "reta", "times", "capacity", "stamp")
 SECONDS = ("latency", "window", "apart")
-TEXTS = ("driver", "pcap", "key")
+TEXTS = ("driver", "pcap", "key", "by")
+VALUES = {"key": ("symmetric", "default"), "by": ("workers", "thread")}
 MOST_FRAMES, LARGEST = 1 << 20, 1514  # of a wire whose frames are not known before
 RETA, RING, BURST = 128, 1024, 32
 WRITE = (
@@ -42,8 +45,8 @@ WRITE = (
 )
 
 
-def open_nic(device: str, pool: Pool, queues: int) -> NicPort:
-    """Open the device, with a thread of its own from when it starts on. Raises UsageError."""
+def open_nic(device: str, pool: Pool, queues: int, clock: Clock | None = None) -> NicPort:
+    """Open the device, which works by itself from when it starts on. Raises UsageError."""
     from burstline.dpdk.port import Port
     from burstline.steering.model.nic_port import NicPort
 
@@ -51,14 +54,15 @@ def open_nic(device: str, pool: Pool, queues: int) -> NicPort:
     if int(options.get("queues", queues)) != queues:
         raise UsageError(f"{device}: the run has {queues} queues", f"leave queues out, or use --workers {queues}")
     model = model_of(options, queues)
-    frames = _frames(options)
+    frames, by_workers = _frames(options), options.get("by") == "workers"
     _frames_of.cache_clear()
     wire: Port | None = None
     if not frames:
         wire = Port.open(options["wire"], pool)
     return NicPort.over(
         model, pool, wire, frames=frames, times=int(options.get("times", 1)), rate=float(options.get("rate", 0)),
-        own_thread=True, owns_wire=wire is not None, ring_size=RING,
+        own_thread=not by_workers, by_workers=by_workers, owns_wire=wire is not None, ring_size=RING,
+        stamp=int(options["stamp"]) if "stamp" in options else None, clock=clock,
     )  # fmt: skip
 
 
@@ -95,20 +99,20 @@ def options_of(device: str) -> dict[str, str]:
         found[name] = value
     if ("pcap" in found) == ("wire" in found):
         raise UsageError(f"{device}: it needs one place that packets come from", WRITE)
-    if found.keys() & {"times", "rate"} and "wire" in found and not found["wire"].startswith("gen:"):
-        raise UsageError(f"{device}: packets of a port come as they come", "leave times and rate out")
+    if found.keys() & {"times", "rate", "stamp"} and "wire" in found and not found["wire"].startswith("gen:"):
+        raise UsageError(f"{device}: packets of a port come as they come", "leave times, rate and stamp out")
     return found
 
 
 def _is_right(name: str, value: str) -> bool:
     if name in NUMBERS:
-        return value.isdecimal() and (int(value) > 0 or name == "capacity")
+        return value.isdecimal() and (int(value) > 0 or name in ("capacity", "stamp"))
     if name in SECONDS or name == "rate":
         try:
             return 0 <= float(value) < 1e12
         except ValueError:
             return False
-    return bool(value) and (name in (*TEXTS, "wire")) and (name != "key" or value in ("symmetric", "default"))
+    return bool(value) and (name in (*TEXTS, "wire")) and value in VALUES.get(name, (value,))
 
 
 def _frames(options: dict[str, str]) -> list[bytes]:

@@ -67,7 +67,7 @@ class Histogram(State):
         """How many values there are in each bucket that is not empty, by its number."""
         total = Counter(self._own)
         for region in self._regions:
-            counts = region.numpy("i8", self.buckets, COUNTS_AT)
+            counts = region.numpy("i8", self.buckets, COUNTS_AT).copy()  # workers may count meanwhile
             for number in counts.nonzero()[0].tolist():
                 total[number] += int(counts[number])
         return total

@@ -33,7 +33,7 @@ class DataPlane:
         self._rooms = [Region(size) for size in (SIZE, 8 * (2 * BURST + 1), 8 * BURST * queues, *[8 * queues] * 3, 64)]
         self._rooms[6].write(0, struct.pack(f"<{1 + len(tpids)}H", len(tpids), *tpids))
         self.context = Block(Pump.layout)
-        self.context.set(wire=-1, queues=queues, tables=self._built.last.address)
+        self.context.set(wire=-1, stamp=-1, queues=queues, tables=self._built.last.address)
         self.context.set(**{name: room.address for name, room in zip(NAMES, self._rooms, strict=True)})
         self._decided = Block(Decided.layout)
 

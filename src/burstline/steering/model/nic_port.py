@@ -18,6 +18,7 @@ from dataclasses import replace
 
 from burstline.dpdk import thread
 from burstline.dpdk.binding import native
+from burstline.dpdk.clock import Clock
 from burstline.dpdk.pool import Pool
 from burstline.dpdk.port import Port, free
 from burstline.dpdk.port_info import PortStats
@@ -26,7 +27,7 @@ from burstline.errors import UsageError
 from burstline.state.region import Region
 from burstline.steering.model.data_plane import DataPlane
 from burstline.steering.model.nic import NicModel
-from burstline.steering.model.pump import BURST
+from burstline.steering.model.pump import BURST, play
 
 RING = 1024  # packets of a queue, less one
 MOST_QUEUES = 16  # RTE_PMD_RING_MAX_RX_RINGS
@@ -34,6 +35,8 @@ SLICE = 1024  # packets between two looks at whether to end
 IDLE = 50e-6  # seconds until the next look at a silent wire
 LOOK = 0.01  # seconds, at most, until a change that is due is seen to be
 IN_FORCE = 1.0  # seconds that a call waits, at most, for the burst at hand to end
+ENDED = 0.2  # seconds after which workers that were to play it are taken to have ended
+STAMP = 8  # bytes
 
 
 class NicPort(RingPort):
@@ -41,6 +44,8 @@ class NicPort(RingPort):
 
     model: NicModel
     plane: DataPlane
+    _by_workers: bool
+    _players: list[int]  # handles of what plays it, by queue
 
     @classmethod
     def over(
@@ -53,21 +58,32 @@ class NicPort(RingPort):
         times: int = 1,
         rate: float = 0.0,
         own_thread: bool = False,
+        by_workers: bool = False,
         owns_wire: bool = False,
         ring_size: int = RING,
+        stamp: int | None = None,
+        clock: Clock | None = None,
     ) -> NicPort:
         """Packets come from queue 0 of `wire`, a started port that stays the caller's (with
         `owns_wire` it starts and closes with this one); or they are `frames`, in their
         order, so many `times`, `rate` a second. Of a rate of 0 the wire is as fast as the workers: what finds its queue
         full waits, and all behind it, as with PAUSE frames (IEEE 802.3x); else it is dropped, and counted (`imissed`).
 
-        With `own_thread` a thread of its own works from `start` on, and a call of the model returns when what it
-        changed at once is in force; else `pump` does. Raises UsageError.
+        With `own_thread` a thread of its own works from `start` on, with `by_workers` whoever polls a queue does, one
+        at a time, and a call of the model returns when what it changed at once is in force; else `pump` does.
+
+        Of frames with a rate, the time when each was due by `clock` can be written into it, from byte `stamp` on: ns
+        since the epoch, 64 bits, big-endian; headers' checksums are left as they are. Raises UsageError.
         """
         if model.queues > MOST_QUEUES:
             raise UsageError(f"{model.queues} queues", f"a port of rings has at most {MOST_QUEUES}")
         if (wire is None) == (not frames) or times < 1 or rate < 0:
             raise UsageError("a NIC in software needs a wire or frames", "give a started port, or frames, one or more")
+        if stamp is not None and not (rate and frames and 0 <= stamp <= min(map(len, frames)) - STAMP):
+            raise UsageError(
+                f"there is no time to write at byte {stamp} of each frame",
+                "give frames that are 8 bytes longer than that, and a rate",
+            )
         if frames and max(map(len, frames)) > pool.data_room:
             longest = max(map(len, frames))
             raise UsageError(
@@ -75,8 +91,15 @@ class NicPort(RingPort):
             )
         port = cls.pair(pool, queues=model.queues, ring_size=ring_size)
         assert isinstance(port, NicPort)
+        port._by_workers, port._players, port.deepest = by_workers, [], ring_size + BURST
         port._begin(model, pool, wire, own_thread, owns_wire)
         port._make(frames, times, rate)
+        if stamp is not None:
+            known = clock or Clock.read()
+            port.plane.context.set(
+                stamp=stamp, period=int(native.tsc_hz() / rate * (1 << 32)), clock_start=known.counter,
+                clock_ns=known.ns, clock_scale=known.scale,
+            )  # fmt: skip
         return port
 
     def _begin(self, model: NicModel, pool: Pool, wire: Port | None, own_thread: bool, owns_wire: bool) -> None:
@@ -109,16 +132,24 @@ class NicPort(RingPort):
         self._inner.start()
         if self._wire is not None and self._owns_wire:
             self._wire.start()
-        if self._own_thread and not self._threads:
-            self._threads = [threading.Thread(target=run, daemon=True) for run in (self._work, self._follow)]
-            for each in self._threads:
-                each.start()
+        if self._threads:
+            return
+        if self._by_workers:
+            play.load()
+            at = self.plane.context.address
+            self._players = [native.port_receiver(self.id, queue, play.address, at) for queue in range(self.queues)]
+        works = [self._work] if self._own_thread else []
+        follows = [self._follow] if self._own_thread or self._by_workers else []
+        self._threads = [threading.Thread(target=run, daemon=True) for run in (*works, *follows)]
+        for each in self._threads:
+            each.start()
 
     def pump(self, most: int = 1 << 30) -> int:
         """Up to `most` packets of the wire to their queues, by what is in force now, and all that was sent to the wire;
-        returns how many moved, either way. Raises UsageError where a thread does it."""
-        if self._own_thread:
-            raise UsageError("this NIC has a thread of its own", "open it without own_thread to go step by step")
+        returns how many moved, either way. Raises UsageError where others do it."""
+        if self._own_thread or self._by_workers:
+            hint = "open it without own_thread and by_workers to go step by step"
+            raise UsageError("this NIC works by itself", hint)
         self.plane.follow()
         return self.plane.work(most)
 
@@ -152,6 +183,8 @@ class NicPort(RingPort):
             self._told.set()
             for each in self._threads:
                 each.join()
+            for queue, player in enumerate(self._players):
+                native.port_receiver_gone(self.id, queue, player)
             for queue, waiting in enumerate(self.plane.of_queues("waiting")):
                 free([self.plane.waits(queue, place) for place in range(waiting)])
             self._inner.close()
@@ -194,6 +227,9 @@ class NicPort(RingPort):
             return
         self.plane.follow()
         self._told.set()
-        until = time.monotonic() + IN_FORCE
+        polls = self.plane.context.get("polls")
+        if self._by_workers and not polls:  # they have not begun
+            return
+        until = time.monotonic() + (ENDED if self._by_workers else IN_FORCE)
         while not self.plane.is_read and time.monotonic() < until:
             time.sleep(0)

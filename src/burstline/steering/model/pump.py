@@ -46,9 +46,17 @@ class Pump(Struct):
     pool: i64
     rate: i64  # frames in a cycle of the clock, times 2**32; 0: as fast as can be
     began: i64  # by the clock; 0: not yet
+    period: i64  # cycles between two frames, times 2**32
+    stamp: i64  # byte of a frame at which the time is written when it is due: ns since the epoch, big-endian; -1: none
+    clock_start: i64  # a moment by the counter,
+    clock_ns: i64  # and in ns since the epoch
+    clock_scale: i64  # ns in 2**32 counts
+    playing: shared  # 1: a worker plays the NIC, and others poll on
+    polls: i64  # of workers that played it
 
 
 pump = Kernel("burstline.steering.model.pump_kernel:pump", Pump, int)
+play = Kernel("burstline.steering.model.play_kernel:play", int, int, int, int, int, int)
 decide = Kernel("burstline.steering.model.pump_kernel:decide", Pump, int, int, int)
 
 

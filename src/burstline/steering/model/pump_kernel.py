@@ -16,9 +16,11 @@ from burstline.native.memory import (
     load64,
     move,
     scale,
+    shift_right,
     store16,
     store32,
     store64,
+    swap32,
 )
 from burstline.native.struct_type import reference, struct_address
 from burstline.offload.mbuf import (
@@ -176,7 +178,17 @@ def make(p: Pump, wanted: int) -> int:
         copy(load64(mbuf + BUF_ADDR) + load16(mbuf + DATA_OFF), load64(frame + 8), length)
         store32(mbuf + PKT_LEN, length)
         store16(mbuf + DATA_LEN, length)
+        if p.stamp >= 0:
+            write_due(p, p.made + k, load64(mbuf + BUF_ADDR) + load16(mbuf + DATA_OFF) + p.stamp)
         p.next_frame = p.next_frame + 1 if p.next_frame + 1 < p.frame_count else 0
     p.left -= n
     p.made += n
     return n
+
+
+def write_due(p: Pump, number: int, at: int) -> None:
+    """When a frame was due on the wire, however late it is made: nobody else has to tell the time of it."""
+    due = p.began + scale(number, p.period, 32)
+    time = p.clock_ns + scale(due - p.clock_start, p.clock_scale, 32)
+    store32(at, swap32(shift_right(time, 32)))
+    store32(at + 4, swap32(time))
