@@ -17,6 +17,7 @@ BUCKET = 30  # flows whose caches are cold after a bucket has moved: how many th
 DEEPER = 1.02  # times the target: from here on a placement from scratch is tried
 LPT = 64  # items
 UNDERUSED = 0.95  # of the mean
+LEEWAY = 0.1  # so that a core is not dedicated at one look, and at the next no more
 
 
 @dataclass(frozen=True)
@@ -85,10 +86,11 @@ def drain(items: Items, demand: Demand, settings: Settings, limits: Limits, core
     return made if made.changes and limits.allow(made.changes) and pays and fits else None
 
 
-def is_underused(loads: Any, core: int, settings: Settings) -> bool:
-    """Whether a core is too empty to be kept for one flow while others have too much."""
+def is_underused(loads: Any, core: int, settings: Settings, *, is_dedicated: bool = False) -> bool:
+    """Whether a core is too empty for one flow alone while others have too much; if it is dedicated, clearly so."""
     mean = float(loads.mean())
-    return float(loads[core]) < UNDERUSED * mean and float(loads.max()) > settings.enter * mean
+    least = UNDERUSED - LEEWAY if is_dedicated else UNDERUSED
+    return float(loads[core]) < least * mean and float(loads.max()) > settings.enter * mean
 
 
 def _fullest(items: Items, steps: Sequence[Step], cores: int) -> float:

@@ -99,7 +99,7 @@ def undedicated(
     for core, keys in memory.dedicated.items():
         load = float(loads[place[core]])
         there = any(current.placed.get(key, homes.get(key)) == place[core] for key in keys)
-        idle = is_underused(loads, place[core], s)
+        idle = is_underused(loads, place[core], s, is_dedicated=True)
         if not there or idle or load < s.dedicate / 2 * demand.capacity:
             actions.append(Undedicate(core, reasons.undedicate(load, mean, demand, there, idle)))
     gone = {action.core for action in actions if isinstance(action, Undedicate)}
