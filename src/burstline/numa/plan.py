@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from burstline.errors import UsageError
-from burstline.numa.attainable import carried, clipped
+from burstline.numa.attainable import carried, clipped, furthest
 from burstline.numa.bound import lower_bound
 from burstline.numa.cores import cpus_of
 from burstline.numa.cost_model import CostModel
@@ -19,6 +19,7 @@ from burstline.numa.pins import Pin, resolve
 from burstline.numa.problem import Cost, Problem, Spot
 from burstline.numa.search import search
 from burstline.numa.topology import Topology
+from burstline.numa.usual import round_robin
 
 METHODS = ("auto", "exact", "search")
 SMALL = 4_000  # pairs of places of threads and memories, over all accesses, up to which `auto` solves exactly
@@ -77,10 +78,13 @@ def make_plan(
         raise UsageError(
             f"no node of {machine.name} has room for some table or pool beside the others", "make the tables smaller"
         )
-    share = carried(problem, spot)
-    if share < 1:
-        problem = Problem(machine, scaled(problem.demand, share), fixed, model)
-        spot = search(problem, seconds=seconds * 0.35, seed=seed, start=spot)
+    if carried(problem, spot) < 1:
+        # What spreads all evenly is a good start where links and controllers are full.
+        even = [] if pins else [round_robin(problem)]
+        spot = furthest(problem, [spot, *even])
+        less = Problem(machine, scaled(problem.demand, carried(problem, spot)), fixed, model)
+        spot = furthest(problem, [search(less, seconds=seconds * 0.35, seed=seed, start=spot), spot])
+        problem = less
     bound = lower_bound(problem)
     done: Literal["exact", "search"] = "search"
     if method == "exact" or (method == "auto" and has_scipy() and flows(problem) <= SMALL):

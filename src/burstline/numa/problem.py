@@ -112,6 +112,13 @@ class Problem:
                 f"{self.machine.name}", "make the tables smaller, or give fewer workers",
             )  # fmt: skip
 
+        for m, memory in enumerate(self.demand.memories):
+            if not self.allowed_nodes(m):
+                raise UsageError(
+                    f"{memory.name} has {memory.size:,} bytes, more than any node of {self.machine.name}",
+                    "make it smaller",
+                )
+
     @cached_property
     def room(self) -> Floats:
         """Bytes of each node; all there could be where nobody tells of any."""

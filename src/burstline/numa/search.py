@@ -72,8 +72,12 @@ def improve(placing: Placing, chance: random.Random, ends: float) -> None:
 
 
 def shake(placing: Placing, chance: random.Random) -> None:
-    """Move some threads anywhere they may be."""
-    count = max(LEAST_SHAKEN, len(placing.domains) // 8)
+    """Move some threads anywhere they may be, and memory that they share, which no move of one thread takes along."""
+    for memory in placing.shared:
+        prices = placing.shared_prices(memory)
+        if chance.random() < 0.5 and prices:
+            placing.move_shared(memory, chance.choice([*prices]))
+    count = chance.randint(LEAST_SHAKEN, max(LEAST_SHAKEN, len(placing.domains) // 3))
     for thread in chance.sample(range(len(placing.domains)), min(count, len(placing.domains))):
         placing.take(thread)
         open_ = placing.open_domains(thread)
