@@ -273,7 +273,7 @@ def test_a_load_that_no_machine_carries_is_planned_at_what_it_carries() -> None:
     plan = make_plan(machine, demand, method="search", seconds=2)
     assert 0 < plan.carried < 1
     through = simulate(problem, plan.spot).total
-    assert through >= 0.98 * max(simulate(problem, spot).total for spot in (round_robin(problem), by_hops(problem)))
+    assert through >= 0.97 * max(simulate(problem, spot).total for spot in (round_robin(problem), by_hops(problem)))
     assert carried(problem, plan.spot) < 1
 
 

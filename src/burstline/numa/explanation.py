@@ -157,7 +157,7 @@ def lines(plan: Plan) -> Iterator[str]:
     threads, memories = explain(plan)
     yield f"plan for {problem.machine.name}: {len(threads)} threads, {len(memories)} tables and pools"
     if plan.carried < 1:
-        yield f"  the machine carries {100 * plan.carried:.0f} % of the packets asked for: this is a plan for those"
+        yield f"  {100 * plan.carried:.0f} % of the packets get through; costs are those of nine tenths of them"
     yield (
         f"  cost {cost.total:.4f} cores that wait: {cost.latency:.4f} for memory, {cost.waiting:.4f} for links and "
         f"controllers, {cost.sharing:.4f} on shared cores, {cost.cache:.4f} for L3, {cost.overload:.4f} overloaded"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from burstline.errors import UsageError
-from burstline.numa.attainable import carried, clipped, furthest
+from burstline.numa.attainable import RESERVE, carried, clipped
 from burstline.numa.bound import lower_bound
 from burstline.numa.cores import cpus_of
 from burstline.numa.cost_model import CostModel
@@ -19,7 +19,6 @@ from burstline.numa.pins import Pin, resolve
 from burstline.numa.problem import Cost, Problem, Spot
 from burstline.numa.search import search
 from burstline.numa.topology import Topology
-from burstline.numa.usual import round_robin
 
 METHODS = ("auto", "exact", "search")
 SMALL = 4_000  # pairs of places of threads and memories, over all accesses, up to which `auto` solves exactly
@@ -30,7 +29,7 @@ AN_HOUR = 3600.0
 @dataclass(frozen=True)
 class Plan:
     """`cpus` by thread and `nodes` (numbers) by memory, in the demand's order; `bound` is cores. `carried` is the share
-    of the packets asked for that it is a plan for: less than 1 where the machine can do no more."""
+    of the packets asked for that get through; where that is less than 1, costs are those of nine tenths of them."""
 
     problem: Problem
     spot: Spot
@@ -78,13 +77,10 @@ def make_plan(
         raise UsageError(
             f"no node of {machine.name} has room for some table or pool beside the others", "make the tables smaller"
         )
-    if carried(problem, spot) < 1:
-        # What spreads all evenly is a good start where links and controllers are full.
-        even = [] if pins else [round_robin(problem)]
-        spot = furthest(problem, [spot, *even])
-        less = Problem(machine, scaled(problem.demand, carried(problem, spot)), fixed, model)
-        spot = furthest(problem, [search(less, seconds=seconds * 0.35, seed=seed, start=spot), spot])
-        problem = less
+    share = carried(problem, spot)
+    if share < 1:
+        problem = Problem(machine, scaled(problem.demand, RESERVE * share), fixed, model)
+        spot = search(problem, seconds=seconds * 0.35, seed=seed, start=spot)
     bound = lower_bound(problem)
     done: Literal["exact", "search"] = "search"
     if method == "exact" or (method == "auto" and has_scipy() and flows(problem) <= SMALL):
@@ -92,7 +88,7 @@ def make_plan(
         done = "exact" if problem.cost(spot).total <= bound * (1 + 2 * GAP) + 1e-9 else "search"
     return Plan(
         problem, spot, tuple(cpus_of(problem, spot)), problem.cost(spot), bound, done,
-        _packets(problem) / (_packets(asked) or 1.0), time.monotonic() - started,
+        carried(asked, spot), time.monotonic() - started,
     )  # fmt: skip
 
 
@@ -107,7 +103,3 @@ def solved(problem: Problem, spot: Spot, bound: float, seconds: float) -> tuple[
 def flows(problem: Problem) -> int:
     """How many pairs of places an exact solution weighs."""
     return len(problem.demand.accesses) * problem.nodes**2
-
-
-def _packets(problem: Problem) -> float:
-    return sum(thread.packets for thread in problem.demand.threads)
