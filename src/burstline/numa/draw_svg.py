@@ -20,7 +20,7 @@ COLOURS = {
     "l3": "#bcd3e8",
 }
 PER_ROW = 16  # cores
-Place = tuple[float, float]
+Place = tuple[float, float, float]  # the left and right end of a thing, and its middle from above
 
 
 def draw_svg(machine: Topology) -> str:
@@ -35,10 +35,10 @@ def draw_svg(machine: Topology) -> str:
     apart_x, apart_y = width + 110, height + 70
     places: dict[str, Place] = {}
     drawn: list[str] = []
-    for k, (_, _, parts, centres) in enumerate(boxes.values()):
+    for k, (_, _, parts, ends) in enumerate(boxes.values()):
         x, y = 20 + k % columns * apart_x, 46 + k // columns * apart_y
         drawn.append(f'<g transform="translate({x},{y})">{parts}</g>')
-        places |= {point: (x + cx, y + cy) for point, (cx, cy) in centres.items()}
+        places |= {point: (x + left, x + right, y + down) for point, (left, right, down) in ends.items()}
     _place_switches(graph, places)
     rows = -(-len(boxes) // columns)
     full = (40 + columns * apart_x - 110, 66 + rows * apart_y)
@@ -53,17 +53,17 @@ def _package(machine: Topology, package: int) -> tuple[float, float, str, dict[s
     """Width, height, drawing, and where links end in it."""
     nodes = [n for n in machine.nodes if any(c.package == package for c in machine.cores_in(node=n.number))]
     drawn: list[str] = []
-    centres: dict[str, Place] = {}
+    ends: dict[str, Place] = {}
     y = float(PAD + LINE)
     for node in nodes:
         parts, tall = _node(machine, node, package)
         drawn.append(f'<g transform="translate({PAD},{y})">{parts}</g>')
         if node.package == package:
-            centres[f"n{node.number}"] = (NODE_WIDTH + PAD, y + tall / 2)
+            ends[f"n{node.number}"] = (PAD, NODE_WIDTH + PAD, y + tall / 2)
         y += tall + PAD
     box = _box(NODE_WIDTH + 2 * PAD, y, COLOURS["package"])
-    centres[f"p{package}"] = (NODE_WIDTH + 2 * PAD, y / 2)
-    return NODE_WIDTH + 2 * PAD, y, f"{box}{_text(PAD, LINE, f'package {package}')}{''.join(drawn)}", centres
+    ends[f"p{package}"] = (0, NODE_WIDTH + 2 * PAD, y / 2)
+    return NODE_WIDTH + 2 * PAD, y, f"{box}{_text(PAD, LINE, f'package {package}')}{''.join(drawn)}", ends
 
 
 def _node(machine: Topology, node: Node, package: int) -> tuple[str, float]:
@@ -94,7 +94,12 @@ def _node(machine: Topology, node: Node, package: int) -> tuple[str, float]:
 
 def _alone(machine: Topology, node: Node) -> tuple[float, float, str, dict[str, Place]]:
     box = _box(NODE_WIDTH, LINE + PAD, COLOURS["alone"])
-    return NODE_WIDTH, LINE + PAD, box + _text(4, LINE, _title(node)), {f"n{node.number}": (0, (LINE + PAD) / 2)}
+    return (
+        NODE_WIDTH,
+        LINE + PAD,
+        box + _text(4, LINE, _title(node)),
+        {f"n{node.number}": (0, NODE_WIDTH, (LINE + PAD) / 2)},
+    )
 
 
 def _title(node: Node) -> str:
@@ -104,7 +109,7 @@ def _title(node: Node) -> str:
 
 
 def _place_switches(graph: Interconnect, places: dict[str, Place]) -> None:
-    """A switch goes between what it joins; switches that only join switches are placed after them."""
+    """A switch goes to the right of what it joins; switches that only join switches are placed after them."""
     left = [point for point in graph.points if point not in places]
     while left:
         for point in left:
@@ -112,10 +117,8 @@ def _place_switches(graph: Interconnect, places: dict[str, Place]) -> None:
             near = [places[end] for end in ends if end in places]
             if near:
                 shift = 12 * (len(left) % 3)
-                places[point] = (
-                    sum(x for x, _ in near) / len(near) + shift,
-                    sum(y for _, y in near) / len(near) + shift,
-                )
+                x = sum(right for _, right, _ in near) / len(near) + 24 + shift
+                places[point] = (x, x, sum(y for _, _, y in near) / len(near) + shift)
         left = [point for point in left if point not in places]
 
 
@@ -123,7 +126,7 @@ def _links(graph: Interconnect, places: dict[str, Place]) -> str:
     widest = max((link.bandwidth for link in graph.links), default=1.0)
     drawn = []
     for link in graph.links:
-        (x1, y1), (x2, y2) = places[link.a], places[link.b]
+        (x1, y1), (x2, y2) = _ends(places[link.a], places[link.b])
         bend = 0.12 * math.hypot(x2 - x1, y2 - y1) + 10
         middle, width = ((x1 + x2) / 2 + bend, (y1 + y2) / 2 - bend), 1 + 5 * link.bandwidth / widest
         dashes = ' stroke-dasharray="5 3"' if link.assumed else ""
@@ -134,11 +137,20 @@ def _links(graph: Interconnect, places: dict[str, Place]) -> str:
         )
     switches = [point for point in graph.points if point[0] not in "np" or not point[1:].isdigit()]
     for point in switches:
-        x, y = places[point]
+        x, _, y = places[point]
         drawn.append(
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="6" fill="#fff" stroke="#555"><title>{escape(point)}</title></circle>'
         )
     return "".join(drawn)
+
+
+def _ends(a: Place, b: Place) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Where a link begins and ends: on the sides that face each other, on the right where one is above the other."""
+    if a[1] < b[0]:
+        return (a[1], a[2]), (b[0], b[2])
+    if b[1] < a[0]:
+        return (a[0], a[2]), (b[1], b[2])
+    return (a[1], a[2]), (b[1], b[2])
 
 
 def _box(width: float, height: float, colour: str, x: float = 0, y: float = 0) -> str:
