@@ -98,10 +98,10 @@ def test_what_a_placement_adds_up_while_it_changes_is_what_the_problem_says(seed
         placing.put(thread, domain, chosen[0])
         assert problem.cost(placing.spot).total - before == pytest.approx(told - old, abs=1e-9)
         for memory in placing.shared:
-            prices_of = placing.shared_prices(memory)
+            prices_of = placing.memory_prices(memory)
             now, to = int(placing.memories[memory]), chance.choice([*prices_of])
             before = problem.cost(placing.spot).total
-            placing.move_shared(memory, to)
+            placing.move_memory(memory, to)
             after = problem.cost(placing.spot).total
             assert after - before == pytest.approx(prices_of[to] - prices_of[now], abs=1e-9)
         assert np.allclose(placing.load, problem.loads(placing.spot))

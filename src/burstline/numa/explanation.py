@@ -112,7 +112,7 @@ def _memory(plan: Plan, placing: Placing, m: int) -> Reason:
                 others[numbers[j]] = placing.price(t, here, at)
         placing.put(t, here, own)
     elif users:
-        prices = placing.shared_prices(m)
+        prices = placing.memory_prices(m)
         now = prices.pop(problem.machine.index[node])
         others = {numbers[j]: price for j, price in prices.items()}
     if m in problem.pins.memory_nodes:

@@ -219,10 +219,10 @@ class Placing:
         assert found is not None  # the problem has room for all threads
         return found[0], found[1], chosen[row[int(self.problem.domain_nodes[found[1]])]]
 
-    # ---- memory that several threads share ----
+    # ---- one memory ----
 
-    def shared_prices(self, memory: int) -> dict[int, float]:
-        """What all would cost with a shared memory on each node, less what does not depend on it."""
+    def memory_prices(self, memory: int) -> dict[int, float]:
+        """What all would cost with a memory on each node, less what does not depend on it."""
         problem = self.problem
         now = int(self.memories[memory])
         without, other = self.load.copy(), np.zeros(len(self.domains))
@@ -252,7 +252,7 @@ class Placing:
             found[j] = self._waiting(load) + float((stall + over).sum())
         return found
 
-    def move_shared(self, memory: int, node: int) -> None:
+    def move_memory(self, memory: int, node: int) -> None:
         problem = self.problem
         now = int(self.memories[memory])
         for sign, j in ((-1.0, now), (1.0, node)):

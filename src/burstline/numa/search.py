@@ -15,11 +15,12 @@ from burstline.numa.placing import NOWHERE, Placing
 from burstline.numa.problem import Problem, Spot
 
 PAYS = 1e-9  # cores: less is rounding
-LEAST_SHAKEN = 2
+LEAST_SHAKEN, MOST_SHAKEN = 2, 16  # threads
+WORSE = 1.02  # times the cost of the best: from there a search may go on, to leave the valley it is in
 
 
 def search(
-    problem: Problem, *, rounds: int = 30, seconds: float = 1.0, seed: int = 1, start: Spot | None = None
+    problem: Problem, *, rounds: int = 1000, seconds: float = 1.0, seed: int = 1, start: Spot | None = None
 ) -> Spot:
     """The best placement of `rounds` searches, fewer once `seconds` are over; the first is greedy, or from `start`."""
     ends = time.monotonic() + seconds
@@ -39,7 +40,7 @@ def search(
         cost = problem.cost(placing.spot).total
         if cost < least - PAYS:
             best, least = placing.spot, cost
-        else:
+        elif cost > WORSE * least or chance.random() < 0.2:
             placing.restore(best)
     return best
 
@@ -50,7 +51,7 @@ def greedy(placing: Placing) -> None:
     for m in range(len(placing.memories)):
         if m in placing.shared or not problem.of_memory[m]:
             among = placing.allowed_nodes[m] or list(range(problem.nodes))
-            placing.move_shared(
+            placing.move_memory(
                 m, min(among, key=lambda j: float((placing.held[j] + problem.sizes[m]) / problem.room[j]))
             )
     weight = problem.busy + np.array(
@@ -74,10 +75,10 @@ def improve(placing: Placing, chance: random.Random, ends: float) -> None:
 def shake(placing: Placing, chance: random.Random) -> None:
     """Move some threads anywhere they may be, and memory that they share, which no move of one thread takes along."""
     for memory in placing.shared:
-        prices = placing.shared_prices(memory)
+        prices = placing.memory_prices(memory)
         if chance.random() < 0.5 and prices:
-            placing.move_shared(memory, chance.choice([*prices]))
-    count = chance.randint(LEAST_SHAKEN, max(LEAST_SHAKEN, len(placing.domains) // 3))
+            placing.move_memory(memory, chance.choice([*prices]))
+    count = chance.randint(LEAST_SHAKEN, max(LEAST_SHAKEN, min(MOST_SHAKEN, len(placing.domains) * 2 // 3)))
     for thread in chance.sample(range(len(placing.domains)), min(count, len(placing.domains))):
         placing.take(thread)
         open_ = placing.open_domains(thread)
@@ -87,7 +88,7 @@ def shake(placing: Placing, chance: random.Random) -> None:
 
 
 def _moves(placing: Placing, chance: random.Random, ends: float) -> float:
-    """Each thread, and each shared memory, to where it is best now. Returns what that saved."""
+    """Each thread, and each memory, to where it is best now. Returns what that saved."""
     saved = 0.0
     order = list(range(len(placing.domains)))
     chance.shuffle(order)
@@ -103,13 +104,16 @@ def _moves(placing: Placing, chance: random.Random, ends: float) -> float:
             placing.put(thread, better, where)
         else:
             placing.put(thread, domain, own)
-    for memory in placing.shared:
-        prices = placing.shared_prices(memory)
+    # Also memory of one thread alone: where several of it lie is not chosen together above.
+    for memory in chance.sample(range(len(placing.memories)), len(placing.memories)):
+        if time.monotonic() >= ends:
+            return saved
+        prices = placing.memory_prices(memory)
         now = int(placing.memories[memory])
         node = min(prices, key=prices.__getitem__, default=now)
         if now == NOWHERE or prices.get(node, 0.0) < prices.get(now, 0.0) - PAYS:
             saved += prices.get(now, 0.0) - prices[node]
-            placing.move_shared(memory, node)
+            placing.move_memory(memory, node)
     return saved
 
 
