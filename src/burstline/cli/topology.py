@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from burstline.errors import UsageError
 from burstline.numa.find import find_topology, names
 
 EPILOG = """MACHINE is one that comes with burstline (--list), a description as hwloc's, a file of TOML, a file
@@ -18,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("machine", metavar="MACHINE", nargs="?", help="another machine than this one")
+    parser.add_argument("--from", dest="given", metavar="MACHINE", help="the same")
     parser.add_argument("--overlay", type=Path, metavar="FILE", help="TOML with what firmware does not tell")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="draw it into this file")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -28,7 +30,9 @@ def run(args: argparse.Namespace) -> int:
     if args.list:
         print(json.dumps(names(), indent=2) if args.json else "\n".join(names()))
         return 0
-    machine = find_topology(args.machine, args.overlay)
+    if args.machine and args.given:
+        raise UsageError(f"{args.machine} and --from {args.given} are two machines", "name one")
+    machine = find_topology(args.machine or args.given, args.overlay)
     if args.svg:
         from burstline.numa.draw_svg import draw_svg
 
