@@ -1,11 +1,11 @@
 """The NUMA planner: cost above the cheapest placement, time, and packets that get through in the simulator.
 
 Random machines of 1 to 8 nodes, 2 to 12 workers, 1 to 4 ports: what a plan by search costs above the optimum (HiGHS, to
-0.01 %; where it takes more than a minute, above the bound that it has proved). A machine of 16 nodes, 512 cores and 256
-queues: seconds of a plan, and how far its bound is away. Machines of the corpus with four nodes and more, two ports of
-which one gets 65 %, queues by Zipf's law: packets that get through, by max-min fairness over cores, links and memory
-controllers, of the same traffic, beside threads by hops with pools at their ports (what DPDK's guides advise), threads
-round robin with memory beside them, and all round robin.
+0.01 %; where that takes more than a minute it is told apart, above the bound that is proved). A machine of 16 nodes, 512
+cores and 256 queues: seconds of a plan, and how far its bound is away. Machines of the corpus with four nodes and more,
+two ports of which one gets 65 %, queues by Zipf's law: packets that get through, by max-min fairness over cores, links
+and memory controllers, of the same traffic, beside threads by hops with pools at their ports (what DPDK's guides
+advise), threads round robin with memory beside them, and all round robin.
 
 Goals: 1 % in the mean, 5 % at worst; 2 s; 1.3 times by hops, twice round robin.
 """
@@ -27,11 +27,12 @@ def run(options: Options) -> Iterator[Row]:
     for one in above_optimum(range(13 if options.quick else 200)):
         found.append(one)
         options.say(f"plan: {one.name}, {one.nodes} nodes: {100 * one.share:.2f} %{'' if one.closed else ', bound'}")
-    shares = [100 * one.share for one in found]
-    closed = sum(one.closed for one in found)
-    case = f"above the optimum, {closed} of {len(found)} solved"
-    yield Row("plan", f"{case}: mean", "goal", statistics.fmean(shares), 1.0, "%", len(found))
-    yield Row("plan", f"{case}: worst", "goal", max(shares), 5.0, "%", len(found))
+    shares = [100 * one.share for one in found if one.closed]
+    yield Row("plan", "above the optimum: mean", "goal", statistics.fmean(shares), 1.0, "%", len(shares))
+    yield Row("plan", "above the optimum: worst", "goal", max(shares), 5.0, "%", len(shares))
+    if unsolved := [100 * one.share for one in found if not one.closed]:
+        case = "above the bound, where the optimum was not found: worst"
+        yield Row("plan", case, "goal", max(unsolved), 5.0, "%", len(unsolved))
     size = (8, 128, 64) if options.quick else (16, 512, 256)
     runs = [timed(*size) for _ in range(1 if options.quick else 3)]
     named = "{} nodes, {} cores, {} queues".format(*size)
