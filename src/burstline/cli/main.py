@@ -25,6 +25,8 @@ COMMANDS = {
     "buffers": "tell the sizes of frames, and the buffer sizes that hold them in the least memory",
     "ports": "tell what ports can do, what is asked of them, and who does it",
     "steer": "tell which flows of a capture would be steered to which cores, and what that would bring",
+    "topology": "draw the packages, memory nodes, caches, cores and links of this machine or another",
+    "plan": "tell where on a NUMA machine an application's threads and memory belong, and what it costs elsewhere",
     "bench": "measure burstline beside its peers on this machine",
     "doctor": "tell what this machine offers, and what mends what is missing",
 }

@@ -163,6 +163,19 @@ def _paths(accesses: Accesses, derived: Mapping[int, Layout], needs: Needs, meta
         }
 
 
+def table_lines(accesses: Accesses) -> dict[int, float]:
+    """Lines of each flow table, by its number, for a packet that enters the pipeline: of its index and its records."""
+    derived = layouts_of(accesses)
+    found: dict[int, float] = {}
+    for path in accesses.paths:
+        for number, state in enumerate(accesses.state):
+            touched = [name for owner, name in path.touched if owner == number]
+            if touched and isinstance(state, FlowTable):
+                bucket, _, after = _state_lines(state, [name for name in touched if name], derived.get(number))
+                found[number] = found.get(number, 0.0) + path.weight * (bucket + after)
+    return found
+
+
 def _state_lines(state: Any, fields: list[str], derived: Layout | None) -> tuple[float, float, float]:
     """Lines of the index, and of the record with fields as declared and as laid out, for a packet that looks it up."""
     before = in_c("", declared(state.record))
