@@ -1,11 +1,11 @@
 """The NUMA planner: cost above the cheapest placement, time, and packets that get through in the simulator.
 
-Random machines of 1 to 8 nodes, 2 to 12 workers, 1 to 4 ports: what a plan by search costs above the optimum (HiGHS, to
-0.01 %; where that takes more than a minute it is told apart, above the bound that is proved). A machine of 16 nodes, 512
-cores and 256 queues: seconds of a plan, and how far its bound is away. Machines of the corpus with four nodes and more,
-two ports of which one gets 65 %, queues by Zipf's law: packets that get through, by max-min fairness over cores, links
-and memory controllers, of the same traffic, beside threads by hops with pools at their ports (what DPDK's guides
-advise), threads round robin with memory beside them, and all round robin.
+Random machines of 1 to 8 nodes, 2 to 12 workers, 1 to 4 ports: what a plan by search costs above the optimum (HiGHS,
+to 0.01 %; where that takes more than a minute it is told apart, above the bound that is proved). A machine of 16
+nodes, 512 cores and 256 queues: seconds of a plan, and how far its bound is away. Machines of the corpus with four
+nodes and more, two ports of which one gets 65 %, queues by Zipf's law: packets that get through, by max-min fairness
+over cores, links and memory controllers, of the same traffic, beside threads by hops with pools at their ports (what
+DPDK's guides advise), threads round robin with memory beside them, and all round robin.
 
 Goals: 1 % in the mean, 5 % at worst; 2 s; 1.3 times by hops, twice round robin.
 """
