@@ -13,7 +13,7 @@ import pytest
 
 import burstline as bl
 from burstline import dpdk
-from burstline.steering.edit import AddRules, Edit, MoveBucket, RemoveRules, ReplaceRules
+from burstline.steering.edit import AddRules, Edit, MoveBucket, RemoveRules
 from dpdk_live import alone, pool
 
 pytestmark = pytest.mark.skipif(not dpdk.available(), reason="burstline was built without DPDK")
@@ -61,7 +61,7 @@ def app(record: type[bl.Record] = Seen, **options: Any) -> tuple[bl.Pipeline, bl
 
 
 CONTROLLERS = ["add", "add", "remove", "bucket", "bucket"]  # kinds of edits
-ALL = [*CONTROLLERS, "replace", "wild"]
+ALL = [*CONTROLLERS, "wild", "wild"]
 
 
 def any_edits(chance: random.Random, workers: int, handles: list[int], kinds: Sequence[str] = ALL) -> list[Edit]:
@@ -80,9 +80,6 @@ def any_edits(chance: random.Random, workers: int, handles: list[int], kinds: Se
                 edits.append(
                     AddRules((bl.SteeringRule(dport=f"{low}-{low + 9}", to=to, priority=chance.randrange(3)),))
                 )
-            case "replace" if chance.random() < 0.3:
-                handles.clear()
-                edits.append(ReplaceRules(tuple(rule(chance.randrange(FLOWS), 0) for _ in range(3))))
     return edits
 
 

@@ -26,7 +26,7 @@ from burstline.packet.flow_key import KEY_SIZE, flow_key
 from burstline.state.region import Region
 from burstline.state.steering_table import SteeringTable
 from burstline.state.toeplitz import DEFAULT_KEY, toeplitz
-from burstline.steering.edit import AddRules, Done, Edit, MoveBucket, RemoveRules, ReplaceRules
+from burstline.steering.edit import AddRules, Done, Edit, MoveBucket, RemoveRules
 from dpdk_live import alone, pool
 from test_flow_moves import FLOWS, frame, rule
 from xdp_machine import packet
@@ -171,7 +171,7 @@ moves = st.builds(MoveBucket, st.integers(0, BUCKETS - 1), st.integers(0, WORKER
 # What is to be done, and whether the ports refuse it; rules that go are named by a number, whatever handle that is.
 wishes = st.one_of(
     st.tuples(st.just("add"), some_rules), st.tuples(st.just("remove"), st.integers(0, 20)),
-    st.tuples(st.just("replace"), some_rules), st.tuples(st.just("move"), moves),
+    st.tuples(st.just("move"), moves),
 )  # fmt: skip
 steps = st.lists(st.lists(st.tuples(wishes, st.booleans()), min_size=1, max_size=4), max_size=6)
 
@@ -204,8 +204,6 @@ class Model:
             case RemoveRules(gone):
                 for handle in gone:
                     del self.rules[handle]
-            case ReplaceRules(rules):
-                self.rules = dict(zip(handles, rules, strict=True))
             case MoveBucket(bucket, queue):
                 self.reta[bucket] = queue
 
@@ -240,8 +238,6 @@ class Bench:
                 return RemoveRules(
                     (list(self.model.rules)[number % len(self.model.rules)] if self.model.rules else 99,)
                 )
-            case "replace", rules:
-                return ReplaceRules(tuple(rules))
         edit: Edit = wish[1]
         return edit
 
@@ -252,7 +248,7 @@ class Bench:
 
 @settings(quickly, max_examples=60)
 @given(steps)
-@example([[(("add", [rule(1, 0), rule(1, 1)]), False)], [(("remove", 0), True)], [(("replace", [rule(1, 2)]), True)]])
+@example([[(("add", [rule(1, 0), rule(1, 1)]), False)], [(("remove", 0), True)], [(("add", [rule(1, 2)]), True)]])
 def test_whatever_ports_refuse_both_tables_and_the_ports_end_with_the_same_rules(step: list[Any]) -> None:
     bench = Bench()
     for wished in step:
@@ -291,8 +287,6 @@ def flows_of(edit: Edit, rules: dict[int, bl.SteeringRule]) -> set[Any] | None:
             named = list(added)
         case RemoveRules(handles):
             named = [rules[handle] for handle in handles]
-        case ReplaceRules():
-            return None
     return {str(each.dport) for each in named} if all(each.is_exact for each in named) else None
 
 

@@ -14,7 +14,7 @@ from burstline.errors import UsageError
 from burstline.state.steering_table import SteeringTable
 from burstline.steering.back_end import CannotSteer
 from burstline.steering.director import SoftwareDirector
-from burstline.steering.edit import AddRules, MoveBucket, RemoveRules, ReplaceRules
+from burstline.steering.edit import AddRules, MoveBucket, RemoveRules
 from burstline.steering.hardware.back_end import RteFlow
 from burstline.steering.model.nic import NicModel
 from burstline.steering.rule import SteeringRule
@@ -135,8 +135,6 @@ def test_edits_are_carried_out_each_or_not_and_shown() -> None:
     assert list(made.back_ends[0].rules()) == [2, *added.handles]
     (twice,) = made.change(0, [RemoveRules((1,))])
     assert "there is no steering rule 1" in str(twice.error)
-    made.change(0, [ReplaceRules((flow(9),))])
-    assert [each["rule"] for each in made.as_json([])["ports"][0]["rules"]] == [str(flow(9))]
     with pytest.raises(KeyError):
         LiveSteering(["net_null0"], 1, Config(), [0], None).change(0, [])
 

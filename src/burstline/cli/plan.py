@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from burstline.cli.core_list import cores_of
 from burstline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"{other} is no port", "write dpdk: and a device, as for `burstline run`")
     traffic = _traffic(args)
     config = load(args.config, Path(args.app.partition(":")[0]))
-    config = config.with_overrides(workers=args.workers, cores=_cores(args.cores))
+    config = config.with_overrides(workers=args.workers, cores=cores_of(args.cores))
     pins = [*config_pins(config), *(Pin.of(text) for text in args.pin)]
     machine = find_topology(args.topology, args.overlay)
     pipeline = load_app(args.app)
@@ -88,12 +89,3 @@ def _traffic(args: argparse.Namespace) -> Traffic:
         if not low <= value <= high:
             raise UsageError(f"{name} {value:g} is not from {low:g} to {high:g}", "see `burstline plan --help`")
     return Traffic(rate, args.packet, args.skew, args.ns)
-
-
-def _cores(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise UsageError(f"--cores {text} is not a list of core numbers", "write --cores 2,3") from None

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from burstline.cli.core_list import cores_of
 from burstline.cli.graph import check_suffix, graph_of, write
 from burstline.cli.progress import ProgressLine
 from burstline.cli.steer_live import explain_steering
@@ -75,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         idle=args.idle,
         burst=args.burst,
         dispatch=args.dispatch,
-        cores=_cores(args.cores),
+        cores=cores_of(args.cores),
         hugepages=False if args.no_huge else None,
         act=args.steer,
     )
@@ -144,15 +145,6 @@ def _count_costs(runner: _Runner) -> None:
 def _burst(text: str) -> int | str:
     """A number, or a word; what it may be, the settings say."""
     return int(text) if text.lstrip("-").isdecimal() else text
-
-
-def _cores(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise UsageError(f"--cores {text} is not a list of core numbers", "write --cores 2,3") from None
 
 
 def _show(report: Report, as_json: bool, failure: BurstlineError | None, to: TextIO) -> None:

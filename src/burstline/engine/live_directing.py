@@ -59,6 +59,7 @@ class LiveDirecting:
         self.at_work: DirectorAtWork | None = None
         self.moves: FlowMoves | None = None
         self.control: LiveControl | None = None
+        self._ports: Steered | None = None  # all that packets come from, as one
         self._directed: list[int] = []  # ports that the director serves
 
     @property
@@ -108,8 +109,8 @@ class LiveDirecting:
         """Get ready for workers with these contexts. Raises BurstlineError."""
         if self.director is not None:
             self.at_work = self._at_work(self.director, ports, symbols, stop)
-        steered = self._steered() if self.moves_flows else None
-        if steered is None:
+        self._ports = steered = self._steered()
+        if steered is None or not self.moves_flows:
             return
         self.moves = moves = self._moves(versions.pipeline, contexts, ports, steered)
         versions.still = lambda: moves.still(lambda: versions.pipeline)
@@ -144,9 +145,12 @@ class LiveDirecting:
         """Carry out edits at all ports that packets come from, each or not. Raises UsageError."""
         if self.moves is not None:
             return self.moves.change(edits)
-        if not self.steering.back_ends:
-            raise UsageError("the run is not steered, or has not begun", "write enable_flow_director = true")
-        return steered_by(self.steering).change(edits)
+        if self._ports is None:
+            raise UsageError(
+                "the run is not steered, has not begun, or has ports that do not tell how they hash packets",
+                'write enable_flow_director = true, and steer = "software" for such ports in [[ports]]',
+            )
+        return self._ports.change(edits)
 
     @contextmanager
     def swapping(self, pipeline: Pipeline, rules: Sequence[SteeringRule]) -> Iterator[None]:
@@ -188,6 +192,8 @@ class LiveDirecting:
     def _steered(self) -> Steered | None:
         """The ports, for who changes rules; None where flows cannot move, since nobody knows where they are. Raises
         UsageError for that where the controller is to run."""
+        if not self.steering.back_ends:
+            return None
         try:
             for number, facts in self.steering.rss.items():
                 if not facts.reta:

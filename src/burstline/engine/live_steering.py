@@ -20,7 +20,7 @@ from burstline.state.rule import BadField
 from burstline.state.toeplitz import Toeplitz
 from burstline.steering.back_end import BackEnd, CannotSteer
 from burstline.steering.degradation import Placed, place_rules, spread_over
-from burstline.steering.edit import Done, Edit, ReplaceRules, carry_out
+from burstline.steering.edit import Done, Edit, carry_out
 from burstline.steering.hardware.back_end import RteFlow
 from burstline.steering.rule import SteeringRule
 from burstline.steering.software import decision_of
@@ -257,9 +257,6 @@ class LiveSteering:
                 except KeyError as missing:  # a swap has brought other rules, with handles of their own
                     hint = "rules go with the pipeline whose they were"
                     done.append(Done(error=UsageError(f"there is no steering rule {missing}", hint)))
-                if isinstance(edit, ReplaceRules) and done[-1].error is None:
-                    for k in self._sharing(number):
-                        self.choices[k].placed = []
             return done
 
     @contextmanager

@@ -24,19 +24,12 @@ class RemoveRules:
 
 
 @dataclass(frozen=True)
-class ReplaceRules:
-    """These rules in place of all others."""
-
-    rules: tuple[SteeringRule, ...]
-
-
-@dataclass(frozen=True)
 class MoveBucket:
     bucket: int
     queue: int
 
 
-Edit = AddRules | RemoveRules | ReplaceRules | MoveBucket
+Edit = AddRules | RemoveRules | MoveBucket
 
 
 @dataclass(frozen=True)
@@ -61,8 +54,6 @@ def carry_out(back_end: BackEnd, edit: Edit) -> Done:
         match edit:
             case AddRules(rules):
                 return Done(tuple(add_together(back_end, rules)))
-            case ReplaceRules(rules):
-                return Done(tuple(back_end.apply(rules)))
             case RemoveRules(handles):
                 for handle in handles:
                     back_end.remove(handle)

@@ -173,15 +173,18 @@ class FlowMoves:
         planned = [self._planned(edit) for edit in edits]
         going = [plan for plan in planned if isinstance(plan, Planned)]
         done: dict[int, Done] = {}
+        fault: Exception | None = None
         if going:
             self._list(going)
             self._enter(ANNOUNCED)
             for plan in going:
                 try:
                     plan.carry_out()
-                except BurstlineError as error:
+                except Exception as error:  # whatever it is: workers must not be left in the middle of a move
                     plan.take_back()
-                    done[id(plan)] = Done(error=error)
+                    known = error if isinstance(error, BurstlineError) else None
+                    fault = fault if known else error
+                    done[id(plan)] = Done(error=known)
             carried = [plan for plan in going if id(plan) not in done]
             if carried:
                 self._wait(self._effective())
@@ -191,6 +194,8 @@ class FlowMoves:
                 plan.settle()
                 done[id(plan)] = Done(plan.handles)
             self.moves += 1
+        if fault is not None:
+            raise fault
         return [done[id(plan)] if isinstance(plan, Planned) else plan for plan in planned]
 
     def _planned(self, edit: Edit) -> Planned | Done:

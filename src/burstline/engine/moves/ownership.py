@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from burstline.errors import UsageError
 from burstline.state.steering_table import SteeringTable
 from burstline.steering.back_end import CannotSteer, add_together
 from burstline.steering.director import SoftwareDirector
-from burstline.steering.edit import AddRules, Changer, Edit, MoveBucket, RemoveRules, ReplaceRules
+from burstline.steering.edit import AddRules, Changer, Edit, MoveBucket, RemoveRules
 from burstline.steering.rule import SteeringRule
 from burstline.steering.software import key_of
 from burstline.steering.target import Cores
@@ -75,9 +76,6 @@ class Ownership:
                 return Removing(self, edit)
             case MoveBucket():
                 return MovingBucket(self, edit)
-            case ReplaceRules():
-                self._check([*edit.rules, *self.before.rules().values()])
-                return Replacing(self, edit)
 
     def _check(self, rules: Sequence[SteeringRule]) -> None:
         for rule in rules if self._own_groups else ():
@@ -128,9 +126,6 @@ class Ownership:
     def all(self) -> list[Owned]:
         return list(self._owned.values())
 
-    def forget_all(self) -> None:
-        self._owned = {}
-
     def tell(self, edit: Edit) -> tuple[int, ...]:
         """The ports; returns their handles. Raises BurstlineError where they refuse."""
         done = self.ports.change([edit])[0]
@@ -139,21 +134,21 @@ class Ownership:
         return done.handles
 
 
-class Planned:
+class Planned(ABC):
     """An edit that the coming rules have. First `carry_out`, which raises BurstlineError where the ports refuse it;
     then `settle`, or `take_back`."""
 
     handles: tuple[int, ...] = ()
     keys: bytes | None = None  # of all flows that it can move, where they are known
 
-    def carry_out(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def carry_out(self) -> None: ...
 
-    def take_back(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def take_back(self) -> None: ...
 
-    def settle(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def settle(self) -> None: ...
 
 
 def _flows(rules: Sequence[SteeringRule]) -> set[object]:
@@ -203,32 +198,6 @@ class Removing(Planned):
         for number, owned in zip(self._edit.handles, self._owned, strict=True):
             self._ownership.before.remove(owned.before)
             self._ownership.forget(number)
-
-
-class Replacing(Planned):
-    def __init__(self, ownership: Ownership, edit: ReplaceRules) -> None:
-        self._ownership, self._edit = ownership, edit
-        self._before = list(ownership.before.rules().values())
-        self._after = ownership.after.apply(edit.rules)
-
-    def carry_out(self) -> None:
-        at_ports = self._ownership.tell(self._edit)
-        self._ownership.forget_all()
-        self._owned = [
-            Owned(rule, 0, after, handle)
-            for rule, after, handle in zip(self._edit.rules, self._after, at_ports, strict=True)
-        ]
-        self.handles = tuple(self._ownership.number(owned) for owned in self._owned)
-
-    def take_back(self) -> None:
-        after = self._ownership.after.apply(self._before)
-        of_before = dict(zip(self._ownership.before.rules(), after, strict=True))
-        for owned in self._ownership.all():
-            owned.after = of_before[owned.before]
-
-    def settle(self) -> None:
-        for owned, handle in zip(self._owned, self._ownership.before.apply(self._edit.rules), strict=True):
-            owned.before = handle
 
 
 class MovingBucket(Planned):
