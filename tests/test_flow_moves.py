@@ -6,6 +6,7 @@ from __future__ import annotations
 import random
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ import burstline as bl
 from burstline import dpdk
 from burstline.steering.edit import AddRules, Edit, MoveBucket, RemoveRules
 from dpdk_live import alone, pool
+from xdp_machine import packet
 
 pytestmark = pytest.mark.skipif(not dpdk.available(), reason="burstline was built without DPDK")
 FLOWS = 48
@@ -132,3 +134,49 @@ def test_each_packet_is_handled_once_in_order_with_its_flows_record(workers: int
         assert found["records"] and (found["refused"] or not fails)
         held += found["held"]
     assert held
+
+
+class Slow(Seen):
+    chance: bl.u64
+
+
+def with_a_full_queue() -> dict[str, Any]:
+    """A flow moves while hundreds of its packets wait for the worker that has it, and more come."""
+    from burstline.engine.moves import flow_moves
+    from moves_machine import Machine
+
+    flow_moves.PATIENCE = 60.0
+    flows, flow = bl.FlowTable(Slow, capacity=64), 5
+
+    @bl.stage
+    def follow(pkt: Any) -> None:
+        seen = flows[pkt]
+        for _ in range(2_000_000):
+            seen.chance = seen.chance * 6364136223846793005 + 1442695040888963407
+        if pkt.payload.be32(len(pkt.payload) - 4) != seen.packets:
+            seen.astray += 1
+        seen.packets += 1
+
+    with pool(8191) as mbufs:
+        machine = Machine(bl.Pipeline(follow), 2, mbufs)
+        home = machine.table.queue(packet(frame(flow, 0)))
+        waited = machine.port.inject([frame(flow, number) for number in range(900)], home)
+        mover = threading.Thread(target=lambda: machine.moves.change([AddRules((rule(flow, 1 - home),))]))
+        mover.start()
+        while machine.table.queue(packet(frame(flow, 0))) == home:
+            time.sleep(0.0001)
+        left = machine.port.waiting
+        for number in range(900, 1000):
+            machine.send(frame(flow, number))
+        mover.join()
+        report = machine.finish()
+        (row,) = flows.to_numpy()[["packets", "astray"]]
+    return {**report, "waited": waited, "behind": left, "row": tuple(map(int, row)), "home": home}
+
+
+def test_a_queue_drains_before_its_flows_move() -> None:
+    found = alone(with_a_full_queue)
+    assert found["waited"] == 900 and found["behind"] > 100, "there was nothing to drain"
+    assert found["row"] == (1000, 0)
+    assert (found["records"], found["passed_on"], found["late"], found["left"]) == (1, 0, 0, 0)
+    assert found["held"] and found["received"][1 - found["home"]] == 100
