@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from burstline.engine.config import Config
 from burstline.engine.live_director import RING, LiveDirector
 from burstline.engine.live_steering import LiveSteering, RssFacts
-from burstline.engine.moves.flow_moves import FlowMoves, Moved, at_once, sift_program
+from burstline.engine.moves.flow_moves import FlowMoves, PortsWithMoves, at_once, sift_program
 from burstline.engine.program import prepare
 from burstline.engine.report import Report
 from burstline.engine.steered import Steered, steered_by, unsent
@@ -246,7 +246,7 @@ class LiveDirecting:
             return by_ports + (unsent(at_work.context) if at_work else 0)
 
         control = LiveControl(
-            self.config.steering_control, pipeline, Moved(self.moves), self._cores,
+            self.config.steering_control, pipeline, PortsWithMoves(self.moves), self._cores,
             missed=missed, say=explain, source=source,
         )  # fmt: skip
         control.attach(contexts, native.tsc_hz())

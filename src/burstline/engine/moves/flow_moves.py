@@ -1,4 +1,7 @@
-"""Changes of steering rules while packets flow: flows move with their records, and no packet is lost or overtaken."""
+"""Changes of steering rules while packets flow: flows move with their records, in order, and no packet is lost.
+
+What is not promised is in docs/steering-moves.md.
+"""
 
 from __future__ import annotations
 
@@ -46,8 +49,8 @@ class FlowMoves:
     """The way on which edits of the rules of a run come into force. Every worker has a `context`, whose `moves` this
     sets; `depths` are how many packets may wait for a worker at each port.
 
-    `before` and `after` are tables that say what the ports do, with the same hash and RETA. What the back ends do is
-    in force once `effective` says so, and not until `settle` seconds are over.
+    `tables` are to say what the ports do, before and after a change, by the same hash and RETA. What ports are told is in
+    force once `effective` says so, and not until `settle` seconds are over.
     """
 
     def __init__(
@@ -259,7 +262,7 @@ class FlowMoves:
         return True
 
 
-class Moved:
+class PortsWithMoves:
     """Ports whose flows move when their rules change, as the steering controller has them."""
 
     def __init__(self, moves: FlowMoves) -> None:
