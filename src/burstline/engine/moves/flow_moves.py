@@ -49,8 +49,8 @@ class FlowMoves:
     """The way on which edits of the rules of a run come into force. Every worker has a `context`, whose `moves` this
     sets; `depths` are how many packets may wait for a worker at each port.
 
-    `tables` are to say what the ports do, before and after a change, by the same hash and RETA. What ports are told is in
-    force once `effective` says so, and not until `settle` seconds are over.
+    `tables` are to say what the ports do, before and after a change, by the same hash and RETA. What ports are told is
+    in force once `effective` says so, and not until `settle` seconds are over.
     """
 
     def __init__(
