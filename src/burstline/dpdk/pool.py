@@ -97,6 +97,10 @@ class Pool:
         """mbufs in the cache of one lcore."""
         return native.pool_cached(self.address, lcore)
 
+    def memory(self) -> list[tuple[int, int]]:
+        """Addresses and bytes of what its mbufs lie in."""
+        return native.pool_memory(self.address)
+
     def new(self, data: bytes, segment: int = 65535) -> int:
         """The address of an mbuf that holds `data`, as a chain of segments where `data` is longer than `segment` or
         than the room. Raises BurstlineError when the pool is empty."""
