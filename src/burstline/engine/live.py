@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from burstline.engine.around_ports import PORTS_EVERY
 from burstline.engine.buffer_watch import BufferWatch
 from burstline.engine.carry import Swap
 from burstline.engine.config import Config
+from burstline.engine.control_socket import ControlSocket
 from burstline.engine.live_directing import LiveDirecting
 from burstline.engine.live_ports import LivePorts
 from burstline.engine.live_steering import LiveSteering, steering_of
@@ -154,6 +155,10 @@ class LiveRun:
             self.publisher.show_placement(self.placement.as_json(), self._cores)
         return done
 
+    def _asked_to_move(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        done = self.move_worker(int(arguments["worker"]), int(arguments["cpu"]))
+        return {**done.as_json(), "text": done.text}
+
     @property
     def is_running(self) -> bool:
         """Whether there is something to swap."""
@@ -224,7 +229,8 @@ class LiveRun:
         started = time.perf_counter()
         try:
             held = self.placement.carried_out(lambda: buffers_at(self.ports), ports_at(self.ports))
-            with watch, self.directing.control or nullcontext(), held:
+            asked = ControlSocket({"move": self._asked_to_move}) if self.publisher else nullcontext()
+            with watch, self.directing.control or nullcontext(), held, asked:
                 team.run(self.stop, tick, self.config.engine.duration, period)
             self.report.stopped = True
         finally:
