@@ -76,6 +76,9 @@ class Belongings:
         with preferring(owner.home), code_added() as ranges:
             yield kept.append
         owner.parts.append((weakref.ref(kept[0]), ranges))
+        if owner.home is not None:  # the linker fills what it has a little ahead
+            for start, size in ranges:
+                place(start, size, owner.home)
 
     def found(self, owner: Belonging, regions: list[tuple[int, int]], keeper: object) -> None:
         """Regions that were made before, of nobody known, are the owner's, and go to its home."""
