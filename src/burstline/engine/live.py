@@ -113,7 +113,7 @@ class LiveRun:
         reads = out_file is not None or needs_of(self.pipeline).bytes or self.directing.is_controlled
         with self.ports.opened(reads=reads) as ports, self.directing.opened(ports) as inner:
             if self.say:
-                for line in self.steering.lines():
+                for line in (*self.placement.lines(), *self.steering.lines()):
                     self.say(line)
             self._begun = True
             if self._ending:
@@ -237,6 +237,7 @@ class LiveRun:
             self.report.seconds = time.perf_counter() - started
             self.report.buffers = watch.usage()
             self.report.placement = self.placement.as_json()
+            self.report.warnings += self.placement.warnings()
             self.report.warnings += watch.warnings
             if at_work:
                 dropped, passed = at_work.versions.close(), at_work.by.passed()

@@ -22,6 +22,8 @@ from burstline.engine.placement.worker_move import WorkerMove, move_memory
 from burstline.engine.program import Instance, Program
 from burstline.engine.state_size import regions_of
 from burstline.errors import UsageError
+from burstline.numa.draw_text import ranges
+from burstline.numa.memory_policy import is_supported
 from burstline.numa.placement_check import MemoryAt, Misplaced, PortAt, ThreadAt, Where, misplaced
 from burstline.pipeline.accesses import accesses_of
 from burstline.state.base import State
@@ -37,7 +39,7 @@ class LivePlacement:
     def __init__(self, placement: Placement | None, config: Config, cores: list[int]) -> None:
         self.placement, self.cores = placement, cores
         self.machine = placement.machine if placement else this_machine()
-        self._keeps_irqs = placement is not None and config.numa.irqs
+        self._keeps_irqs = placement is not None and config.numa.irqs and os.geteuid() == 0
         self.belongings = Belongings()
         self.moves: list[WorkerMove] = []
         self.where = Where()
@@ -166,6 +168,24 @@ class LivePlacement:
         for each in self.belongings:
             workers = everyone if each.worker is None else (each.worker,)
             yield MemoryAt(each.name, each.kind, each.pages(), workers, each.home)
+
+    def lines(self) -> list[str]:
+        """What is carried out, in a line; nothing without a plan."""
+        if self.placement is None:
+            return []
+        homes = ", ".join(f"{cpu} (node {self.placement.node_of(k)})" for k, cpu in enumerate(self.placement.cores))
+        others = f"; other threads on {ranges(self.placement.control)}" if self.placement.control else ""
+        return [f"placement by plan ({self.placement.told}): workers on CPUs {homes}{others}"]
+
+    def warnings(self) -> list[str]:
+        """Of a plan that is carried out in part."""
+        found = []
+        if self.placement is not None and not is_supported():
+            found.append("the system takes no memory policy: memory lies where it was touched first (CAP_SYS_NICE)")
+        if self.irqs.refused:
+            numbers = ", ".join(map(str, self.irqs.refused))
+            found.append(f"interrupts {numbers} of network cards could not be kept off the workers' cores")
+        return found
 
     @property
     def misplaced(self) -> list[Misplaced]:
