@@ -17,7 +17,7 @@ from burstline.steering.control.actions import Action, MoveBucket, NewFlows, Pla
 from burstline.steering.control.demand import Demand, Steering
 from burstline.steering.control.memory import Memory
 from burstline.steering.control.settings import Settings
-from burstline.steering.control.snapshot import Snapshot
+from burstline.steering.control.snapshot import Snapshot, Target
 
 
 def is_plain(current: Steering, plain: Steering, demand: Demand, memory: Memory, s: Settings) -> bool:
@@ -42,7 +42,7 @@ def place_new(
         return memory, []
     memory, told = _emptiest(memory, seen, loads, shared, demand, s)
     moves = _moves(memory, seen, demand, current, loads, shared, s, before)
-    moved = {move.bucket: memory.looks for move in moves}
+    moved: dict[Target, int] = {move.bucket: memory.looks for move in moves}
     budget = memory.budget.without(len(moves))
     return replace(memory, budget=budget, moved=MappingProxyType({**memory.moved, **moved})), [*told, *moves]
 
