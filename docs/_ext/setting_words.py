@@ -75,6 +75,10 @@ SETTINGS = {
     "numa.enabled": "The packet buffers of a port lie on its NUMA node; of a virtual device, on that of the first PCI "
     "port.",
     "numa.node": "They lie on this node instead.",
+    "numa.plan": "A plan that a run between ports [carries out](numa-engine.md): `auto` makes one for this machine, a "
+    "file of `burstline plan --save` has one; `--plan`.",
+    "numa.irqs": "While a plan is carried out, interrupts of network cards are kept off the workers' cores, where the "
+    "process may do that; they are put back at the end.",
     "steering_control.act": "Whether the [controller](steering-control.md) runs beside live ports: `on` steers, "
     "`dry-run` decides and changes nothing; it needs a flow director and two workers; `--steer`.",
     "steering_control.log": "A file that each decision is written to, with its reason, as a line of JSON; "
