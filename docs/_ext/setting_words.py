@@ -105,8 +105,8 @@ SETTINGS = {
     "for the rest.",
     "steering_control.fast": "Packets/s from which a flow is marked for the fast path; 0 marks none.",
     "steering_control.bypass": "Flows that are marked bypass the cores: the device drops them.",
-    "steering_control.new_connections": "Connections that begin go to the emptiest core, where somebody can choose "
-    "for them.",
+    "steering_control.new_connections": "Buckets without packets move to where there is less to do, for connections "
+    "that begin.",
     "enable_flow_director": 'Steering of packets to workers: `"auto"` where there are rules, `true` always.',
     **{f"steering.{name}": f"As `{name}` of a `SteeringRule`." for name in STEERING},
 }
