@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from burstline.cli.core_list import cores_of
-from burstline.cli.graph import check_suffix, graph_of, write
+from burstline.cli.graph import check_suffix, write
 from burstline.cli.progress import ProgressLine
 from burstline.cli.steer_live import explain_steering
 from burstline.engine.app import Application
 from burstline.engine.carry import Swap
 from burstline.engine.config import DISPATCH, Config, load
+from burstline.engine.graph import graph_of
 from burstline.engine.publisher import FILE_ROUNDS, LIVE_ROUNDS, Publisher
 from burstline.engine.report import Report
 from burstline.errors import BurstlineError, UsageError

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from burstline.engine.around_ports import PORTS_EVERY
@@ -14,10 +13,12 @@ from burstline.engine.burst_costs import PHASE_SIZE, PHASES
 from burstline.engine.burst_size import LEAST
 from burstline.engine.carry import Swap
 from burstline.engine.config import Config
+from burstline.engine.events import Events
 from burstline.engine.live_directing import LiveDirecting
 from burstline.engine.live_ports import LivePorts
 from burstline.engine.live_steering import LiveSteering, steering_of
-from burstline.engine.program import prepare
+from burstline.engine.live_view import LiveView
+from burstline.engine.program import Program, prepare
 from burstline.engine.publisher import Publisher
 from burstline.engine.report import Report
 from burstline.engine.tally import add_costs, add_up, add_up_directed, close_sink
@@ -77,7 +78,10 @@ class LiveRun:
         self.count_edges = False  # packets on each way out of each stage, for the report
         self.count_costs = False  # and what they cost by the size of their burst
         self.explain: Callable[[str], None] | None = None  # is handed what the steering controller decides
-        self._costs: list[Region] = []
+        self.events = publisher.events if publisher else Events()
+        self.view: LiveView | None = None  # from when packets flow, where they are published
+        self.counts_for_now = False  # as `count_edges` and `count_costs`, of what is compiled next
+        self.costs: list[Region] = []  # of each worker: what its phases took
         self._queues: list[Region] = []  # the PortQueues of each worker
         self._stop = Region(64)
         self._versions: Versions | None = None
@@ -92,28 +96,16 @@ class LiveRun:
         for state in self.pipeline.state:
             state.reset()
         out_file = self.ports.out_file
-        compile = partial(
-            prepare,
-            mode="ports",
-            capacity=self.config.engine.most_burst + SLACK,
-            workers=1,
-            dispatch=self.config.engine.dispatch,
-            sink=format_for(out_file) if out_file else "",
-            tunnel_ports=self.config.parser.tunnel_ports,
-            edges=self.count_edges,
-            costs=self.count_costs,
-            moves=self.directing.moves_flows,
-            watched=self.directing.is_controlled,
-        )
-        versions = Versions(self.pipeline, compile, self.report, self.stop, publisher=self.publisher)
+        versions = Versions(self.pipeline, self._compiled, self.report, self.stop, publisher=self.publisher)
         self.report.dispatch = versions.program.dispatch
         self.directing.compile(self.stop)
         self.ports.start_eal()
         reads = out_file is not None or needs_of(self.pipeline).bytes or self.directing.is_controlled
         with self.ports.opened(reads=reads) as ports, self.directing.opened(ports) as inner:
-            if self.say:
-                for line in self.steering.lines():
+            for line in self.steering.lines():
+                if self.say:
                     self.say(line)
+                self.events.tell("steering", line)
             self._begun = True
             if self._ending:
                 self.stop()
@@ -144,7 +136,10 @@ class LiveRun:
         """Change the rules and buckets of the ports that packets come from, each or not, while packets flow: flows that
         go to another worker take their records along. Returns when they have. Raises UsageError for a run that is not
         steered or has not begun."""
-        return self.directing.change(edits)
+        done = self.directing.change(edits)
+        refused = sum(each.error is not None for each in done)
+        self.events.tell("rules", f"{len(done) - refused} edits of rules and buckets carried out, {refused} refused")
+        return done
 
     @property
     def is_running(self) -> bool:
@@ -155,6 +150,16 @@ class LiveRun:
         """Get ready for a first swap while the pipeline runs: import what compiles, and lower what runs."""
         if self._versions is not None:
             self._versions.rehearse()
+
+    def _compiled(self, pipeline: Pipeline) -> Program:
+        out_file, config = self.ports.out_file, self.config
+        return prepare(
+            pipeline, mode="ports", capacity=config.engine.most_burst + SLACK, workers=1,
+            dispatch=config.engine.dispatch, sink=format_for(out_file) if out_file else "",
+            tunnel_ports=config.parser.tunnel_ports, edges=self.count_edges or self.counts_for_now,
+            costs=self.count_costs or self.counts_for_now, moves=self.directing.moves_flows,
+            watched=self.directing.is_controlled,
+        )  # fmt: skip
 
     def _forward(
         self, versions: Versions, ports: Sequence[Port], inner: Sequence[Port], symbols: dict[str, int]
@@ -203,11 +208,13 @@ class LiveRun:
         versions.link(contexts, symbols, self._cores)
         self._versions = versions
         control = self.ports.control(BUFFERS_EVERY)
+        if self.publisher:
+            self.view = LiveView(self, versions, contexts, ports, native.tsc_hz())
         watch = BufferWatch(
             self.ports.usage,
             period=BUFFERS_EVERY,
             act=control.act if control else None,
-            show=self.publisher.show_buffers if self.publisher else None,
+            show=self.view.show if self.view else None,
             interval=self.publisher.interval if self.publisher else 0,
         )
         started = time.perf_counter()
@@ -229,7 +236,7 @@ class LiveRun:
             free(self.directing.left_over())
             self.pipeline = versions.pipeline
             if self.count_costs:
-                add_costs(self.report, self.pipeline, self._costs, native.tsc_hz())
+                add_costs(self.report, self.pipeline, self.costs, native.tsc_hz())
             for number in range(len(ports)):
                 at = number * QUEUE_SIZE + PortQueue.layout.offset("unstamped")
                 self.ports.around.unstamped[number] = sum(queues.i64(at) for queues in self._queues)
@@ -271,8 +278,8 @@ class LiveRun:
             line = self.ports.around.stamps.get(number)
             queues.set_i64(base + layout.offset("stamps"), line.address if line else 0)
         made_burst, making = Region(Burst(batch + SLACK).size), Block(Made.layout)
-        costs = Region(len(PHASES) * PHASE_SIZE) if self.count_costs else None
-        self._costs += [costs] if costs else []
+        costs = Region(len(PHASES) * PHASE_SIZE)
+        self.costs.append(costs)
         self._queues.append(queues)
         making.set(burst=made_burst.address, room=most_made(batch), source=ports[0].table)
         context = Block(PortWorker.layout, 128)
@@ -281,7 +288,7 @@ class LiveRun:
         context.set(
             index=index, workers=1, burst=burst.address, stop=self._stop.address,
             queues=queues.address, ports=len(ports), batch=LEAST if adapts else batch,
-            most=batch, adapts=int(adapts), costs=costs.address if costs else 0,
+            most=batch, adapts=int(adapts), costs=costs.address,
             poll=int(self.config.engine.idle == "poll"),
             out=self.ports.out, has_sink=int(sink is not None),
             sink=sink.block.address if sink else 0, interfaces=interfaces.address, outbound=outbound.address,
