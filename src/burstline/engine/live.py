@@ -103,9 +103,9 @@ class LiveRun:
         reads = out_file is not None or needs_of(self.pipeline).bytes or self.directing.is_controlled
         with self.ports.opened(reads=reads) as ports, self.directing.opened(ports) as inner:
             for line in self.steering.lines():
+                self.events.tell("steering", line)
                 if self.say:
                     self.say(line)
-                self.events.tell("steering", line)
             self._begun = True
             if self._ending:
                 self.stop()
@@ -145,6 +145,11 @@ class LiveRun:
     def is_running(self) -> bool:
         """Whether there is something to swap."""
         return self._versions is not None and self._versions.is_running
+
+    @property
+    def running(self) -> Pipeline:
+        """The pipeline that packets go through now."""
+        return self._versions.pipeline if self._versions is not None else self.pipeline
 
     def rehearse(self) -> None:
         """Get ready for a first swap while the pipeline runs: import what compiles, and lower what runs."""
@@ -208,8 +213,7 @@ class LiveRun:
         versions.link(contexts, symbols, self._cores)
         self._versions = versions
         control = self.ports.control(BUFFERS_EVERY)
-        if self.publisher:
-            self.view = LiveView(self, versions, contexts, ports, native.tsc_hz())
+        self.view = LiveView(self, versions, contexts, ports, native.tsc_hz()) if self.publisher else None
         watch = BufferWatch(
             self.ports.usage,
             period=BUFFERS_EVERY,

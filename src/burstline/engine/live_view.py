@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SELDOM = 1.0  # seconds between two looks at what takes longer to read
 RULES, DECISIONS = 50, 16  # that are published at most: those with most packets, and the last
+POLLING = {"polls": "polls", "useful_polls": "useful_polls", "batch": "batch", "packets": "packets_in"}
 LONGEST = 60.0  # seconds of a measurement
 
 
@@ -39,6 +40,7 @@ class LiveView:
         self._one_at_a_time = threading.Lock()
         self._told, self._looked = 0, 0.0
         self._measuring: float | None = time.time() if self._always else None  # since when
+        self.last: dict[str, Any] | None = None  # what was measured last
         self.samples = DropSamples(contexts, versions.reason, versions.dropped)
 
     def show(self, usage: Sequence[ClassUsage]) -> None:
@@ -46,9 +48,7 @@ class LiveView:
         shown: dict[str, Any] = {
             "clock": time.monotonic(),
             "hz": self._hz,
-            "polling": [
-                {name: context.get(name) for name in ("polls", "useful_polls", "batch")} for context in self._contexts
-            ],
+            "polling": [{name: context.get(field) for name, field in POLLING.items()} for context in self._contexts],
         }
         now = time.monotonic()
         if now - self._looked > SELDOM:
@@ -56,7 +56,7 @@ class LiveView:
             shown["ports"] = [_port(device, port) for device, port in self._ports]
             shown["steering"] = _bounded(self._run.directing.as_json(self._contexts))
             if self._measuring is not None:
-                shown["measured"] = self.measured(self._measuring)
+                shown["measured"] = self.last = self.measured(self._measuring)
         self._tell_warnings()
         self.samples.step()
         self._publisher.show_buffers(usage, **shown)
@@ -83,6 +83,7 @@ class LiveView:
                 self._measuring = None
                 self._run.counts_for_now = False
                 self._versions.swap(self._versions.pipeline, told=False)
+            self.last = found
             self._publisher.show(measured=found)
             self._publisher.events.tell("measure", f"packets by edge and cycles by stage over {seconds:g} s")
             return found
@@ -109,6 +110,7 @@ class LiveView:
 def _port(device: str, port: Port) -> dict[str, Any]:
     stats = port.stats()
     return {
+        "clock": time.monotonic(),
         "device": f"dpdk:{device}",
         "driver": port.driver,
         "queues": port.queues,
