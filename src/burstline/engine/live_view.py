@@ -36,6 +36,7 @@ class LiveView:
         self._run, self._publisher = run, run.publisher
         self._versions, self._contexts, self._hz = versions, contexts, hz
         self._ports = list(zip(run.ports.devices, ports, strict=True))
+        self._of_ports = [len(run.ports.sources), len(ports)]  # a worker looks at all, and finds packets at sources
         self._always = run.count_edges and run.count_costs
         self._one_at_a_time = threading.Lock()
         self._told, self._looked = 0, 0.0
@@ -48,7 +49,10 @@ class LiveView:
         shown: dict[str, Any] = {
             "clock": time.monotonic(),
             "hz": self._hz,
-            "polling": [{name: context.get(field) for name, field in POLLING.items()} for context in self._contexts],
+            "polling": [
+                {name: context.get(field) for name, field in POLLING.items()} | {"ports": self._of_ports}
+                for context in self._contexts
+            ],
         }
         now = time.monotonic()
         if now - self._looked > SELDOM:
@@ -96,6 +100,7 @@ class LiveView:
         return {
             "since": since,
             "until": time.time(),
+            "hz": self._hz,
             "edges": [[*edge, packets] for edge, packets in edges.items() if edge not in timed],
             "costs": [cost.as_json() for cost in costs],
         }

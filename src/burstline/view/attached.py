@@ -51,7 +51,7 @@ class Attached:
                 if self._last.ended:
                     self.over = "it has ended"
                 elif self._run.is_abandoned:
-                    self.over = "its process was killed"
+                    self.over = "its process is gone"
             while len(self._readings) > 2 and now - self._readings[1][0] >= SPAN:
                 del self._readings[0]
             return snapshot_of(self._readings[0][1], self._last)

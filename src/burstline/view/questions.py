@@ -90,7 +90,7 @@ class Questions:
             return {"measured": None, **asdict(graph_of(self._run.running))}
         report = Report("", "", edges={tuple(edge[:4]): edge[4] for edge in measured["edges"]}, swaps=[0.0])
         seconds = measured["until"] - measured["since"]
-        about = {"until": measured["until"], "seconds": seconds, "costs": measured["costs"]}
+        about = {"until": measured["until"], "seconds": seconds, "costs": measured["costs"], "hz": measured["hz"]}
         return {"measured": about, **asdict(graph_of(self._run.running, report))}
 
     def _layout(self, _: dict[str, Any]) -> dict[str, Any]:

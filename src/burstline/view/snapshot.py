@@ -41,6 +41,8 @@ class Worker:
     load: float | None = None
     fill: float | None = None
     batch: int | None = None
+    polls: int | None = None
+    useful_polls: int | None = None
 
 
 @dataclass(frozen=True)
@@ -123,13 +125,15 @@ def _polling(before: Mapping[str, Any], after: Mapping[str, Any], number: int) -
     then, now = ([*each.get("shown", {}).get("polling", [])] for each in (before, after))
     if number >= len(now):
         return {}
+    counts = {name: now[number][name] for name in ("batch", "polls", "useful_polls")}
     if number >= len(then):
-        return {"batch": now[number]["batch"]}
+        return counts
+    sources, ports = now[number]["ports"]
     polls, useful, packets = (now[number][name] - then[number][name] for name in ("polls", "useful_polls", "packets"))
     return {
-        "load": useful / polls if polls > 0 else None,
+        "load": min(1.0, useful * ports / (polls * sources)) if polls > 0 else None,
         "fill": packets / useful if useful > 0 else None,
-        "batch": now[number]["batch"],
+        **counts,
     }
 
 
