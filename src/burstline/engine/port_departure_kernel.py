@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from burstline.engine.account_kernel import count_consumed, count_drop, count_out
+from burstline.engine.drop_sample_kernel import sample_drops
 from burstline.engine.port_queue_kernel import free, put_out, send_all, send_burst, send_waiting
 from burstline.engine.worker import NO_SUCH_PORT, SEND_FAILED, PortWorker
 from burstline.native.memory import store64, store_release
@@ -88,6 +89,8 @@ def burst_sorter(sink: str) -> Callable[[PortWorker, BurstColumns, int], None]:
         if to_file and sink_at(worker.sink).fault != 0:
             store_release(worker.stop, 1)
         if dead:
+            if worker.samples != 0:
+                sample_drops(worker, burst, n)
             free(worker.unwanted, dead)
         for number in range(worker.ports):
             send_waiting(worker, number)

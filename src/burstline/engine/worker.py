@@ -138,3 +138,4 @@ class PortWorker(Worker):
     transmit: i64
     moves: i64  # address of its Mover (moves/phases.py), or 0 where ports do not tell how they hash
     watch: i64  # address of its TrafficWatch, where the steering controller looks on
+    samples: i64  # address of its DropRing, while somebody looks at what is dropped

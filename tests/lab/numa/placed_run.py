@@ -17,6 +17,7 @@ import burstline as bl
 from burstline.engine.config import load
 from burstline.engine.live import LiveRun
 from burstline.engine.publisher import LIVE_ROUNDS, Publisher
+from burstline.view.service import RunService
 
 
 class Flow(bl.Record):
@@ -37,9 +38,9 @@ def count(pkt: Any) -> Any:
 
 def main(settings: str, device: str) -> None:
     config = load(Path(settings))
-    run = LiveRun(
-        bl.Pipeline(count), [device], None, config, publisher=Publisher("placed_run.py", device, 0.1, LIVE_ROUNDS)
-    )
+    publisher = Publisher("placed_run.py", device, 0.1, LIVE_ROUNDS)
+    run = LiveRun(bl.Pipeline(count), [device], None, config, publisher=publisher)
+    publisher.service = RunService(run)
     failure: list[BaseException] = []
 
     def work() -> None:
