@@ -12,6 +12,7 @@ from burstline.engine.buffer_watch import BufferWatch
 from burstline.engine.carry import Swap
 from burstline.engine.config import Config
 from burstline.engine.events import Events
+from burstline.engine.live_capture import LiveCapture
 from burstline.engine.live_directing import LiveDirecting
 from burstline.engine.live_ports import LivePorts
 from burstline.engine.live_steering import LiveSteering, steering_of
@@ -24,17 +25,13 @@ from burstline.engine.port_context import PortContext, port_context
 from burstline.engine.program import Program, prepare
 from burstline.engine.publisher import Publisher
 from burstline.engine.report import Report
-from burstline.engine.tally import add_costs, add_up, add_up_directed, close_sink
+from burstline.engine.tally import add_costs, add_up, add_up_directed
 from burstline.engine.threads import Team, process_age, usable_cores
 from burstline.engine.versions import Versions, swap
 from burstline.engine.worker import FINISHED, QUEUE_SIZE, SLACK, PortQueue
-from burstline.errors import UsageError
 from burstline.pipeline.needs import needs_of
 from burstline.pipeline.pipeline import Pipeline
-from burstline.ports.capture_file import Interface
-from burstline.ports.capture_format import LINKTYPE_ETHERNET
-from burstline.ports.capture_sink import CaptureSink
-from burstline.ports.capture_writer import format_for
+from burstline.ports.capture_files import CaptureOptions
 from burstline.state.region import Block, Region
 from burstline.steering.edit import Done, Edit
 
@@ -57,6 +54,7 @@ class LiveRun:
         *,
         progress: Progress | None = None,
         publisher: Publisher | None = None,
+        capture: CaptureOptions | None = None,
     ) -> None:
         config, planned = with_plan(config, pipeline, sources, out)
         self.pipeline, self.config, self.progress, self.publisher = pipeline, config, progress, publisher
@@ -70,12 +68,11 @@ class LiveRun:
             return LiveSteering(devices, count, config, self._cores, rules, offloads=pipeline.offloads)
 
         self.ports = LivePorts(sources, out, config, self.workers, pipeline, steer=steer, placement=planned)
+        self.capture = LiveCapture(self.ports.out_file, self.ports.devices, capture)
         self.steering = self.ports.steering
         self.directing = LiveDirecting(self.steering, config, self._cores)
         self.say: Callable[[str], None] | None = None  # told in a line what the run has chosen by itself
         self._begun = self._ending = False
-        if self.ports.out_file and self.workers > 1:
-            raise UsageError("several workers cannot write one file live", "use --workers 1")
         self.report = Report(" ".join(f"dpdk:{d}" for d in sources), "compiled", self.workers)
         self.count_edges = False  # packets on each way out of each stage, for the report
         self.count_costs = False  # and what they cost by the size of their burst
@@ -96,12 +93,11 @@ class LiveRun:
 
         for state in self.pipeline.state:
             state.reset()
-        out_file = self.ports.out_file
         versions = Versions(self.pipeline, self._compiled, self.report, self.stop, publisher=self.publisher)
         self.report.dispatch = versions.program.dispatch
         self.directing.compile(self.stop)
         self.ports.start_eal()
-        reads = out_file is not None or needs_of(self.pipeline).bytes or self.directing.is_controlled
+        reads = self.ports.out_file is not None or needs_of(self.pipeline).bytes or self.directing.is_controlled
         with self.ports.opened(reads=reads) as ports, self.directing.opened(ports) as inner:
             for line in (*self.placement.lines(), *self.steering.lines()):
                 self.events.tell("start", line)
@@ -167,10 +163,10 @@ class LiveRun:
             self._versions.rehearse()
 
     def _compiled(self, pipeline: Pipeline) -> Program:
-        out_file, config = self.ports.out_file, self.config
+        config = self.config
         return prepare(
             pipeline, mode="ports", capacity=config.engine.most_burst + SLACK, workers=1,
-            dispatch=config.engine.dispatch, sink=format_for(out_file) if out_file else "",
+            dispatch=config.engine.dispatch, sink=self.capture.format,
             tunnel_ports=config.parser.tunnel_ports, edges=self.count_edges or self.counts_for_now,
             costs=self.count_costs or self.counts_for_now, moves=self.directing.moves_flows,
             watched=self.directing.is_controlled,
@@ -182,12 +178,8 @@ class LiveRun:
         from burstline.dpdk.binding import native
         from burstline.dpdk.port import free
 
-        sink = CaptureSink(self.ports.out_file) if self.ports.out_file else None
-        interfaces = Region(len(ports) * Interface.layout.size)
-        for number in range(len(ports)):
-            at = number * Interface.layout.size + Interface.layout.offset("linktype")
-            interfaces.set_i64(at, LINKTYPE_ETHERNET)
-        made = [self._context(k, inner, sink, interfaces) for k in range(self.workers)]
+        self.capture.begin(ports, self.workers, self.stop)
+        made = [self._context(k, inner) for k in range(self.workers)]
         contexts = [each.block for each in made]
         self.costs = [each.costs for each in made]
         self.directing.begin(
@@ -238,7 +230,7 @@ class LiveRun:
         started = time.perf_counter()
         try:
             held = self.placement.carried_out(lambda: buffers_at(self.ports), ports_at(self.ports))
-            with watch, self.directing.control or nullcontext(), held:
+            with watch, self.directing.control or nullcontext(), held, self.capture.writing():
                 team.run(self.stop, tick, self.config.engine.duration, period)
             self.report.stopped = True
         finally:
@@ -262,16 +254,14 @@ class LiveRun:
                 at = number * QUEUE_SIZE + PortQueue.layout.offset("unstamped")
                 self.ports.around.unstamped[number] = sum(each.queues.i64(at) for each in made)
             self.ports.close_report(self.report, ports)
-            if sink:
-                close_sink(self.report, sink)
+            self.capture.close_report(self.report)
         if versions.failure is not None:
             raise versions.failure
 
-    def _context(self, worker: int, inner: Sequence[Port], sink: CaptureSink | None, interfaces: Region) -> PortContext:
+    def _context(self, worker: int, inner: Sequence[Port]) -> PortContext:
         with self.placement.worker(worker):
-            return port_context(
-                worker, inner, self.ports, self.config.engine, stop=self._stop, sink=sink, interfaces=interfaces,
-            )  # fmt: skip
+            tape = self.capture.tape(worker)
+            return port_context(worker, inner, self.ports, self.config.engine, stop=self._stop, tape=tape)
 
     def _work(self, versions: Versions, index: int, context: Block, number: int) -> None:
         """What a worker's thread does, or the director's, whose `number` is behind theirs."""

@@ -14,7 +14,7 @@ from burstline.engine.worker import QUEUE_SIZE, SLACK, PortQueue, PortWorker, mo
 from burstline.offload.twins import receive, transmit
 from burstline.packet.burst import Burst
 from burstline.packet.made import Made
-from burstline.ports.capture_sink import CaptureSink
+from burstline.ports.tape import Tape
 from burstline.state.region import Block, Region
 
 if TYPE_CHECKING:
@@ -38,8 +38,7 @@ def port_context(
     engine: Engine,
     *,
     stop: Region,
-    sink: CaptureSink | None,
-    interfaces: Region,
+    tape: Tape | None,
 ) -> PortContext:
     """Of worker `index`, which takes packets from `ports` and sends on them."""
     batch, adapts = engine.most_burst, engine.burst == "auto"
@@ -68,8 +67,8 @@ def port_context(
         queues=queues.address, ports=len(ports), batch=LEAST if adapts else batch,
         most=batch, adapts=int(adapts), costs=costs.address,
         poll=int(engine.idle == "poll"),
-        out=live.out, has_sink=int(sink is not None),
-        sink=sink.block.address if sink else 0, interfaces=interfaces.address, outbound=outbound.address,
+        out=live.out, has_sink=int(tape is not None),
+        tape=tape.block.address if tape else 0, outbound=outbound.address,
         counts=counts.address, unwanted=unwanted.address, budget=1, making=making.address,
     )  # fmt: skip
     return PortContext(context, queues, costs, [counts, outbound, unwanted, burst, made_burst, making])
