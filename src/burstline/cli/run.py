@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 EPILOG = """sources and sinks:
   capture.pcap, x.pcapng.zst   a capture file, plain or compressed by gzip or zstd;  - is standard input
+  follow:capture.pcapng        one that still grows; of a directory, each file when the one before it ends
   gen:packets=1e6,flows=1e4    generated traffic
   dpdk:0000:3b:00.0            a port by its PCI address
   dpdk:net_af_xdp,iface=eth1   a port by its DPDK driver and arguments, as DPDK spells them

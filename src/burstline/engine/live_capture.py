@@ -44,6 +44,11 @@ class LiveCapture:
         """What workers put on tapes is written while this is entered. Raises BurstlineError at its end."""
         return self._writer or nullcontext()
 
+    @property
+    def most_waiting(self) -> int:
+        """Bytes that waited for the disk when these were most."""
+        return self._writer.most if self._writer else 0
+
     def close_report(self, report: Report) -> None:
         """What was meant for a file and is in none counts as dropped."""
         if self._writer is None:

@@ -96,8 +96,8 @@ class TapeWriter:
         if size == 0:  # no packet fits into the file any more
             self._begin_anew()
             size = self._walk(address, len(piece), min(self.files.room, PIECE), self._sums.address)
-        if size == 0:  # nor into any
-            size = self._walk(address, len(piece), LARGEST_RECORD, self._sums.address)
+        if size == 0:  # the first one fits into no file: it has one of its own
+            size = self._walk(address, 1, LARGEST_RECORD, self._sums.address)
         self.files.write(piece[:size])
         self._kept = [self._pair(port) for port in range(self._ports)]
         tape.done(size)
