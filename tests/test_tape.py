@@ -275,7 +275,7 @@ def test_a_full_disk_ends_the_capture_with_whole_packets(full: Path) -> None:
 def test_a_directory_that_cannot_be_is_told_before_anything_runs(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with (
-        pytest.raises(BurstlineError, match="cannot write .*: (Not a directory|File exists)"),
+        pytest.raises(BurstlineError, match=r"cannot write .*: (Not a directory|File exists)"),
         Written(f"{tmp_path}/file/").writer,
     ):
         pass
