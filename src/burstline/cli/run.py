@@ -6,28 +6,33 @@ import argparse
 import contextlib
 import json
 import signal
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from burstline.cli.core_list import cores_of
-from burstline.cli.graph import check_suffix, graph_of, write
+from burstline.cli.graph import check_suffix, write
 from burstline.cli.progress import ProgressLine
 from burstline.cli.steer_live import explain_steering
 from burstline.engine.app import Application
 from burstline.engine.carry import Swap
 from burstline.engine.config import DISPATCH, Config, load
+from burstline.engine.graph import graph_of
 from burstline.engine.publisher import FILE_ROUNDS, LIVE_ROUNDS, Publisher
 from burstline.engine.report import Report
+from burstline.engine.threads import usable_cores
 from burstline.errors import BurstlineError, UsageError
 from burstline.pipeline.pipeline import Pipeline
 from burstline.steering.control.settings import ACTS
 
 if TYPE_CHECKING:
     from burstline.engine.watch import Watch
+    from burstline.view.questions import Viewed
 
 EPILOG = """sources and sinks:
   capture.pcap, x.pcapng.zst   a capture file, plain or compressed by gzip or zstd;  - is standard input
+  follow:capture.pcapng        one that still grows; of a directory, each file when the one before it ends
   gen:packets=1e6,flows=1e4    generated traffic
   dpdk:0000:3b:00.0            a port by its PCI address
   dpdk:net_af_xdp,iface=eth1   a port by its DPDK driver and arguments, as DPDK spells them
@@ -182,6 +187,7 @@ def _runner(pipeline: Pipeline, args: argparse.Namespace, config: Config, progre
         publisher = Publisher(args.app, " ".join(args.source), interval, LIVE_ROUNDS) if interval else None
         run = LiveRun(pipeline, devices, args.out, config, progress=show, publisher=publisher)
         run.say = _say
+        _serve(publisher, run, config)
         return run
     if any(live) or len(args.source) > 1:
         raise UsageError("a run has one capture file or any number of dpdk: ports as its source")
@@ -195,11 +201,21 @@ def _runner(pipeline: Pipeline, args: argparse.Namespace, config: Config, progre
 
     engine = config.engine
     publisher = Publisher(args.app, args.source[0], interval, FILE_ROUNDS) if interval else None
-    return FileRun(
+    file_run = FileRun(
         pipeline, args.source[0], args.out, workers=engine.workers, cores=engine.cores,
         dispatch=engine.dispatch, tunnel_ports=config.parser.tunnel_ports, duration=engine.duration, progress=show,
         publisher=publisher, buffers=config.pools.buffers,
     )  # fmt: skip
+    _serve(publisher, file_run, config)
+    return file_run
+
+
+def _serve(publisher: Publisher | None, run: Viewed, config: Config) -> None:
+    """Have the run answer questions from outside."""
+    if publisher is not None and hasattr(socket, "AF_UNIX"):
+        from burstline.view.service import RunService
+
+        publisher.service = RunService(run, config.engine.cores or usable_cores()[: config.engine.workers])
 
 
 def _say(line: str) -> None:

@@ -19,6 +19,7 @@ from burstline.engine.live import LiveRun
 from burstline.engine.publisher import LIVE_ROUNDS, Publisher
 from burstline.numa.memory_policy import PAGE
 from burstline.state.region import Region
+from burstline.view.service import RunService
 
 LARGE = 1 << 20  # bytes
 
@@ -41,9 +42,9 @@ def count(pkt: Any) -> Any:
 
 def main(settings: str, device: str) -> None:
     config = load(Path(settings))
-    run = LiveRun(
-        bl.Pipeline(count), [device], None, config, publisher=Publisher("placed_run.py", device, 0.1, LIVE_ROUNDS)
-    )
+    publisher = Publisher("placed_run.py", device, 0.1, LIVE_ROUNDS)
+    run = LiveRun(bl.Pipeline(count), [device], None, config, publisher=publisher)
+    publisher.service = RunService(run)
     failure: list[BaseException] = []
 
     def work() -> None:
