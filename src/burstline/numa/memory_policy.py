@@ -26,6 +26,7 @@ _NUMBERS = {
 }
 MPOL_PREFERRED, MPOL_MF_MOVE = 1, 2
 MOST_NODES = 1024  # MAX_NUMNODES of x86-64
+TRIES = 3  # to move a page
 AT_ONCE = 512  # pages that are moved by one call: those who touch one of them meanwhile wait for it alone
 SAMPLED = 256  # pages of a range that are looked at, evenly
 PAGE = mmap.PAGESIZE
@@ -119,7 +120,14 @@ def place(address: int, size: int, node: int) -> Moved:
     start, length = _pages(address, size)
     done = Moved() if prefer(address, size, node) else Moved(why=f"the system takes no wish for node {node}")
     for at in range(start, start + length, AT_ONCE * PAGE):
-        done += _move(at, min(AT_ONCE, (start + length - at) // PAGE), node)
+        count = min(AT_ONCE, (start + length - at) // PAGE)
+        part = _move(at, count, node)
+        for _ in range(TRIES - 1 if part.stayed else 0):  # the kernel may have them in its hands for a moment
+            again = _move(at, count, node)
+            part = Moved(part.moved + again.moved, part.there, again.stayed, again.why)
+            if not part.stayed:
+                break
+        done += part
     return done
 
 
