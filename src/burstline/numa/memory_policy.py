@@ -27,7 +27,7 @@ _NUMBERS = {
 MPOL_PREFERRED, MPOL_MF_MOVE = 1, 2
 MOST_NODES = 1024  # MAX_NUMNODES of x86-64
 TRIES = 3  # to move a page
-AT_ONCE = 512  # pages that are moved by one call: those who touch one of them meanwhile wait for it alone
+AT_ONCE = 1 << 14  # pages that are moved by one call: who touches one waits for that one alone
 SAMPLED = 256  # pages of a range that are looked at, evenly
 PAGE = mmap.PAGESIZE
 
@@ -117,13 +117,24 @@ def _asked(pages: Any) -> Any:
 
 def place(address: int, size: int, node: int) -> Moved:
     """Have a range on `node`: its pages move there while others may use them, and those to come are from there."""
-    start, length = _pages(address, size)
-    done = Moved() if prefer(address, size, node) else Moved(why=f"the system takes no wish for node {node}")
-    for at in range(start, start + length, AT_ONCE * PAGE):
-        count = min(AT_ONCE, (start + length - at) // PAGE)
-        part = _move(at, count, node)
+    return place_all([(address, size)], node)
+
+
+def place_all(ranges: Sequence[tuple[int, int]], node: int) -> Moved:
+    """The same of several ranges, addresses and bytes, at once: each call of the kernel waits for all CPUs before."""
+    import numpy as np
+
+    done, found = Moved(), [np.empty(0, np.int64)]
+    for address, size in ranges:
+        if not prefer(address, size, node):
+            done += Moved(why=f"the system takes no wish for node {node}")
+        start, length = _pages(address, size)
+        found.append(np.arange(start, start + length, PAGE, dtype=np.int64))
+    pages = np.unique(np.concatenate(found))
+    for at in range(0, len(pages), AT_ONCE):
+        part = _move(pages[at : at + AT_ONCE], node)
         for _ in range(TRIES - 1 if part.stayed else 0):  # the kernel may have them in its hands for a moment
-            again = _move(at, count, node)
+            again = _move(pages[at : at + AT_ONCE], node)
             part = Moved(part.moved + again.moved, part.there, again.stayed, again.why)
             if not part.stayed:
                 break
@@ -131,11 +142,10 @@ def place(address: int, size: int, node: int) -> Moved:
     return done
 
 
-def _move(start: int, count: int, node: int) -> Moved:
-    """The pages of a range that are not on `node`."""
+def _move(every: Any, node: int) -> Moved:
+    """Those of some pages that are not on `node`."""
     import numpy as np
 
-    every = start + PAGE * np.arange(count, dtype=np.int64)
     try:
         found = _asked(every)
         there, elsewhere = int((found == node).sum()), every[(found >= 0) & (found != node)]
@@ -147,7 +157,7 @@ def _move(start: int, count: int, node: int) -> Moved:
         )  # fmt: skip
         after = _asked(elsewhere)
     except OSError as error:
-        return Moved(stayed=count, why=error.strerror or str(error))
+        return Moved(stayed=len(every), why=error.strerror or str(error))
     left = int(((after >= 0) & (after != node)).sum())
     refused = next((-code for code in status.tolist() if code < 0), 0)
     why = (os.strerror(refused) if refused else "they are in use") if left else ""

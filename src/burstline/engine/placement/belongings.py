@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from burstline.engine.placement.code_pages import Range, code_added
-from burstline.numa.memory_policy import nodes_in, place, prefer, preferring
+from burstline.numa.memory_policy import nodes_in, place, place_all, prefer, preferring
 from burstline.state.region import Region, regions_noted
 
 Kind = Literal["table", "memory", "code", "stack"]
@@ -77,8 +77,7 @@ class Belongings:
             yield kept.append
         owner.parts.append((weakref.ref(kept[0]), ranges))
         if owner.home is not None:  # the linker fills what it has a little ahead
-            for start, size in ranges:
-                place(start, size, owner.home)
+            place_all(ranges, owner.home)
 
     def found(self, owner: Belonging, regions: list[tuple[int, int]], keeper: object) -> None:
         """Regions that were made before, of nobody known, are the owner's, and go to its home."""
@@ -88,8 +87,7 @@ class Belongings:
             return
         owner.parts.append((weakref.ref(keeper), new))
         if owner.home is not None:
-            for start, size in new:
-                place(start, size, owner.home)
+            place_all(new, owner.home)
 
     def stack(self, owner: Belonging, thread: int) -> None:
         """The stack of a thread of this process (`threading.get_ident`), for as long as the process lives."""

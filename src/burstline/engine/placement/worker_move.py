@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from burstline.engine.placement.belongings import Belonging
-from burstline.numa.memory_policy import Moved, place
+from burstline.numa.memory_policy import Moved, place_all
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,6 @@ def move_memory(own: Iterable[Belonging], node: int) -> dict[str, Moved]:
     """Have all of it on a node, from now on. Small things go first: what is touched for each packet."""
     done: dict[str, Moved] = {}
     for each in sorted(own, key=lambda b: sum(size for _, size in b.ranges)):
-        done[each.name] = sum((place(start, size, node) for start, size in each.ranges), Moved())
+        done[each.name] = place_all(each.ranges, node)
         each.home = node if each.home is not None else None
     return done
