@@ -52,7 +52,8 @@ class RunLog:
     def refused(self, error: Exception) -> None:
         """A swap that did not come to be."""
         hint: dict[str, Any] = {"hint": error.hint} if isinstance(error, BurstlineError) and error.hint else {}
-        self._write("error", "swap", f"the pipeline runs on as it was: {error}", **hint)
+        what = error.message if isinstance(error, BurstlineError) else f"{type(error).__name__}: {error}"
+        self._write("error", "swap", f"the pipeline runs on as it was: {what}", **hint)
 
     def warnings(self, warnings: Iterable[str]) -> None:
         """At the end of a run; each is said once."""

@@ -88,8 +88,8 @@ class LiveView:
                 self._run.counts_for_now = False
                 self._versions.swap(self._versions.pipeline, told=False)
             self.last = found
-            self._publisher.show(measured=found)
             self._publisher.events.tell("measure", f"packets by edge and cycles by stage over {seconds:g} s")
+            self._publisher.show(measured=found)
             return found
 
     def measured(self, since: float) -> dict[str, Any]:
