@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import importlib.util
 import os
@@ -10,6 +11,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import termios
 import threading
 import time
@@ -46,14 +48,22 @@ class Forwarding:
         self.process, self.environment = process, environment
         self._run = run
 
-    def rate(self, seconds: float) -> float:
-        """Packets a second, by the worker's own snapshots."""
-        before = self._run.read().workers[0]
+    def rates(self, seconds: float) -> tuple[float, float]:
+        """Packets in a second, and in a second that the worker had its core, by its own snapshots."""
+        before, had = self._run.read().workers[0], self._had()
         time.sleep(seconds)
-        after = self._run.read().workers[0]
-        if after.clock <= before.clock:
+        after, has = self._run.read().workers[0], self._had()
+        if after.clock <= before.clock or has <= had:
             raise BurstlineError("the engine stands still", "run it again")
-        return (after.received.packets - before.received.packets) / (after.clock - before.clock)
+        packets = after.received.packets - before.received.packets
+        return packets / (after.clock - before.clock), packets / (has - had)
+
+    def _had(self) -> float:
+        """Seconds that the worker's thread, the only one on its core, was on it (proc_pid_schedstat of Linux)."""
+        for task in Path(f"/proc/{self.process.pid}/task").iterdir():
+            if os.sched_getaffinity(int(task.name)) == {measuring_core()}:
+                return int((task / "schedstat").read_text().split()[0]) / 1e9
+        raise BurstlineError("the engine has no worker on the last core", "run it again")
 
     def forget(self, *, quick: bool) -> None:
         """Wait until it has noticed that nobody looks any more."""
@@ -64,8 +74,9 @@ class Forwarding:
 def forwarding(cache: Path) -> Iterator[Forwarding]:
     """A run on the last core, with packets flowing."""
     capture, place = cache / "operate.pcap", cache / "operate-stats"
-    if main(["gen", str(capture), "--packets", str(PACKETS), "--flows", str(FLOWS)]):
-        raise BurstlineError(f"cannot write {capture}", "free some space")
+    with contextlib.redirect_stdout(sys.stderr):
+        if main(["gen", str(capture), "--packets", str(PACKETS), "--flows", str(FLOWS)]):
+            raise BurstlineError(f"cannot write {capture}", "free some space")
     source = f"dpdk:net_pcap0,rx_pcap={capture},infinite_rx=1"
     words = command("run", APPS / "watched.py", source, "--out", "dpdk:net_null1", "--no-huge", "--idle", "poll")
     environment = {**os.environ, "BURSTLINE_STATS": str(place)}
@@ -99,7 +110,7 @@ def _begun(process: subprocess.Popen[bytes]) -> RunFile:
 class Onlookers:
     """Everything that looks at a run, between entering and leaving the block."""
 
-    def __init__(self, engine: Forwarding, cache: Path) -> None:
+    def __init__(self, engine: Forwarding) -> None:
         self._engine, self._over = engine, threading.Event()
         self._web, self._metrics = (_free_port() for _ in range(2))
         self._counts = dict.fromkeys((*ASKED, "stream", "scrape", "export", "top"), 0)
@@ -151,9 +162,7 @@ class Onlookers:
     def _start(self, *words: str, terminal: int | None = None) -> None:
         out: Any = subprocess.DEVNULL if terminal is None else terminal
         environment = {**self._engine.environment, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
-        self._processes.append(
-            subprocess.Popen(command(*words), env=environment, stdin=out, stdout=out, stderr=subprocess.DEVNULL)
-        )
+        self._processes.append(subprocess.Popen(command(*words), env=environment, stdin=out, stdout=out, stderr=out))
 
     def _top(self, pid: str) -> None:
         self._terminal, inside = pty.openpty()

@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import json
 import signal
-import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
@@ -213,7 +212,7 @@ def _runner(
 
 def _serve(publisher: Publisher | None, run: Viewed, config: Config) -> None:
     """Have the run answer questions from outside."""
-    if publisher is not None and hasattr(socket, "AF_UNIX"):
+    if publisher is not None and sys.platform != "win32":
         from burstline.view.service import RunService
 
         publisher.service = RunService(run, config.engine.cores or usable_cores()[: config.engine.workers])

@@ -37,7 +37,7 @@ class LiveView:
         self._versions, self._contexts, self._hz = versions, contexts, hz
         self._ports = list(zip(run.ports.devices, ports, strict=True))
         self._of_ports = [len(run.ports.sources), len(ports)]  # a worker looks at all, and finds packets at sources
-        self._always = run.count_edges and run.count_costs
+        self._always = run.count_edges or run.count_costs  # for the report: a swap would begin anew
         self._one_at_a_time = threading.Lock()
         self._told, self._looked = 0, 0.0
         self._measuring: float | None = time.time() if self._always else None  # since when
