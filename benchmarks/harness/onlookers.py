@@ -46,7 +46,7 @@ class Forwarding:
 
     def __init__(self, process: subprocess.Popen[bytes], run: RunFile, environment: dict[str, str]) -> None:
         self.process, self.environment = process, environment
-        self._run = run
+        self._run, self._core = run, measuring_core()
 
     def rates(self, seconds: float) -> tuple[float, float]:
         """Packets in a second, and in a second that the worker had its core, by its own snapshots."""
@@ -61,7 +61,7 @@ class Forwarding:
     def _had(self) -> float:
         """Seconds that the worker's thread, the only one on its core, was on it (proc_pid_schedstat of Linux)."""
         for task in Path(f"/proc/{self.process.pid}/task").iterdir():
-            if os.sched_getaffinity(int(task.name)) == {measuring_core()}:
+            if os.sched_getaffinity(int(task.name)) == {self._core}:
                 return int((task / "schedstat").read_text().split()[0]) / 1e9
         raise BurstlineError("the engine has no worker on the last core", "run it again")
 
