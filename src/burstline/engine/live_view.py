@@ -18,6 +18,7 @@ from burstline.state.region import Block
 if TYPE_CHECKING:
     from burstline.dpdk.port import Port
     from burstline.engine.live import LiveRun
+    from burstline.engine.placement.worker_move import WorkerMove
 
 SELDOM = 1.0  # seconds between two looks at what takes longer to read
 RULES, DECISIONS = 50, 16  # that are published at most: those with most packets, and the last
@@ -64,6 +65,10 @@ class LiveView:
         self._tell_warnings()
         self.samples.step()
         self._publisher.show_buffers(usage, **shown)
+
+    def move(self, worker: int, cpu: int) -> WorkerMove:
+        """Have a worker go on on another CPU. Raises UsageError."""
+        return self._run.move_worker(worker, cpu)
 
     def measure(self, seconds: float) -> dict[str, Any]:
         """Have the workers count packets on each edge and cycles of each stage for so long: they go over to code that

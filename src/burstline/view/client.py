@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from burstline.errors import BurstlineError
+from burstline.view.socket_address import address_of
 
 PATIENCE = 120.0  # seconds for an answer: code may have to be compiled first
 
@@ -20,9 +21,13 @@ def ask(path: Path, question: str, **more: Any) -> Any:
     """The answer of the run that listens there. Raises BurstlineError for what it refuses, NotAnswered where there is
     nobody."""
     try:
-        with socket.socket(socket.AF_UNIX) as connection, connection.makefile("rb") as lines:
+        with (
+            address_of(path) as address,
+            socket.socket(socket.AF_UNIX) as connection,
+            connection.makefile("rb") as lines,
+        ):
             connection.settimeout(PATIENCE)
-            connection.connect(str(path))
+            connection.connect(address)
             connection.sendall(json.dumps({"ask": question, **more}).encode() + b"\n")
             line = lines.readline()
     except OSError as error:

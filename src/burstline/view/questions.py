@@ -47,6 +47,7 @@ class Questions:
             "layout": self._layout,
             "drops": self._drops,
             "measure": self._measure,
+            "move": self._move,
         }
 
     def answer(self, asked: dict[str, Any]) -> Any:
@@ -107,3 +108,9 @@ class Questions:
         if self._run.view is None:
             raise UsageError("edges and cycles are measured between ports only", "over a file, give --graph FILE")
         return self._run.view.measure(float(asked.get("seconds", 1.0)))
+
+    def _move(self, asked: dict[str, Any]) -> dict[str, Any]:
+        if self._run.view is None:
+            raise UsageError("workers move between ports only", "over a file, give --cores to the run")
+        done = self._run.view.move(int(asked["worker"]), int(asked["cpu"]))
+        return {**done.as_json(), "text": done.text}

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from burstline.engine.threads import keep_off
 from burstline.errors import BurstlineError
+from burstline.view.socket_address import address_of
 
 if TYPE_CHECKING:
     from socketserver import ThreadingUnixStreamServer
@@ -62,21 +63,23 @@ class RunService:
                     while line := self.rfile.readline(LONGEST):
                         self.wfile.write(json.dumps(answered(answer, line)).encode() + b"\n")
 
-        server = ThreadingUnixStreamServer(str(path), Handler, bind_and_activate=False)
-        server.daemon_threads, server.block_on_close = True, False
-        with self._lock:
-            if self._path is None:  # it is over already
-                server.server_close()
-                return
-            try:
-                path.unlink(missing_ok=True)  # of a process that had our number and was killed
-                os.fchmod(server.fileno(), 0o600)  # the file gets the socket's mode
-                server.server_bind()
-                server.server_activate()
-            except OSError:  # no place for it: who asks is told that nobody answers
-                server.server_close()
-                return
-            self._server = server
+        try:
+            with self._lock, address_of(path) as address:
+                if self._path is None:  # it is over already
+                    return
+                server = ThreadingUnixStreamServer(address, Handler, bind_and_activate=False)
+                server.daemon_threads, server.block_on_close = True, False
+                try:
+                    path.unlink(missing_ok=True)  # of a process that had our number and was killed
+                    os.fchmod(server.fileno(), 0o600)  # the file gets the socket's mode
+                    server.server_bind()
+                    server.server_activate()
+                except OSError:
+                    server.server_close()
+                    raise
+                self._server = server
+        except OSError:  # no place for it: who asks is told that nobody answers
+            return
         with keep_off(cores):
             server.serve_forever(POLL)
 
