@@ -446,7 +446,7 @@ def test_metrics_go_to_a_collector_by_otlp(live: Engine) -> None:
 
 def test_the_log_is_json_and_who_looks_is_told_of_the_end(live: Engine, run: Attached) -> None:
     """The last test of the module: it ends the run."""
-    run.snapshot()
+    run.ask("measure", seconds=0.1)
     live.process.send_signal(signal.SIGTERM)
     out, _ = live.process.communicate(timeout=PATIENCE)
     until(lambda: run.snapshot().ended)
