@@ -63,8 +63,8 @@ def capturing(size: int, seconds: float, huge: list[str]) -> Callable[[], float]
 
 def dumping(program: Path, size: int, seconds: float, huge: list[str]) -> Callable[[], float]:
     first, last = cores()[0], measuring_core()
-    eal = ["-l", f"{first},{last}", "--main-lcore", str(first), "--no-pci", "--in-memory", "--log-level=error"]
-    eal += [f"--vdev=net_null0,size={size},copy=1", *(["--no-huge", "-m", "512"] if huge else [])]
+    eal = ["-l", f"{first},{last}", "--main-lcore", str(first), "--no-pci", "--log-level=error"]
+    eal += [f"--vdev=net_null0,size={size},copy=1", *(["--no-huge", "-m", "512"] if huge else ["--in-memory"])]
 
     def measured() -> float:
         with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
