@@ -14,6 +14,7 @@ from typing import Any, Literal
 from burstline.buffers.classes import DEFAULT, HEADROOM, LARGEST, STEP, SizeClasses, rounded
 from burstline.buffers.receive import MODES
 from burstline.errors import UsageError
+from burstline.numa.balance.settings import BalanceSettings
 from burstline.packet.machine import TunnelPorts
 from burstline.pipeline.offloads import DEFAULTS, Offloads
 from burstline.schema import (
@@ -231,6 +232,7 @@ class Config:
     offloads: Offloads = section(Offloads)
     pools: Pools = section(Pools)
     numa: Numa = section(Numa)
+    numa_balance: BalanceSettings = section(BalanceSettings)
     enable_flow_director: Switch = key(False, one_of("auto", True, False))
     steering: tuple[Steering, ...] = sections(Steering)
     steering_control: Control = section(Control)

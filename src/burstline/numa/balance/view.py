@@ -51,12 +51,12 @@ class View:
         loads = np.bincount(seen.at, mine, minlength=count).astype(float)
         noise = memory.estimate.variance(step) * (ns[seen.at] * 1e-9) ** 2
         spread = np.sqrt(np.bincount(seen.at, noise, minlength=count))
-        # A queue that overflows needs no proof.
-        sure = np.where([worker.dropped > 0 for worker in seen.workers], 0.0, settings.sure)
         opened = ~np.array([worker.parked for worker in seen.workers])
         movable = ~seen.moving & (memory.stays <= seen.time)
         left = int(min(settings.at_once, memory.tokens + 1e-9))
-        return cls(seen, places, settings, memory, works, seen.at.copy(), loads, spread * sure, opened, movable, left)
+        return cls(
+            seen, places, settings, memory, works, seen.at.copy(), loads, spread * settings.sure, opened, movable, left
+        )
 
     @property
     def dispersion(self) -> float:

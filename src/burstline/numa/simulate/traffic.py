@@ -85,7 +85,7 @@ def steady(wanted: Wanted, exponent: float = 0.6) -> Traffic:
     return Traffic("steady", *flows, wanted.seconds, ((0.0, zipf(chance, wanted.flows, exponent) * wanted.packets),))
 
 
-def skewed(wanted: Wanted, exponent: float = 1.0) -> Traffic:
+def skewed(wanted: Wanted, exponent: float = 0.9) -> Traffic:
     """Few heavy flows and many light ones, by Zipf's law, that stay as they are."""
     made = steady(wanted, exponent)
     return Traffic("skewed", made.hashes, made.ports, made.seconds, made.parts)
@@ -118,14 +118,27 @@ def flash(wanted: Wanted, share: float = 0.3, lasts: float = 1.5, every: float =
     return Traffic("flash", *flows, wanted.seconds, tuple(parts), changes=tuple(changes))
 
 
-def replayed(name: str, hashes: Ints, times: Ints, flows: Ints, ports: int = 1, faster: float = 1.0) -> Traffic:
-    """A capture: `times` in ns and the number of its flow for each packet; `faster` times as fast as it was. Flows are
-    handed to ports in turn, by their hashes."""
-    began = (np.asarray(times, np.float64) - float(times[0])) / faster
-    found = Replay(np.maximum.accumulate(began), np.asarray(flows, np.int32))
-    seconds = float(found.times[-1]) / 1e9 + 1e-6
+def replayed(
+    name: str,
+    hashes: Ints,
+    times: Floats,
+    flows: Ints,
+    ports: int = 1,
+    *,
+    faster: float = 1.0,
+    seconds: float | None = None,
+) -> Traffic:
+    """A capture: `times` in ns and the number of its flow for each packet; `faster` times as fast as it was, and again
+    and again for so many `seconds`, once without. Flows are handed to ports by their hashes."""
+    began = np.maximum.accumulate(np.asarray(times, np.float64) - float(times[0])) / faster
+    once = float(began[-1]) * (1 + 1 / len(began))
+    lasts = once if seconds is None else seconds * 1e9
+    rounds = max(1, int(np.ceil(lasts / once)))
+    whole = np.concatenate([began + once * k for k in range(rounds)])
+    numbers = np.tile(np.asarray(flows, np.int32), rounds)
+    found = Replay(whole[whole < lasts], numbers[whole < lasts])
     by_port = (np.asarray(hashes, np.int64) >> 16) % ports
-    return Traffic(name, np.asarray(hashes, np.int64), by_port, seconds, replay=found, each=1.0)
+    return Traffic(name, np.asarray(hashes, np.int64), by_port, lasts / 1e9, replay=found, each=1.0)
 
 
 FAMILIES: Mapping[str, Callable[[Wanted], Traffic]] = {
