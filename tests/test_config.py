@@ -81,6 +81,25 @@ cache = 128
 enabled = true
 node = 1
 
+[numa_balance]
+act = "dry-run"
+log = "moves.jsonl"
+look = 0.02
+least = 0.1
+horizon = 5.0
+held = 0.004
+late = 0.0002
+sure = 2.0
+margin = 3.0
+near = 0.6
+dwell = 0.5
+moves = 50.0
+at_once = 4
+park = true
+low = 0.4
+high = 0.7
+calm = 2.0
+
 [steering_control]
 act = "off"
 log = "decisions.jsonl"

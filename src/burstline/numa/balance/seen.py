@@ -15,7 +15,8 @@ Ints = NDArray[np.int64]
 @dataclass(frozen=True)
 class Worker:
     """`busy` is the share of its time in which it had packets to handle, `useful` the share of its polls that found
-    some, `packets` what it handled; `depth` packets wait at its queues, `dropped` found no room there."""
+    some, `packets` what it handled and `fill` how many of them a poll brought; `depth` packets wait at its queues,
+    `dropped` found no room there."""
 
     busy: float
     packets: float
@@ -23,6 +24,7 @@ class Worker:
     depth: float = 0.0
     dropped: float = 0.0
     parked: bool = False
+    fill: float = 1.0
 
     @property
     def ns(self) -> float:

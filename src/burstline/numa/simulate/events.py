@@ -21,11 +21,11 @@ class SimulatedWorker(Struct):
     free: f64  # when it will have handled what waits
     busy: f64  # ns of work that came to it
     waited: f64  # ns that its packets waited
+    bursts: f64  # polls that found packets
+    empty: f64  # polls that found none
     accepted: i64
     gone: i64  # of those, how many had left when the last packet came
     dropped: i64  # for want of room
-    bursts: i64  # polls that found packets
-    empty: f64  # polls that found none
 
 
 class Events(Struct):
@@ -41,7 +41,10 @@ class Events(Struct):
     flow: i64  # which it is of
     random: i64
     gaps: i64  # address of GAPS float64
+    last_gap: i64
     slots: i64  # address of SLOTS int32: flows
+    last_slot: i64
+    burst: i64  # packets that a poll takes at most
     replay: i64  # of the capture: address of times, float64; 0: packets are drawn
     replayed: i64  # of their flows, int32
     replay_at: i64

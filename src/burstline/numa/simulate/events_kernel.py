@@ -10,9 +10,10 @@ from typing import Any
 
 from burstline.native.memory import leading_zeros, load32, load64, shift_right, store64
 from burstline.native.struct_type import reference
-from burstline.numa.simulate.events import BURST, GAPS, PARTS, SLOTS, SimulatedWorker, Value
+from burstline.numa.simulate.events import SimulatedWorker, Value
 
 WORKER_SIZE = SimulatedWorker.layout.size
+PARTS = 16  # as events.py has it
 value_at, worker_at = reference(Value), reference(SimulatedWorker)
 
 
@@ -40,8 +41,8 @@ def next_packet(c: Any) -> int:
     if (bits & 0xFFFF) < c.goes_on:
         c.next += c.spacing
         return 0
-    c.next += c.gap * value_at(c.gaps + 8 * (shift_right(bits, 16) & (GAPS - 1))).value
-    c.flow = load32(c.slots + 4 * (shift_right(bits, 40) & (SLOTS - 1)))
+    c.next += c.gap * value_at(c.gaps + 8 * (shift_right(bits, 16) & c.last_gap)).value
+    c.flow = load32(c.slots + 4 * (shift_right(bits, 40) & c.last_slot))
     return 0
 
 
@@ -71,12 +72,13 @@ def deliver(c: Any, flow: int, came: float, now: float) -> int:
     start = worker.free
     if start <= now:
         worker.empty += (now - start) / c.poll
-        worker.bursts += 1
         start = now
     cold = value_at(c.cold + 8 * flow)
     work = value_at(c.service + 8 * (number * c.columns + load64(c.homes + 8 * flow))).value
     chance = (shift_right(draw(c), 11) & 0xFFFFF) / 524288.0 - 1.0
-    work = work * (1.0 + c.jitter * chance) + c.overhead / min(BURST, waiting + 1) + cold.value
+    part = 1.0 / min(c.burst, waiting + 1)
+    work = work * (1.0 + c.jitter * chance) + c.overhead * part + cold.value
+    worker.bursts += part
     cold.value = 0.0
     worker.free = start + work
     value_at(departures + 8 * (worker.accepted & (c.depth - 1))).value = worker.free

@@ -92,7 +92,7 @@ class Simulation:
             rates = self._rates(counts, look * tick / TICKS)
         end = begins + look
         after = self._totals(end)
-        seen = self._seen(end, before, after, self._counts - counts)
+        self.seen = seen = self._seen(end, before, after, self._counts - counts)
         self.outcome.times.append(end)
         self.outcome.busy.append(np.array([worker.busy for worker in seen.workers]))
         self.outcome.offered.append(rates.sum(axis=1))
@@ -152,8 +152,8 @@ class Simulation:
         self._events.set(
             **{name: array.ctypes.data for name, array in at.items()},
             random=0x9E3779B97F4A7C15 - (1 << 63) ^ (seed * 0x2545F491 + 1), columns=len(self.machine.ports),
-            depth=self.depth, held_most=len(self._held_times), replay_count=len(replay.times) if replay else 0,
-            goes_on=round(65536 * (1 - 1 / self.traffic.train)),
+            last_gap=GAPS - 1, last_slot=SLOTS - 1, burst=BURST, depth=self.depth, held_most=len(self._held_times),
+            replay_count=len(replay.times) if replay else 0, goes_on=round(65536 * (1 - 1 / self.traffic.train)),
         )  # fmt: skip
         self._events_set(
             spacing=self.machine.work.size * 8 / 100, overhead=work.poll_ns, poll=work.empty_ns, jitter=0.5
@@ -212,11 +212,20 @@ class Simulation:
         done = {name: after[name] - before[name] for name in after}
         accepted = np.maximum(done["accepted"], 1)
         busy = np.clip(done["busy"] / 1e9 / look, 0.0, 1.0)
-        polls = np.maximum(done["bursts"], done["handled"] / BURST)
+        polls = done["bursts"]
         useful = polls / np.maximum(1.0, polls + np.maximum(0.0, done["polls"]))
+        fill = np.where(polls > 0, done["accepted"] / np.maximum(polls, 1e-9), 1.0)
         rates, dropped = done["handled"] / look, done["dropped"] / look
         workers = tuple(
-            Worker(float(busy[w]), float(rates[w]), float(useful[w]), float(after["depth"][w]), float(dropped[w]), gone)
+            Worker(
+                float(busy[w]),
+                float(rates[w]),
+                float(useful[w]),
+                float(after["depth"][w]),
+                float(dropped[w]),
+                gone,
+                float(fill[w]),
+            )
             for w, gone in enumerate(self.parked.tolist())
         )
         # What was put into a queue counts as handled in the order in which it was.
