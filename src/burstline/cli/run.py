@@ -50,6 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--dispatch", choices=DISPATCH, help="how a stage hands a packet to the next")
     parser.add_argument("--cores", metavar="LIST", help="cores for the workers, e.g. 2,3")
+    parser.add_argument(
+        "--plan",
+        metavar="PLAN",
+        help="between ports: carry out a plan: auto, or a file of `burstline plan --save`; off",
+    )
     parser.add_argument("--no-huge", action="store_true", help="keep packet buffers out of huge pages")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: burstline.toml beside the app)")
     parser.add_argument("--watch", action="store_true", help="when APP is saved, swap the pipeline while it runs")
@@ -79,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
         cores=cores_of(args.cores),
         hugepages=False if args.no_huge else None,
         act=args.steer,
+        plan=False if args.plan == "off" else args.plan,
     )
     config.engine.use_simd()
     out = contextlib.redirect_stdout(sys.stderr) if args.json or args.out == "-" else contextlib.nullcontext()
@@ -169,6 +175,9 @@ def _runner(pipeline: Pipeline, args: argparse.Namespace, config: Config, progre
         if args.interpret:
             from burstline.engine.live_interpreter import LiveInterpreter
 
+            if args.plan not in (None, "off"):
+                raise UsageError("--plan is for compiled runs between ports", "leave --interpret out")
+
             return LiveInterpreter(pipeline, devices, args.out, config)
         publisher = Publisher(args.app, " ".join(args.source), interval, LIVE_ROUNDS) if interval else None
         run = LiveRun(pipeline, devices, args.out, config, progress=show, publisher=publisher)
@@ -178,6 +187,8 @@ def _runner(pipeline: Pipeline, args: argparse.Namespace, config: Config, progre
         raise UsageError("a run has one capture file or any number of dpdk: ports as its source")
     if out_is_port:
         raise UsageError("packets of a capture file can be written to a file, not sent on a port", "--out OUT.pcapng")
+    if args.plan not in (None, "off"):
+        raise UsageError("--plan is for compiled runs between ports", "name dpdk: sources, and no --interpret")
     if args.interpret:
         return _FileInterpreter(pipeline, args.source[0], args.out, config, show)
     from burstline.engine.offline import FileRun

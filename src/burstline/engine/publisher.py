@@ -60,6 +60,7 @@ class Publisher:
         self._counters: dict[int, list[int]] = {}
         self._last: list[list[int]] = []  # the workers' counts when they left those
         self._buffers: list[dict[str, Any]] = []
+        self._placement: Mapping[str, Any] = {}
         self._lock = threading.RLock()  # the thread that looks at buffers publishes, too
 
     def begin(
@@ -128,6 +129,14 @@ class Publisher:
                 with suppress(OSError):  # no room: the old directory stays
                     self._publish()
 
+    def show_placement(self, placement: Mapping[str, Any], cores: Sequence[int]) -> None:
+        """Where threads and memory are, and the cores that workers are on now."""
+        with self._lock:
+            self._placement, self._cores = placement, list(cores)
+            if self._file is not None:
+                with suppress(OSError):  # no room: the old directory stays
+                    self._publish()
+
     def end(self) -> None:
         """The workers are through."""
         with self._lock:
@@ -176,5 +185,6 @@ class Publisher:
                 for v in self._versions
             ],
             "buffers": self._buffers,
+            "placement": self._placement,
             "gone": {"counts": self._last, "drops": self._drops, "counters": self._counters},
         }

@@ -50,6 +50,7 @@ class Versions:
         self.failure: Exception | None = None  # of a digest's handler
         self._prepare, self._report, self._stop = prepare, report, stop
         self._announce, self._settled, self._publisher = announce, settled, publisher
+        self.instance: Callable[[Program, int, Mapping[str, int]], Instance] = Instance  # links for a worker
         self.still: Callable[[], AbstractContextManager[object]] = nullcontext  # around workers going over
         self._one_swap, self._switching = threading.Lock(), threading.Lock()
         self._draining = threading.Lock()
@@ -78,7 +79,7 @@ class Versions:
         self.is_running = True
 
     def _linked(self, program: Program) -> list[Instance]:
-        return [Instance(program, worker, self._symbols) for worker in range(len(self._contexts))]
+        return [self.instance(program, worker, self._symbols) for worker in range(len(self._contexts))]
 
     def work(self, index: int) -> int:
         """A worker's loop, until it comes back; returns why. Releases the GIL meanwhile."""
