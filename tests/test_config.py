@@ -101,6 +101,7 @@ park = true
 low = 0.4
 high = 0.7
 calm = 2.0
+tune = true
 
 [steering_control]
 act = "off"

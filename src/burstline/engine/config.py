@@ -254,6 +254,16 @@ class Config:
                 ("steering_control", "act"), "has no effect while enable_flow_director = false",
                 'set enable_flow_director = "auto" above the first section',
             )  # fmt: skip
+        if self.numa_balance.act != "off" and self.enable_flow_director is False:
+            return Conflict(
+                ("numa_balance", "act"), "has no effect while enable_flow_director = false",
+                'set enable_flow_director = "auto" above the first section',
+            )  # fmt: skip
+        if self.numa_balance.act != "off" and self.steering_control.act != "off":
+            return Conflict(
+                ("numa_balance", "act"), "and act of [steering_control] would both move buckets",
+                "leave one of the two off",
+            )  # fmt: skip
         devices = [port.device for port in self.ports]
         for number, port in enumerate(self.ports):
             if port.steer != "auto" and self.enable_flow_director is False:

@@ -198,10 +198,13 @@ def unsent(director: Block) -> int:
 
 
 def check_control(config: Config) -> None:
-    """Raises UsageError where the controller is asked for and has nothing to steer by, or nothing to choose."""
-    act = config.steering_control.act
+    """Raises UsageError where the controller or the balancer has nothing to steer by, or nothing to choose."""
+    steers = config.steering_control.act != "off"
+    who = (
+        f"steering controller is {config.steering_control.act}" if steers else f"balancer is {config.numa_balance.act}"
+    )
     if config.enable_flow_director is False:
         hint = 'write enable_flow_director = "auto" above the first section of burstline.toml'
-        raise UsageError(f"the steering controller is {act}, and the flow director is off", hint)
+        raise UsageError(f"the {who}, and the flow director is off", hint)
     if config.engine.workers < 2:
-        raise UsageError(f"the steering controller is {act}, and there is one worker", "use --workers 2 or more")
+        raise UsageError(f"the {who}, and there is one worker", "use --workers 2 or more")

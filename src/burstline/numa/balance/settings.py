@@ -41,6 +41,8 @@ class BalanceSettings:
     high: float = key(0.8, number(0.02, 1))  # mean load from which on one is woken
     calm: float = key(1.0, seconds())  # for which a worker must not have been needed; doubled each time
 
+    tune: bool = key(False, boolean())  # workers follow what the learned cost model advises
+
     def conflict(self) -> Conflict | None:
         if self.low >= self.high:
             return Conflict("low", f"is {self.low:g}, not below high = {self.high:g}", "give low the smaller one")

@@ -14,6 +14,7 @@ from burstline.numa.balance.settings import BalanceSettings
 from burstline.numa.balance.waiting import cost
 
 LEAST_NS = 1.0
+UNEXPLAINED = 0.05  # of a worker's packets: less is chance
 LARGE = 0.01  # of a core: a group whose change is one for its worker
 FIXED = 0.5  # waiting packets times seconds: of any move
 
@@ -49,6 +50,10 @@ class View:
         mine = works[seen.at, each]
         count = places.workers
         loads = np.bincount(seen.at, mine, minlength=count).astype(float)
+        # What no group explains was sent there by rules, and stays.
+        packets = np.array([worker.packets for worker in seen.workers])
+        rest = packets - np.bincount(seen.at, seen.packets, minlength=count)
+        loads += np.where(rest > UNEXPLAINED * packets, rest, 0.0) * ns * 1e-9
         noise = memory.estimate.variance(step) * (ns[seen.at] * 1e-9) ** 2
         spread = np.sqrt(np.bincount(seen.at, noise, minlength=count))
         opened = ~np.array([worker.parked for worker in seen.workers])
