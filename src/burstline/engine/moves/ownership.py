@@ -140,6 +140,7 @@ class Planned(ABC):
 
     handles: tuple[int, ...] = ()
     keys: bytes | None = None  # of all flows that it can move, where they are known
+    source: int | None = None  # the worker that all of them are at; None where they may be at several
 
     @abstractmethod
     def carry_out(self) -> None: ...
@@ -203,7 +204,7 @@ class Removing(Planned):
 class MovingBucket(Planned):
     def __init__(self, ownership: Ownership, edit: MoveBucket) -> None:
         self._ownership, self._edit = ownership, edit
-        self._queue = ownership.tables[1].queue_of(edit.bucket)
+        self._queue = self.source = ownership.tables[1].queue_of(edit.bucket)
         ownership.after.move_bucket(edit.bucket, edit.queue)
 
     def carry_out(self) -> None:
