@@ -15,7 +15,7 @@ import burstline as bl
 from benchmarks.harness.process import cores
 from burstline.engine.config import Config, Engine, Port
 from burstline.engine.live import LiveRun
-from burstline.steering.edit import MoveBucket
+from burstline.steering.edit import MoveBuckets
 
 FLOWS, PACKETS, BUCKETS, BURST = 1024, 1 << 14, 128, 64
 What = Literal["queue", "bucket"]
@@ -96,7 +96,7 @@ def moved(capture: str, what: What, count: int, least: int) -> Found:
             buckets = range(0, BUCKETS, 2) if what == "queue" else (2 * (len(took) // 2) % BUCKETS,)
             to = 1 - len(took) % 2
             began = time.perf_counter()
-            done = run.steer([MoveBucket(bucket, to) for bucket in buckets])
+            done = run.steer([MoveBuckets(tuple((bucket, to) for bucket in buckets))])
             took.append(1e3 * (time.perf_counter() - began))
             if any(one.error for one in done):
                 break

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,7 +22,7 @@ from burstline.numa.balance.settings import BalanceSettings
 from burstline.pipeline.pipeline import Pipeline
 from burstline.state.region import Block
 from burstline.steering.control.decision_log import DecisionLog, lines_of
-from burstline.steering.edit import Edit, MoveBucket
+from burstline.steering.edit import MoveBuckets
 
 REST = 0.2  # of a look: so long the thread sleeps at least, however late it is
 
@@ -86,8 +86,7 @@ class LiveBalance:
         """While the block swaps the pipeline, nothing moves; buckets go back before, as rules of the new pipeline come
         in place of all, and it begins anew afterwards."""
         with self._one_at_a_time:
-            back = [MoveBucket(k, home) for k, home in enumerate(self.ports.reta) if self.reta[k] != home]
-            self._change(back)
+            self._change({k: home for k, home in enumerate(self.ports.reta) if self.reta[k] != home})
             self._memory, self._sight = self._balancer.start(), BalanceSight()
             self.parked = [False] * len(self.parked)
             yield
@@ -121,30 +120,28 @@ class LiveBalance:
         """Returns what was refused. A worker that is parked has no packets, and sleeps between polls."""
         moves = [action for action in actions if isinstance(action, MoveGroup)]
         before = self._records()
-        refused = self._change([MoveBucket(move.group, move.worker) for move in moves])
-        self._sight.moved(len(moves) - len(refused), self._records() - before)
+        refused = self._change({move.group: move.worker for move in moves})
+        self._sight.moved(0 if refused else len(moves), self._records() - before)
         for action in actions:
             if not isinstance(action, MoveGroup):
                 self.parked[action.worker] = isinstance(action, Park)
-        return [
-            {"time": time, "action": "Failure", "words": f"refused: bucket {k}", "bucket": k, "reason": why}
-            for k, why in refused
-        ]
-
-    def _change(self, edits: Sequence[Edit]) -> list[tuple[int, str]]:
-        if not edits:
+        if not refused:
             return []
+        words = f"refused: {len(moves)} bucket{'s' * (len(moves) != 1)}"
+        return [{"time": time, "action": "Failure", "words": words, "reason": refused}]
+
+    def _change(self, queues: Mapping[int, int]) -> str:
+        """All of these buckets in one move; returns why that was refused."""
+        if not queues:
+            return ""
         began = time.monotonic()
-        done = self.ports.change(edits)
+        (done,) = self.ports.change([MoveBuckets(tuple(queues.items()))])
         self.took.append(time.monotonic() - began)
-        refused = []
-        for edit, one in zip(edits, done, strict=True):
-            assert isinstance(edit, MoveBucket)
-            if one.error is None:
-                self.reta[edit.bucket] = edit.queue
-            else:
-                refused.append((edit.bucket, one.error.message))
-        return refused
+        if done.error is not None:
+            return done.error.message
+        for bucket, queue in queues.items():
+            self.reta[bucket] = queue
+        return ""
 
     def _read(self, now: float) -> Counts:
         packets, polls, useful, batch = (

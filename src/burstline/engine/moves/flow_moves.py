@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from burstline.engine.moves.memory import Links, MoverMemory
@@ -192,8 +192,7 @@ class FlowMoves:
             if carried:
                 self._wait(self._effective())
                 time.sleep(self._settle)
-            sources = [plan.source for plan in going]
-            self._go_through([source for source in sources if source is not None] if None not in sources else None)
+            self._go_through(_together(plan.sources for plan in going))
             for plan in carried:
                 plan.settle()
                 done[id(plan)] = Done(plan.handles)
@@ -263,6 +262,13 @@ class FlowMoves:
                 return False
             time.sleep(LOOK)
         return True
+
+
+def _together(sources: Iterable[frozenset[int] | None]) -> list[int] | None:
+    """Those of all; None where one is not known."""
+    found = list(sources)
+    known = [each for each in found if each is not None]
+    return sorted(frozenset().union(*known)) if len(known) == len(found) else None
 
 
 class PortsWithMoves:
