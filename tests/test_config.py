@@ -83,6 +83,26 @@ node = 1
 plan = "auto"
 irqs = false
 
+[numa_balance]
+act = "dry-run"
+log = "moves.jsonl"
+look = 0.02
+least = 0.1
+horizon = 5.0
+held = 0.004
+late = 0.0002
+sure = 2.0
+margin = 3.0
+near = 0.6
+dwell = 0.5
+moves = 50.0
+at_once = 4
+park = true
+low = 0.4
+high = 0.7
+calm = 2.0
+tune = true
+
 [steering_control]
 act = "off"
 log = "decisions.jsonl"

@@ -31,6 +31,7 @@ COMMANDS = {
     "topology": "draw the packages, memory nodes, caches, cores and links of this machine or another",
     "plan": "tell where on a NUMA machine an application's threads and memory belong, and what it costs elsewhere",
     "move": "have a worker of a running pipeline go on on another core, with its memory",
+    "simulate": "run balancing policies over traffic on a simulated NUMA machine, and tell how long packets wait",
     "bench": "measure burstline beside its peers on this machine",
     "doctor": "tell what this machine offers, and what mends what is missing",
 }
