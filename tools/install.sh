@@ -25,6 +25,8 @@ missing() {
     command -v tshark >/dev/null || echo tshark
     command -v tcpdump >/dev/null || echo tcpdump # and with it libpcap, which filters are compared with
     command -v dot >/dev/null || echo graphviz
+    command -v chromium >/dev/null || echo chromium fonts-dejavu-core # looks at the page of `burstline serve`
+    command -v promtool >/dev/null || echo prometheus # checks its metrics and alert rules
 }
 packages=$(missing | tr '\n' ' ')
 if [ "$packages" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

@@ -93,11 +93,8 @@ class Publisher:
         self.events.tell("start", f"{self.app} over {self.source}")
         if self.service is not None:
             path = self._file.path.with_suffix(SOCKET)
-            try:
-                self.service.open(path)
-                self._served = path.name
-            except OSError as error:
-                self.warnings.append(f"`burstline top` does not see flows of this run: {error.strerror}")
+            self.service.open(path)
+            self._served = path.name
         self.add(program, instances)
         if not self._versions:
             self.end()
