@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 DELIVERY = 30.0  # seconds that a message may take until the broker has it
 AT_ONCE = 10_000  # messages between two looks at what was delivered
-_ROWS = 8192  # of an Arrow message: a broker takes messages up to 1 MB
+LARGEST = 900_000  # bytes of an Arrow message: a broker takes 1 MB if nothing else is set
 
 
 class KafkaExporter(Exporter):
@@ -53,14 +53,23 @@ class KafkaExporter(Exporter):
         assert self._shape is not None
         self._reach()
         if self._arrow:
-            for at in range(0, len(rows), _ROWS):
-                part = rows[at : at + _ROWS]
-                self._produce(_stream(self._shape.arrow(part)), len(part))
+            self._produce_arrow(rows)
             return
         for at in range(0, len(rows), AT_ONCE):
             for line in json_rows(self._shape.arrow(rows[at : at + AT_ONCE])):
                 self._produce(line, 1)
             self._producer.poll(0)
+
+    def _produce_arrow(self, rows: Any) -> None:
+        """In as few messages as brokers take."""
+        assert self._shape is not None
+        message = _stream(self._shape.arrow(rows))
+        half = len(rows) // 2
+        if len(message) <= LARGEST or not half:
+            self._produce(message, len(rows))
+            return
+        self._produce_arrow(rows[:half])
+        self._produce_arrow(rows[half:])
 
     def _reach(self) -> None:
         """Nothing is begun while no broker answers: what librdkafka has taken cannot be given back."""

@@ -33,12 +33,12 @@ class Messages:
             self.sequence = self.sequence + len(piece) // size & 0xFFFFFFFF
 
     def preamble(self) -> Iterator[Buffers]:
-        """Templates, and what the elements mean that no registry has."""
-        yield from self._sets(TEMPLATE_SET, [template.record() for template in self.templates], 0)
+        """What the elements mean that no registry has, and templates: libfixbuf wants to know them in this order."""
         own = own_elements(self.templates)
         if own:
             yield from self._sets(OPTIONS_SET, [descriptions_template()], 0)
             yield from self._sets(DESCRIPTIONS, [description(element) for element in own], 1)
+        yield from self._sets(TEMPLATE_SET, [template.record() for template in self.templates], 0)
 
     def _sets(self, number: int, records: Sequence[bytes], counts: int) -> Iterator[Buffers]:
         """One set a message, of as many records as fit; each adds `counts` to the sequence number."""

@@ -172,11 +172,13 @@ def own_elements(templates: Sequence[Template]) -> list[Element]:
 
 def descriptions_template() -> bytes:
     """The options template of RFC 5610, 3.9: what an element of an enterprise is; the first two say which."""
-    fields = ((346, 4), (303, 2), (339, 1), (344, 1), (341, 65535))
+    fields = ((346, 4), (303, 2), (339, 1), (344, 1), (345, 2), (342, 8), (343, 8), (341, 65535), (340, 65535))
     return struct.pack(">HHH", DESCRIPTIONS, len(fields), 2) + b"".join(struct.pack(">HH", *f) for f in fields)
 
 
 def description(element: Element) -> bytes:
-    """A data record of that template. The name has a variable length (RFC 7011, 7)."""
+    """A data record of that template: no units, no range, no description; the last two have a variable length
+    (RFC 7011, 7)."""
     name = element.name.encode()[:254]
-    return struct.pack(">IHBBB", element.enterprise, element.number, element.type, element.semantics, len(name)) + name
+    head = struct.pack(">IHBB", element.enterprise, element.number, element.type, element.semantics)
+    return head + bytes(18) + bytes((len(name),)) + name + b"\0"
