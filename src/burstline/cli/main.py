@@ -18,6 +18,7 @@ from burstline.errors import BurstlineError, UsageError
 COMMANDS = {
     "run": "run a pipeline over a capture file, a generator or live ports",
     "stats": "read what running pipelines count, while they run",
+    "flows": "write the flows of captures or live ports to a table: Parquet, CSV, JSON, Arrow, IPFIX or Kafka",
     "filter": "keep the packets of a capture that match a pcap filter, as tcpdump -r IN -w OUT does",
     "explain": "show what a pipeline is compiled to: its graph, LLVM IR or assembly",
     "layout": "show what lies in which cache line, and the lines that a packet touches",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ class FlowExports(Digest[Any]):
         self.outlets: list[Outlet] = []
         self.passed_on: set[Outlet] = set()  # those that another table goes on with
         self.waits = False  # whoever drains may be kept waiting: over a file
+        self.stays_open = False  # for another run, whose records go the same way
+        self._shown: tuple[Shape, Callable[[Any], Any]] | None = None
         self.ended = 0  # records that were still there at the end
 
     @property
@@ -56,8 +59,14 @@ class FlowExports(Digest[Any]):
             for outlet in self.outlets:
                 outlet.begin(self.shape)
 
+    def show_as(self, shape: Shape, rows_of: Callable[[Any], Any]) -> None:
+        """Records go to sinks as rows of another shape, which `rows_of` makes of them."""
+        self._shown = shape, rows_of
+
     @property
     def shape(self) -> Shape:
+        if self._shown is not None:
+            return self._shown[0]
         table = self._table
         kinds = {slot.name: slot.type.kind for slot in table.record.layout}
         if isinstance(table.keys, FieldKeys):
@@ -99,8 +108,9 @@ class FlowExports(Digest[Any]):
 
     def _hand(self, rows: Any, waits: bool = False) -> None:
         self.begin()
+        shown = rows if self._shown is None else self._shown[1](rows)
         for outlet in self.outlets:
-            outlet.put(rows, waits or self.waits)
+            outlet.put(shown, waits or self.waits)
         super()._give(rows)
 
     def hand_rest(self, rows: Any) -> None:
@@ -110,15 +120,16 @@ class FlowExports(Digest[Any]):
         if self.is_wanted and len(rows):
             self.ended += len(rows)
             self._hand(rows, waits=True)
-        self._close()
+        if not self.stays_open:
+            self.close()
 
     def leave_off(self) -> None:
         """Another table goes on with the records, and perhaps with their sinks."""
         self.drain()
-        self._close()
+        self.close()
 
-    def _close(self) -> None:
-        """Raises why a sink failed, of a run over a file: there nobody else would know that records are missing."""
+    def close(self) -> None:
+        """No more records come. Raises why a sink failed, after a run over a file, which may have been for its sake."""
         own = [outlet for outlet in self.outlets if outlet not in self.passed_on]
         for outlet in own:
             outlet.close()
