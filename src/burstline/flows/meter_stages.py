@@ -9,16 +9,17 @@ from __future__ import annotations
 from typing import Any
 
 import burstline as bl
-from burstline.flows.records import DNS, PIECE, QUIC, STREAM, Piece, Settings, metered
+from burstline.flows.records import DNS, DTLS, PIECE, QUIC, STREAM, Piece, Settings, metered
 
 settings: Settings = globals()["settings"]  # set before this file is run
 
-# What is looked for in a direction: not known yet; pieces are on their way; nothing more.
-WATCH_BEGIN, WATCH_HELLO, WATCH_NOTHING = 0, 1, 2
+# What is looked for in a direction: its beginning; pieces that are on their way; nothing more; a ClientHello anywhere.
+WATCH_BEGIN, WATCH_HELLO, WATCH_NOTHING, WATCH_LATER = range(4)
+STARTTLS = (21, 25, 110, 119, 143, 389, 587, 2525, 4190, 5222, 5269, 5432)  # where TLS begins within a connection
 SYN, SYN_BACK, ACKED, KEPT, KEPT_BACK, BASE, BASE_BACK, DNS_ASKED = (1 << k for k in range(8))
 MOST_HELLO = 16_384 + 5  # bytes of a stream, where the first segment does not say more
 MOST_EARLY = 16  # segments that come before the one they follow
-QUIC_PACKETS = 4  # that a ClientHello is spread over at most
+HELLO_PACKETS = 4  # that a ClientHello is spread over at most
 VXLAN, GENEVE, GTPU, GRE, IP_IN_IP = range(1, 6)
 
 flows: Any = bl.FlowTable(
@@ -151,12 +152,16 @@ def watch(tcp: Any, data: Any, flow: Any) -> None:
     if flow.watch == WATCH_BEGIN:
         if offset == 0:
             flow.need = wanted(data, tcp.sport, tcp.dport)
-            flow.watch = WATCH_HELLO if flow.need else WATCH_NOTHING
+            flow.watch = WATCH_HELLO if flow.need else without(tcp)
         elif offset < MOST_HELLO and flow.early < MOST_EARLY:
             flow.early += 1
             send(flow, STREAM, 0, offset, data, MOST_HELLO)
         elif offset < 1 << 31:
             flow.watch = WATCH_NOTHING
+    elif flow.watch == WATCH_LATER and len(data) > 5 and data[0] == 22:
+        flow.need = wanted(data, 0, 0)
+        if flow.need:
+            flow.watch, flow.base, offset = WATCH_HELLO, tcp.seq, 0
     if flow.watch == WATCH_HELLO and offset < flow.need:
         send(flow, STREAM, 0, offset, data, flow.need)
         if flow.sent > 2 * flow.need + MOST_HELLO:
@@ -172,16 +177,25 @@ def watch_back(tcp: Any, data: Any, flow: Any) -> None:
     if flow.watch_back == WATCH_BEGIN:
         if offset == 0:
             flow.need_back = wanted(data, tcp.sport, tcp.dport)
-            flow.watch_back = WATCH_HELLO if flow.need_back else WATCH_NOTHING
+            flow.watch_back = WATCH_HELLO if flow.need_back else without(tcp)
         elif offset < MOST_HELLO and flow.early < MOST_EARLY:
             flow.early += 1
             send(flow, STREAM, 1, offset, data, MOST_HELLO)
         elif offset < 1 << 31:
             flow.watch_back = WATCH_NOTHING
+    elif flow.watch_back == WATCH_LATER and len(data) > 5 and data[0] == 22:
+        flow.need_back = wanted(data, 0, 0)
+        if flow.need_back:
+            flow.watch_back, flow.base_back, offset = WATCH_HELLO, tcp.seq, 0
     if flow.watch_back == WATCH_HELLO and offset < flow.need_back:
         send(flow, STREAM, 1, offset, data, flow.need_back)
         if flow.sent > 2 * flow.need_back + MOST_HELLO:
             flow.watch_back = WATCH_NOTHING
+
+
+def without(tcp: Any) -> int:
+    """What is looked for in a stream that begins otherwise."""
+    return WATCH_LATER if tcp.dport in STARTTLS or tcp.sport in STARTTLS else WATCH_NOTHING
 
 
 def wanted(data: Any, sport: int, dport: int) -> int:
@@ -202,8 +216,13 @@ def watch_udp(udp: Any, data: Any, flow: Any, forward: bool) -> None:
     size = len(data)
     if udp.sport == 53 or udp.dport == 53 or udp.dport == 5353 or udp.dport == 5355 or udp.sport == 5355:
         watch_dns(data, flow, forward, size)
-    elif size >= 1200 and data[0] & 0xC0 == 0xC0 and flow.sent < QUIC_PACKETS * 1500:  # RFC 9000, 14.1 and 17.2
+    elif flow.sent > HELLO_PACKETS * 1500:
+        flow.watch = WATCH_NOTHING
+    elif size >= 1200 and data[0] & 0xC0 == 0xC0:  # RFC 9000, 14.1 and 17.2
         send(flow, QUIC, 0 if forward else 1, 0, data, 1 << 16)
+    elif size > 25 and data[0] == 22 and data[1] == 0xFE:  # RFC 6347, 4.1
+        if data[13] == 1:
+            send(flow, DTLS, 0 if forward else 1, 0, data, 1 << 16)
     else:
         flow.watch = WATCH_NOTHING
 

@@ -26,7 +26,7 @@ SALTS = {
     0xFACEB002: _DRAFT_23,
     0x54303531: "7a4edef4e7ccee5fa4506c19124fc8ccda6e033d",  # T051
 }
-FORCED = 0x0A0A0A0A  # with 0x0F0F0F0F: versions that are there to be refused (RFC 9000, 15); keys are version 1's
+FORCED = 0x0A0A0A0A  # with 0x0F0F0F0F: versions that are there to be refused (RFC 9000, 15); keys are of any
 PADDING, PING, ACK, ACK_ECN, CRYPTO, CLOSE = 0, 1, 2, 3, 6, 0x1C
 
 
@@ -82,16 +82,16 @@ class QuicReader:
         for keys in self._keys:
             if (payload := keys.open(packet, at)) is not None:
                 return payload
-        salt = SALTS.get(version)
-        if salt is None and version & 0x0F0F0F0F == FORCED:
-            salt = _V1
-        if salt is None or len(self._keys) > 4:
+        if len(self._keys) > 4:
             return None
-        keys = Keys(bytes.fromhex(salt), destination, version == VERSION_2)
-        payload = keys.open(packet, at)
-        if payload is not None:
-            self._keys.append(keys)
-        return payload
+        known = SALTS.get(version)
+        forced = version & 0x0F0F0F0F == FORCED
+        for salt in [known] if known else dict.fromkeys(SALTS.values()) if forced else ():
+            keys = Keys(bytes.fromhex(salt), destination, version == VERSION_2)
+            if (payload := keys.open(packet, at)) is not None:
+                self._keys.append(keys)
+                return payload
+        return None
 
     def _frames(self, payload: bytes) -> None:
         fields = _Fields(payload)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from burstline.flows import client_hello, dns_message
+from burstline.flows.dtls import DtlsReader
 from burstline.flows.ja4 import ja4
 from burstline.flows.quic import QuicReader
-from burstline.flows.records import DNS, QUIC
+from burstline.flows.records import DNS, DTLS, QUIC
 from burstline.flows.streams import Stream
 
 Key = tuple[int, int]  # a flow's first time and tag
@@ -32,7 +33,7 @@ class Reading:
     facts: Facts = field(default_factory=Facts)
     pieces: int = 0
     streams: dict[int, Stream | None] = field(default_factory=dict)  # by direction; None: it was read
-    quic: QuicReader | None = None
+    datagrams: QuicReader | DtlsReader | None = None
 
 
 class Readers:
@@ -52,8 +53,8 @@ class Readers:
             data = data.ljust(size, b"\0")  # NumPy has stripped zeros from the end
             if kind == DNS:
                 self._read_dns(reading.facts, data)
-            elif kind == QUIC:
-                self._read_quic(reading, offset, data)
+            elif kind in (QUIC, DTLS):
+                self._read_datagram(reading, kind, offset, data)
             else:
                 self._read_stream(reading, back, offset, data)
 
@@ -89,13 +90,16 @@ class Readers:
             pass
         reading.streams[back] = None
 
-    def _read_quic(self, reading: Reading, offset: int, data: bytes) -> None:
-        if reading.quic is None:
-            reading.quic = QuicReader()
-        message = reading.quic.add(offset, data)
-        if message is not None and reading.facts.ja4 is None:
+    def _read_datagram(self, reading: Reading, kind: int, offset: int, data: bytes) -> None:
+        if reading.facts.ja4 is not None:
+            return
+        if reading.datagrams is None:
+            reading.datagrams = QuicReader() if kind == QUIC else DtlsReader()
+        message = reading.datagrams.add(offset, data)
+        if message is not None:
             with suppress(client_hello.Malformed):
-                self._tell(reading.facts, client_hello.client_hello(message), "q")
+                hello = client_hello.client_hello(message, cookie=kind == DTLS)
+                self._tell(reading.facts, hello, "q" if kind == QUIC else "d")
 
     def _tell(self, facts: Facts, hello: client_hello.ClientHello, transport: str) -> None:
         if facts.ja4 is None:

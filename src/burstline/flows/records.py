@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import burstline as bl
 
 PIECE = 1024  # bytes of a payload that go to Python at once
-STREAM, DNS, QUIC = range(1, 4)  # kinds of pieces: of a TCP stream, a message over UDP, a packet with a ClientHello
+STREAM, DNS, QUIC, DTLS = range(1, 5)  # what pieces are of: a TCP stream, a message of DNS over UDP, datagrams
 TUNNELS = ("", "vxlan", "geneve", "gtpu", "gre", "ip")  # by the number in a record
 MOST_PAYLOAD = 4096
 

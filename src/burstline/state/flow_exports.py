@@ -108,7 +108,7 @@ class FlowExports(Digest[Any]):
 
     def _hand(self, rows: Any, waits: bool = False) -> None:
         self.begin()
-        shown = rows if self._shown is None else self._shown[1](rows)
+        shown = self._shown[1](rows) if self._shown is not None and self.outlets else rows
         for outlet in self.outlets:
             outlet.put(shown, waits or self.waits)
         super()._give(rows)
