@@ -18,8 +18,8 @@ FIELDS = ("ip.src", "ip.dst", "ipv6.src", "ipv6.dst", "tcp.srcport", "tcp.dstpor
 
 def packets(path: Path) -> list[dict[str, str]]:
     """The first occurrence of each field in each packet."""
-    words = ["tshark", "-n", "-r", str(path), "-T", "fields", "-E", "occurrence=f", "-o", "tcp.desegment_tcp_streams:TRUE",
-             "-o", "tcp.reassemble_out_of_order:TRUE"]  # fmt: skip
+    words = ["tshark", "-n", "-r", str(path), "-T", "fields", "-E", "occurrence=f"]
+    words += ["-o", "tcp.desegment_tcp_streams:TRUE", "-o", "tcp.reassemble_out_of_order:TRUE"]
     words += [word for field in FIELDS for word in ("-e", field)]
     out = subprocess.run(words, capture_output=True, text=True, check=False).stdout
     return [dict(zip(FIELDS, line.split("\t"), strict=True)) for line in out.splitlines()]

@@ -34,8 +34,8 @@ def dns_message(data: bytes) -> Message:
 
 
 def _name(data: bytes, at: int) -> tuple[str, int]:
-    """As text, without the last dot, and where it ends. Bytes that are no printable ASCII are written `\\DDD`, and dots
-    within labels escaped, as in master files (RFC 1035, 5.1)."""
+    """As text, without the last dot, and where it ends. Labels in UTF-8, which mDNS and LLMNR have, stay what they are;
+    other bytes that are no printable ASCII are written `\\DDD`, and dots within labels escaped (RFC 1035, 5.1)."""
     labels: list[str] = []
     end, jumps = None, 0
     while True:
@@ -52,8 +52,19 @@ def _name(data: bytes, at: int) -> tuple[str, int]:
             continue
         if size > 63 or at + 1 + size > len(data):
             raise Malformed
-        labels.append("".join(_CHARACTERS[byte] for byte in data[at + 1 : at + 1 + size]))
+        labels.append(_label(data[at + 1 : at + 1 + size]))
         at += 1 + size
+
+
+def _label(data: bytes) -> str:
+    if not data.isascii():
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            text = ""
+        if text.isprintable() and text and "." not in text and "\\" not in text:
+            return text
+    return "".join(_CHARACTERS[byte] for byte in data)
 
 
 _CHARACTERS = [

@@ -16,7 +16,7 @@ settings: Settings = globals()["settings"]  # set before this file is run
 # What is looked for in a direction: its beginning; pieces that are on their way; nothing more; a ClientHello anywhere.
 WATCH_BEGIN, WATCH_HELLO, WATCH_NOTHING, WATCH_LATER = range(4)
 STARTTLS = (21, 25, 110, 119, 143, 389, 587, 2525, 4190, 5222, 5269, 5432)  # where TLS begins within a connection
-SYN, SYN_BACK, ACKED, KEPT, KEPT_BACK, BASE, BASE_BACK, DNS_ASKED = (1 << k for k in range(8))
+SYN, SYN_BACK, ACKED, BASE, BASE_BACK, DNS_ASKED, DNS_ANSWERED = (1 << k for k in range(7))
 MOST_HELLO = 16_384 + 5  # bytes of a stream, where the first segment does not say more
 MOST_EARLY = 16  # segments that come before the one they follow
 HELLO_PACKETS = 4  # that a ClientHello is spread over at most
@@ -228,16 +228,17 @@ def watch_udp(udp: Any, data: Any, flow: Any, forward: bool) -> None:
 
 
 def watch_dns(data: Any, flow: Any, forward: bool, size: int) -> None:
-    """The first question, and the first answer."""
+    """The first question, and the first answer. Of mDNS, answers come without a question (RFC 6762, 6)."""
     if size < 12:
         return
-    if data[2] < 0x80:
-        if flow.seen & DNS_ASKED == 0:
+    kind = DNS_ASKED if data[2] < 0x80 else DNS_ANSWERED
+    if flow.seen & kind == 0:
+        flow.seen |= kind
+        if data.be16(4) and kind == DNS_ANSWERED:
             flow.seen |= DNS_ASKED
-            send(flow, DNS, 0 if forward else 1, 0, data, PIECE)
-    else:
-        flow.watch = WATCH_NOTHING
         send(flow, DNS, 0 if forward else 1, 0, data, PIECE)
+    if flow.seen & DNS_ASKED and flow.seen & DNS_ANSWERED:
+        flow.watch = WATCH_NOTHING
 
 
 def send(flow: Any, kind: int, back: int, offset: int, data: Any, end: int) -> None:

@@ -14,7 +14,7 @@ from burstline.flows.streams import Stream
 _V1, _DRAFT_29 = "38762cf7f55934b34d179ae6a4c80cadccbb7f0a", "afbfec289993d24c9e9786f19c6111e04390a899"
 _DRAFT_23, _DRAFT_22 = "c3eef712c72ebb5a11a7d2432bb46365bef9f502", "7fbcdb0e7c66bbe92a96cd21519ebd7a02644190"
 VERSION_2, _V2 = 0x6B3343CF, "0dede3def700a6db819381be6e269dcbf9bd2ed9"
-# Of versions that are in use or were: drafts, Facebook's and Google's numbers for some of them.
+# Of versions that are in use or were, drafts of the IETF's.
 SALTS = {
     0x00000001: _V1,
     VERSION_2: _V2,
@@ -22,9 +22,6 @@ SALTS = {
     **{0xFF000000 + draft: _V1 for draft in (33, 34)},
     **{0xFF000000 + draft: _DRAFT_23 for draft in (23, 24, 25, 26, 27, 28)},
     **{0xFF000000 + draft: _DRAFT_22 for draft in (21, 22)},
-    0xFACEB001: _DRAFT_22,
-    0xFACEB002: _DRAFT_23,
-    0x54303531: "7a4edef4e7ccee5fa4506c19124fc8ccda6e033d",  # T051
 }
 FORCED = 0x0A0A0A0A  # with 0x0F0F0F0F: versions that are there to be refused (RFC 9000, 15); keys are of any
 PADDING, PING, ACK, ACK_ECN, CRYPTO, CLOSE = 0, 1, 2, 3, 6, 0x1C
