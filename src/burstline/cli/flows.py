@@ -195,7 +195,7 @@ class _Metering:
             }  # fmt: skip
             print(json.dumps(report), file=to)
             return
-        rate = in_units(self._received.packets / self._seconds if self._seconds else 0, "pps")
+        rate = in_units(self._received.packets / self._seconds if self._seconds else 0, "packets/s")
         filtered = f", {self._dropped.packets:,} filtered out" if self._dropped.packets else ""
         print(
             f"{self._output.flows:,} flows of {self._received.packets:,} packets{filtered}, "

@@ -31,7 +31,8 @@ def _ja4(
     """A client sends the same but for its random numbers, so most are found here."""
     ciphers, extensions = _without_grease(ciphers), _without_grease(extensions)
     offered = _without_grease(versions)
-    shown = _VERSIONS.get(max(offered) if offered else version, "00")  # of DTLS, too, whose numbers fall
+    newest = min if transport == "d" else max  # DTLS counts downwards
+    shown = _VERSIONS.get(newest(offered) if offered else version, "00")
     named = "d" if SERVER_NAME in extensions else "i"
     counts = f"{min(len(ciphers), 99):02}{min(len(extensions), 99):02}"
     others = sorted(e for e in extensions if e not in (SERVER_NAME, ALPN))
