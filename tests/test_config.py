@@ -80,6 +80,8 @@ cache = 128
 [numa]
 enabled = true
 node = 1
+plan = "auto"
+irqs = false
 
 [steering_control]
 act = "off"

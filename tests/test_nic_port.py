@@ -25,7 +25,6 @@ from burstline.dpdk.ring_port import RingPort
 from burstline.offload import mbuf as m
 from burstline.state.toeplitz import SYMMETRIC_KEY
 from burstline.steering.hardware.back_end import RteFlow
-from burstline.steering.hardware.port_device import device_of
 from burstline.steering.model.faults import Faults
 from burstline.steering.model.nic import NicModel
 from burstline.steering.model.nic_port import NicPort
@@ -222,7 +221,7 @@ def _threaded(rate: float) -> dict[str, Any]:
         model = NicModel("net_mlx5", queues=2)
         port = NicPort.over(model, made, frames=FRAMES, times=50, rate=rate, own_thread=True, ring_size=64)
         port.start()
-        back_end, got, seen = RteFlow(device_of(port)), [0, 0], set()
+        back_end, got, seen = RteFlow(port.model), [0, 0], set()
         until = time.monotonic() + 60
         while sum(got) + sum(port.plane.of_queues("missed")) < 50 * len(FRAMES) and time.monotonic() < until:
             rule = back_end.add(SteeringRule(proto="udp", to="queue 1"))
@@ -256,7 +255,7 @@ def _played(rate: float) -> dict[str, Any]:
         port = NicPort.over(model, made, frames=FRAMES, times=50, rate=rate, by_workers=True, ring_size=64)
         assert "itself" in raised(port.pump).message
         port.start()
-        back_end, got, seen, ended = RteFlow(device_of(port)), [0, 0], set(), threading.Event()
+        back_end, got, seen, ended = RteFlow(port.model), [0, 0], set(), threading.Event()
         back_end.remove(back_end.add(SteeringRule(proto="udp", to="queue 1")))  # nobody has polled yet
 
         def poll(queue: int) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import random
+import threading
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -89,6 +90,32 @@ def test_each_packet_is_in_its_bucket_and_in_the_sketch_of_its_worker(bursts: li
             rates[flow, number % 2] += 100  # a window is a hundredth of a second
     assert (watches.by_bucket() == buckets).all()
     assert dict(watches.flows(0.01)) == {line.keys[f]: rates[f].tolist() for f in range(40) if rates[f].any()}
+
+
+def test_what_is_read_while_a_worker_counts_never_falls_nor_runs_ahead() -> None:
+    """ctypes lets go of the interpreter's lock while a burst is counted, so both threads run."""
+    line, watches = Line(), TrafficWatches(1, DEFAULT_KEY, BUCKETS)
+    bursts, flows = 1000, [k % 40 for k in range(PACKETS)]
+    begun = 0
+
+    def count() -> None:
+        nonlocal begun
+        for _ in range(bursts):
+            begun += PACKETS
+            line.pass_by(watches, 0, flows)
+
+    worker = threading.Thread(target=count)
+    worker.start()
+    last, between = watches.by_bucket()[0], 0
+    while worker.is_alive():
+        now = watches.by_bucket()[0]
+        assert (now >= last).all() and now.sum() <= begun
+        between += bool((now > last).any())
+        last = now
+    worker.join()
+    counted = watches.by_bucket()[0]
+    assert counted.sum() == bursts * PACKETS and (counted >= last).all()
+    assert between > 1, "it was read while it grew"
 
 
 def test_hashes_of_mbufs_count_only_where_they_are_those_of_the_reta() -> None:

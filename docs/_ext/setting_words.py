@@ -77,6 +77,10 @@ SETTINGS = {
     "numa.enabled": "The packet buffers of a port lie on its NUMA node; of a virtual device, on that of the first PCI "
     "port.",
     "numa.node": "They lie on this node instead.",
+    "numa.plan": "A plan that a run between ports [carries out](numa-engine.md): `auto` makes one for this machine, a "
+    "file of `burstline plan --save` has one; `--plan`.",
+    "numa.irqs": "While a plan is carried out, interrupts of network cards are kept off the workers' cores, where the "
+    "process may do that; they are put back at the end.",
     "steering_control.act": "Whether the [controller](steering-control.md) runs beside live ports: `on` steers, "
     "`dry-run` decides and changes nothing; it needs a flow director and two workers; `--steer`.",
     "steering_control.log": "A file that each decision is written to, with its reason, as a line of JSON; "
@@ -103,8 +107,8 @@ SETTINGS = {
     "for the rest.",
     "steering_control.fast": "Packets/s from which a flow is marked for the fast path; 0 marks none.",
     "steering_control.bypass": "Flows that are marked bypass the cores: the device drops them.",
-    "steering_control.new_connections": "Connections that begin go to the emptiest core, where somebody can choose "
-    "for them.",
+    "steering_control.new_connections": "Buckets without packets move to where there is less to do, for connections "
+    "that begin.",
     "enable_flow_director": 'Steering of packets to workers: `"auto"` where there are rules, `true` always.',
     **{f"steering.{name}": f"As `{name}` of a `SteeringRule`." for name in STEERING},
 }

@@ -6,30 +6,35 @@ import argparse
 import contextlib
 import json
 import signal
+import socket
 import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from burstline.cli.core_list import cores_of
-from burstline.cli.graph import check_suffix, graph_of, write
+from burstline.cli.graph import check_suffix, write
 from burstline.cli.progress import ProgressLine
 from burstline.cli.steer_live import explain_steering
 from burstline.engine.app import Application
 from burstline.engine.carry import Swap
 from burstline.engine.config import DISPATCH, Config, load
 from burstline.engine.exports import redirect
+from burstline.engine.graph import graph_of
 from burstline.engine.publisher import FILE_ROUNDS, LIVE_ROUNDS, Publisher
 from burstline.engine.report import Report
+from burstline.engine.threads import usable_cores
 from burstline.errors import BurstlineError, UsageError
 from burstline.pipeline.pipeline import Pipeline
 from burstline.steering.control.settings import ACTS
 
 if TYPE_CHECKING:
     from burstline.engine.watch import Watch
+    from burstline.view.questions import Viewed
 
 EPILOG = """sources and sinks:
   capture.pcap, x.pcapng.zst   a capture file, plain or compressed by gzip or zstd;  - is standard input
+  follow:capture.pcapng        one that still grows; of a directory, each file when the one before it ends
   gen:packets=1e6,flows=1e4    generated traffic
   dpdk:0000:3b:00.0            a port by its PCI address
   dpdk:net_af_xdp,iface=eth1   a port by its DPDK driver and arguments, as DPDK spells them
@@ -52,6 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--dispatch", choices=DISPATCH, help="how a stage hands a packet to the next")
     parser.add_argument("--cores", metavar="LIST", help="cores for the workers, e.g. 2,3")
+    parser.add_argument(
+        "--plan",
+        metavar="PLAN",
+        help="between ports: carry out a plan: auto, or a file of `burstline plan --save`; off",
+    )
     parser.add_argument("--no-huge", action="store_true", help="keep packet buffers out of huge pages")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: burstline.toml beside the app)")
     parser.add_argument("--watch", action="store_true", help="when APP is saved, swap the pipeline while it runs")
@@ -85,6 +95,7 @@ def run(args: argparse.Namespace) -> int:
         hugepages=False if args.no_huge else None,
         act=args.steer,
         export=args.export,
+        plan=False if args.plan == "off" else args.plan,
     )
     config.engine.use_simd()
     out = contextlib.redirect_stdout(sys.stderr) if args.json or args.out == "-" else contextlib.nullcontext()
@@ -177,26 +188,42 @@ def _runner(pipeline: Pipeline, args: argparse.Namespace, config: Config, progre
         if args.interpret:
             from burstline.engine.live_interpreter import LiveInterpreter
 
+            if args.plan not in (None, "off"):
+                raise UsageError("--plan is for compiled runs between ports", "leave --interpret out")
+
             return LiveInterpreter(pipeline, devices, args.out, config)
         publisher = Publisher(args.app, " ".join(args.source), interval, LIVE_ROUNDS) if interval else None
         run = LiveRun(pipeline, devices, args.out, config, progress=show, publisher=publisher)
         run.say = _say
+        _serve(publisher, run, config)
         return run
     if any(live) or len(args.source) > 1:
         raise UsageError("a run has one capture file or any number of dpdk: ports as its source")
     if out_is_port:
         raise UsageError("packets of a capture file can be written to a file, not sent on a port", "--out OUT.pcapng")
+    if args.plan not in (None, "off"):
+        raise UsageError("--plan is for compiled runs between ports", "name dpdk: sources, and no --interpret")
     if args.interpret:
         return _FileInterpreter(pipeline, args.source[0], args.out, config, show)
     from burstline.engine.offline import FileRun
 
     engine = config.engine
     publisher = Publisher(args.app, args.source[0], interval, FILE_ROUNDS) if interval else None
-    return FileRun(
+    file_run = FileRun(
         pipeline, args.source[0], args.out, workers=engine.workers, cores=engine.cores,
         dispatch=engine.dispatch, tunnel_ports=config.parser.tunnel_ports, duration=engine.duration, progress=show,
         publisher=publisher, buffers=config.pools.buffers,
     )  # fmt: skip
+    _serve(publisher, file_run, config)
+    return file_run
+
+
+def _serve(publisher: Publisher | None, run: Viewed, config: Config) -> None:
+    """Have the run answer questions from outside."""
+    if publisher is not None and hasattr(socket, "AF_UNIX"):
+        from burstline.view.service import RunService
+
+        publisher.service = RunService(run, config.engine.cores or usable_cores()[: config.engine.workers])
 
 
 def _say(line: str) -> None:

@@ -127,6 +127,7 @@ class Interval:
             **_as_json(self.lines(everyone), self.after.names.values()),
             "buffers": about.get("buffers", []),
             "exports": about.get("exports", []),
+            "placement": about.get("placement", {}),
         }
         if workers:
             found["workers"] = [
@@ -193,6 +194,8 @@ def _text(each: Interval, workers: bool) -> list[str]:
     lines += _table(each.lines(range(count)))
     lines += buffer_lines(about.get("buffers", []))
     lines += export_lines(about.get("exports", []))
+    for wrong in about.get("placement", {}).get("misplaced", []):
+        lines += [f"misplaced: {wrong['what']}", f"  mend: {wrong['fix']}"]
     if workers:
         for k, worker in enumerate(each.after.workers):
             lines += ["", f"worker {k}, core {worker.core}", *_table(each.lines([k]))]

@@ -182,14 +182,19 @@ class Parser:
 
 @dataclass(frozen=True)
 class Numa:
-    """`[numa]`: whether workers and buffers are placed on the node of their port, or all on one `node`."""
+    """`[numa]`: whether workers and buffers are placed on the node of their port, or all on one `node`; whether a plan
+    is carried out, and whether interrupts of network cards keep off its workers' cores."""
 
     enabled: bool = key(True, boolean())
     node: int | None = key(None, integer(0, 1023))
+    plan: str | Literal[False] = key(False, either(one_of("auto", False), text("a file of `burstline plan --save`")))
+    irqs: bool = key(True, boolean())
 
     def conflict(self) -> Conflict | None:
         if self.node is not None and not self.enabled:
             return Conflict("node", "has no effect while enabled = false", "leave one of the two out")
+        if self.plan is not False and not self.enabled:
+            return Conflict("plan", "has no effect while enabled = false", "leave one of the two out")
         return None
 
 

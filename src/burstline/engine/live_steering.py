@@ -146,16 +146,17 @@ class LiveSteering:
         if choice is None or choice.name != "rte_flow":
             return
         from burstline.dpdk.flow_refused import FlowRefused
-        from burstline.steering.hardware.port_device import device_of
-        from burstline.steering.model.nic import NicModel
+        from burstline.steering.hardware.port_device import PortDevice
+        from burstline.steering.model.nic_port import NicPort
 
-        device = device_of(port)
+        model = port.model if isinstance(port, NicPort) else None
+        device = model or PortDevice(port)
         back_end = RteFlow(device, self.core_queue, ports=self.config.parser.tunnel_ports)
         try:
             reta = tuple(device.reta()) if device.reta_size and port.rss else ()
         except FlowRefused:
             reta = ()
-        key = device.key if isinstance(device, NicModel) else _key_of(port)
+        key = model.key if model else _key_of(port)
         if self._begin(number, back_end, RssFacts(key, reta), device.driver):
             return
         back_end.close()  # what of the rules is there

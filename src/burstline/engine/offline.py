@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from burstline.engine.carry import Swap
 from burstline.engine.exports import exports_wait
@@ -36,6 +36,9 @@ from burstline.ports.capture_writer import format_for
 from burstline.ports.output import check_output
 from burstline.state.region import Block, Region
 
+if TYPE_CHECKING:
+    from burstline.engine.live_view import LiveView
+
 CAPACITY = CHUNK_PACKETS + 64  # the prefetch looks a little past the last packet
 ALIGN = 64  # room before a buffer, for poll(2)'s structure
 Progress = Callable[[int, "int | None", int], None]  # bytes read, bytes in all, packets
@@ -64,6 +67,7 @@ class FileRun:
         self.dispatch, self.tunnel_ports, self.publisher = dispatch, tunnel_ports, publisher
         self.report = Report(path, "compiled", workers)
         self.count_edges = False  # packets on each way out of each stage, for the report
+        self.view: LiveView | None = None  # which only live runs have
         self._stop = Region(64)
         self._versions: Versions | None = None
         self._chunks: Region | None = None
@@ -120,6 +124,11 @@ class FileRun:
     def is_running(self) -> bool:
         """Whether there is something to swap."""
         return self._versions is not None and self._versions.is_running
+
+    @property
+    def running(self) -> Pipeline:
+        """The pipeline that packets go through now."""
+        return self._versions.pipeline if self._versions is not None else self.pipeline
 
     def rehearse(self) -> None:
         """Get ready for a first swap while the pipeline runs: import what compiles, and lower what runs."""

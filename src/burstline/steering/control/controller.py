@@ -14,8 +14,9 @@ from types import MappingProxyType
 from burstline.steering.control import reasons
 from burstline.steering.control.actions import Action, Release
 from burstline.steering.control.demand import Steering, cost, plain_of, steering_of
-from burstline.steering.control.marks import mark_paths, new_flows
+from burstline.steering.control.marks import mark_paths
 from burstline.steering.control.memory import Memory
+from burstline.steering.control.new_connections import is_plain, place_new
 from burstline.steering.control.propose import View, emptied, propose
 from burstline.steering.control.retreat import retreat
 from burstline.steering.control.settings import Settings
@@ -43,7 +44,7 @@ class Controller:
         current, plain = steering_of(seen), plain_of(seen)
         if demand.capacity <= 0 or demand.total <= 0:
             return memory, []
-        if not current.placed and current.reta == plain.reta:
+        if is_plain(current, plain, demand, memory, s):
             memory = replace(memory, rolling=False, worse=0, useless_since=None)
             if memory.ledger.until > seen.time:
                 return memory, []
@@ -66,8 +67,9 @@ class Controller:
             return retreat(memory, seen, demand, current, plain, s, why, before=tuple(actions))
         memory, alone = emptied(view, memory)
         memory, marked = mark_paths(memory, seen, demand, s)
-        memory, new = new_flows(memory, seen, demand, current, s)
-        return memory, [*actions, *steered, *alone, *marked, *new]
+        actions += [*steered, *alone, *marked]
+        memory, new = place_new(memory, seen, demand, current, s, actions)
+        return memory, [*actions, *new]
 
     def _steered(self, memory: Memory, view: View) -> tuple[Memory, list[Action]]:
         """The change that was on trial, if it has proved itself; otherwise another is put on trial."""

@@ -1,14 +1,12 @@
-"""Which flows are marked for the fast path or bypass cores, and where connections that begin should go."""
+"""Which flows are marked for the fast path or bypass cores."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Literal
 
-import numpy as np
-
-from burstline.steering.control.actions import Action, NewFlows, Path
-from burstline.steering.control.demand import Demand, Steering
+from burstline.steering.control.actions import Action, Path
+from burstline.steering.control.demand import Demand
 from burstline.steering.control.memory import Memory
 from burstline.steering.control.settings import Settings
 from burstline.steering.control.snapshot import Snapshot
@@ -40,24 +38,3 @@ def mark_paths(memory: Memory, seen: Snapshot, demand: Demand, s: Settings) -> t
             del paths[flow.key]
             actions.append(Path(flow.key, "normal", f"{rate:,.0f} packets/s, less than half of fast = {s.fast:,.0f}"))
     return replace(memory, paths=paths), actions
-
-
-def new_flows(
-    memory: Memory, seen: Snapshot, demand: Demand, current: Steering, s: Settings
-) -> tuple[Memory, list[Action]]:
-    """The emptiest core that is not dedicated, where the one told before has clearly more to do."""
-    if not s.new_connections:
-        return memory, []
-    loads = current.loads(demand, len(seen.cores))
-    shared = np.array([core.core not in memory.dedicated for core in seen.cores])
-    if not shared.any():
-        return memory, []
-    to = int(np.where(shared, loads, np.inf).argmin())
-    before = next((k for k, core in enumerate(seen.cores) if core.core == memory.new_core), None)
-    mean = demand.total / len(seen.cores)
-    if before is not None and shared[before] and loads[before] - loads[to] <= (s.enter - 1) * mean:
-        return memory, []
-    core = seen.cores[to].core
-    was = "" if before is None else f", core {memory.new_core} {loads[before] / mean:.2f}"
-    why = f"core {core} has {loads[to] / mean:.2f} of the mean load{was}"
-    return replace(memory, new_core=core), [NewFlows(core, why)]

@@ -45,7 +45,7 @@ class Settings:
     dedicate: float = key(0.5, share(0, 1))  # of a core: from this load on a flow gets one of its own
     fast: float = key(0.0, share(0, 1e12))  # packets/s from which a flow is marked for the fast path; 0: none
     bypass: bool = key(False, boolean())  # the device may take marked flows on its own
-    new_connections: bool = key(False, boolean())  # say which core connections that begin should go to
+    new_connections: bool = key(False, boolean())  # buckets without packets go where there is less to do
 
     def conflict(self) -> Conflict | None:
         if self.leave > self.enter:

@@ -9,8 +9,7 @@ from burstline.dpdk.flow_refused import FlowRefused
 from burstline.dpdk.port import Port
 from burstline.errors import BurstlineError
 from burstline.offload.planning.capabilities import ALIASES
-from burstline.steering.hardware.flow_device import FlowDevice, FlowRule
-from burstline.steering.model.nic_port import NicPort
+from burstline.steering.hardware.flow_device import FlowRule
 
 
 class PortDevice:
@@ -63,11 +62,6 @@ class PortDevice:
             rss.update_reta(self.port, entries)
         except BurstlineError as error:
             raise FlowRefused("rte_eth_dev_rss_reta_update", 0, said=error.message) from None
-
-
-def device_of(port: Port) -> FlowDevice:
-    """What rules and RETA updates of a port are told: the model of a NIC in software, else the port."""
-    return port.model if isinstance(port, NicPort) else PortDevice(port)
 
 
 def _plain(rule: FlowRule) -> tuple[list[flow.FlowItem], list[flow.FlowAction]]:
