@@ -298,6 +298,7 @@ def test_an_unknown_key_is_answered_by_the_nearest(text: str, hint: str, tmp_pat
         ),
         ("[pools]\nbuffers = 100\ncache = 256", 2, "[pools] buffers is 100, too few for a cache of 256"),
         ("[numa]\nenabled = false\nnode = 0", 3, "[numa] node has no effect while enabled = false"),
+        ('[numa]\nenabled = false\nplan = "auto"', 3, "[numa] plan has no effect while enabled = false"),
         ('x = """\n[engine]\nworkers = 0\n"""\n[engine]\nworkers = -1', 1, "no section or key 'x'"),
         ("[engine\n", 1, "not TOML: Expected ']'"),
         ("[engine]\nworkers =", 2, "not TOML: Invalid value"),

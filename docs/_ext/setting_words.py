@@ -19,6 +19,8 @@ SETTINGS = {
     "engine.duration": "Seconds after which a run stops; `--duration`.",
     "engine.stats_interval": "Seconds between snapshots of the counts, for `burstline stats`; `false` takes none.",
     "engine.cores": "Cores for the workers, one each; without it, those that the process may use, in order; `--cores`.",
+    "flows.export": "[Sinks](flow-export.md) of flow records, instead of those that the application's tables name; "
+    "`--export`.",
     "dpdk.eal_args": "Options of DPDK's environment abstraction layer, which override burstline's own.",
     "dpdk.hugepages": "`auto` takes huge pages when enough are free, `true` demands them, `false` does without; "
     "`--no-huge`.",

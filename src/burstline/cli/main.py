@@ -17,7 +17,12 @@ from burstline.errors import BurstlineError, UsageError
 
 COMMANDS = {
     "run": "run a pipeline over a capture file, a generator or live ports",
+    "top": "look at a running pipeline in the terminal: rates, stages, cores, pools, flows, steering",
+    "serve": "show a running pipeline as a web page, and its metrics to Prometheus",
+    "metrics": "print metrics of a running pipeline, serve them to Prometheus, or send them by OpenTelemetry",
     "stats": "read what running pipelines count, while they run",
+    "flows": "write the flows of captures or live ports to a table: Parquet, CSV, JSON, Arrow, IPFIX or Kafka",
+    "capture": "write what comes to live ports into capture files, as fast as the disk takes it",
     "filter": "keep the packets of a capture that match a pcap filter, as tcpdump -r IN -w OUT does",
     "explain": "show what a pipeline is compiled to: its graph, LLVM IR or assembly",
     "layout": "show what lies in which cache line, and the lines that a packet touches",

@@ -26,25 +26,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from burstline.engine.control_socket import ask
-    from burstline.engine.stats_reader import open_runs
+    from burstline.view.attached import attach
 
     match = re.fullmatch(r"(?:worker\s*)?(\d+)", args.worker)
     if match is None:
         raise UsageError(
             f"{args.worker} is no worker", "write worker0, and the run behind it: burstline move worker0 RUN"
         )
-    runs = open_runs(args.which)
+    attached = attach(args.which)
     try:
-        told = [each.read().directory for each in runs]
-        if len(runs) > 1:
-            names = ", ".join(f"{each['app']} ({each['pid']})" for each in told)
-            raise UsageError(
-                f"several pipelines are running: {names}", "name one by its number: burstline move worker0 PID"
-            )
-        done = ask(told[0]["pid"], runs[0].path.parent, "move", {"worker": int(match[1]), "cpu": args.cpu})
+        done = attached.ask("move", worker=int(match[1]), cpu=args.cpu)
     finally:
-        for each in runs:
-            each.close()
+        attached.close()
     print(json.dumps(done, indent=2) if args.json else done["text"])
     return 0

@@ -84,6 +84,15 @@ class Engine:
 
 
 @dataclass(frozen=True)
+class Flows:
+    """`[flows]`: where the records of flow tables go."""
+
+    export: tuple[str, ...] = key(
+        (), many(text(), 'a list of files and URLs, such as ["ipfix+udp://127.0.0.1:4739"]', distinct=True)
+    )
+
+
+@dataclass(frozen=True)
 class Dpdk:
     """`[dpdk]`: how EAL is started."""
 
@@ -231,6 +240,7 @@ class Config:
     """All settings; `file` is where they were read, None when every one is a default."""
 
     engine: Engine = section(Engine)
+    flows: Flows = section(Flows)
     dpdk: Dpdk = section(Dpdk)
     ports: tuple[Port, ...] = sections(Port)
     parser: Parser = section(Parser)

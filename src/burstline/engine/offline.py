@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from burstline.engine.carry import Swap
+from burstline.engine.exports import exports_wait
 from burstline.engine.file_making import FileMaking
 from burstline.engine.program import Program, prepare
 from burstline.engine.publisher import Publisher
@@ -34,6 +35,9 @@ from burstline.ports.capture_sink import CaptureSink
 from burstline.ports.capture_writer import format_for
 from burstline.ports.output import check_output
 from burstline.state.region import Block, Region
+
+if TYPE_CHECKING:
+    from burstline.engine.live_view import LiveView
 
 CAPACITY = CHUNK_PACKETS + 64  # the prefetch looks a little past the last packet
 ALIGN = 64  # room before a buffer, for poll(2)'s structure
@@ -63,6 +67,7 @@ class FileRun:
         self.dispatch, self.tunnel_ports, self.publisher = dispatch, tunnel_ports, publisher
         self.report = Report(path, "compiled", workers)
         self.count_edges = False  # packets on each way out of each stage, for the report
+        self.view: LiveView | None = None  # which only live runs have
         self._stop = Region(64)
         self._versions: Versions | None = None
         self._chunks: Region | None = None
@@ -120,6 +125,11 @@ class FileRun:
         """Whether there is something to swap."""
         return self._versions is not None and self._versions.is_running
 
+    @property
+    def running(self) -> Pipeline:
+        """The pipeline that packets go through now."""
+        return self._versions.pipeline if self._versions is not None else self.pipeline
+
     def rehearse(self) -> None:
         """Get ready for a first swap while the pipeline runs: import what compiles, and lower what runs."""
         if self._versions is not None:
@@ -129,6 +139,7 @@ class FileRun:
         """Compiled, and with room for the packets that its stages make. Chunks may wait to be written that a version
         before it made packets of."""
         program = prepare(pipeline, makes=self._making.pool is not None, **plan)
+        exports_wait(pipeline)
         if program.plan["makes"] and self._chunks is not None:
             self._making.provide(self._chunks, self._contexts)
         return program

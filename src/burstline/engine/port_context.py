@@ -14,7 +14,7 @@ from burstline.engine.worker import QUEUE_SIZE, SLACK, PortQueue, PortWorker, mo
 from burstline.offload.twins import receive, transmit
 from burstline.packet.burst import Burst
 from burstline.packet.made import Made
-from burstline.ports.capture_sink import CaptureSink
+from burstline.ports.tape import Tape
 from burstline.state.region import Block, Region
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PortContext:
-    """`block` is a PortWorker; `queues` are its PortQueues, `costs` what its phases take, where that is counted."""
+    """`block` is a PortWorker; `queues` are its PortQueues, `costs` what its phases take, while that is counted."""
 
     block: Block
     queues: Region
-    costs: Region | None
+    costs: Region
     kept: list[Region | Block] = field(default_factory=list)
 
 
@@ -38,9 +38,7 @@ def port_context(
     engine: Engine,
     *,
     stop: Region,
-    sink: CaptureSink | None,
-    interfaces: Region,
-    count_costs: bool,
+    tape: Tape | None,
 ) -> PortContext:
     """Of worker `index`, which takes packets from `ports` and sends on them."""
     batch, adapts = engine.most_burst, engine.burst == "auto"
@@ -59,7 +57,7 @@ def port_context(
         line = live.around.stamps.get(number)
         queues.set_i64(base + layout.offset("stamps"), line.address if line else 0)
     made_burst, making = Region(Burst(batch + SLACK).size), Block(Made.layout)
-    costs = Region(len(PHASES) * PHASE_SIZE) if count_costs else None
+    costs = Region(len(PHASES) * PHASE_SIZE)
     making.set(burst=made_burst.address, room=most_made(batch), source=live.table(0, ports[0], index))
     context = Block(PortWorker.layout, 128)
     if live.around.has_twins:
@@ -67,10 +65,10 @@ def port_context(
     context.set(
         index=index, workers=1, burst=burst.address, stop=stop.address,
         queues=queues.address, ports=len(ports), batch=LEAST if adapts else batch,
-        most=batch, adapts=int(adapts), costs=costs.address if costs else 0,
+        most=batch, adapts=int(adapts), costs=costs.address,
         poll=int(engine.idle == "poll"),
-        out=live.out, has_sink=int(sink is not None),
-        sink=sink.block.address if sink else 0, interfaces=interfaces.address, outbound=outbound.address,
+        out=live.out, has_sink=int(tape is not None),
+        tape=tape.block.address if tape else 0, outbound=outbound.address,
         counts=counts.address, unwanted=unwanted.address, budget=1, making=making.address,
     )  # fmt: skip
     return PortContext(context, queues, costs, [counts, outbound, unwanted, burst, made_burst, making])

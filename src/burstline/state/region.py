@@ -39,6 +39,10 @@ class Region:
 
         return np.frombuffer(self._bytes, dtype, count, offset)
 
+    def view(self, offset: int, size: int) -> memoryview:
+        """The memory itself, not a copy."""
+        return self._bytes[offset : offset + size]
+
     def read(self, offset: int, size: int) -> bytes:
         return bytes(self._bytes[offset : offset + size])
 
