@@ -4,8 +4,8 @@ changes nothing; what it learned of costs is kept."""
 from __future__ import annotations
 
 import json
-import os
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,12 @@ import burstline as bl
 from both_modes import pcap_of
 from burstline import dpdk
 from burstline.cli.main import main
+from burstline.engine import balance_parts
 from burstline.engine.balance_sight import BalanceSight, Counts
 from burstline.engine.config import Config, Engine, Port, load
 from burstline.errors import UsageError
 from burstline.numa.balance.settings import BalanceSettings
+from burstline.numa.learned.store import path_of
 from dpdk_live import alone
 from test_live_control import frame, ports
 
@@ -52,7 +54,7 @@ def balanced(path: str, act: Any, log: str, cache: str, swaps: bool) -> dict[str
     """Packets go round until a bucket was moved, or would have been; where that is wished, again after a swap."""
     from burstline.engine.live import LiveRun
 
-    os.environ["BURSTLINE_CACHE"] = cache
+    balance_parts.path_of = partial(path_of, where=Path(cache))  # the cache of compiled code stays
     pipeline, flows = app()
     device = f"nic-model,driver=e810,by=workers,times=1000000000,pcap={path}"  # its wire waits: a worker is busy
     settings = BalanceSettings(act=act, log=log, look=0.05, held=0.002, margin=1.0)
@@ -114,7 +116,7 @@ def test_buckets_leave_the_worker_that_has_all_of_them(tmp_path: Path, act: str,
     assert any(line.startswith(f"balancer ({act}): ") for line in found["lines"])
     head, *lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert head["act"] == act and [one["action"] for one in lines].count("MoveBucket") >= len(moves)
-    assert steering["model"]["measured"] > 0 and list((cache / "models").glob("*.json"))
+    assert steering["model"]["measured"] > 0 and list(cache.glob("*.json"))
     assert main(["steer", str(log), "--explain"]) == 0
 
 
