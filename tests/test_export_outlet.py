@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -188,3 +189,35 @@ def test_a_collector_that_is_killed_is_found_again_when_it_comes_back(kind: str)
         assert found.num_rows % 100 == 0
         assert found.num_rows >= 100
     second.server.close()
+
+
+def test_a_collector_that_is_not_there_is_waited_for_once_and_not_for_each_batch() -> None:
+    made, exporter = outlet(["away"] * 10_000)
+    exporter.go.clear()
+    made.begin(shape())
+    for _ in range(100):
+        made.put(rows(10), waits=False)
+    exporter.go.set()
+    made.close()  # 100 times 0.2 s would be as many tries more
+    assert made.status()["refused"] == 1000
+    assert len(exporter.script) > 10_000 - 130
+
+
+def test_over_udp_records_wait_for_a_collector_that_comes_later() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    made = Outlet(f"ipfix+udp://127.0.0.1:{port}?patience=60s")
+    made.begin(shape())
+    made.put(rows(10), waits=False)
+    while not made.status()["trouble"]:
+        made.put(rows(10), waits=False)
+        time.sleep(0.01)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as collector:
+        collector.bind(("127.0.0.1", port))
+        made.put(rows(10), waits=False)
+        made.close()
+        assert collector.recv(65535)[:2] == b"\x00\x0a"
+    status = made.status()
+    assert status["exported"] > 0
+    assert status["waiting"] == 0

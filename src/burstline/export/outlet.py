@@ -41,6 +41,7 @@ class Outlet:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._closing = self._waits = False
+        self._away: float | None = None  # since when there has been nobody at the other end
 
     @property
     def spelled(self) -> str:
@@ -52,7 +53,7 @@ class Outlet:
             self.exporter.prepare()
             self.failure, self.trouble, self.turned_away = None, "", 0
             self.exporter.exported = self.exporter.refused = self.exporter.pending = 0
-            self._closing = False
+            self._closing, self._away = False, None
             self._thread = threading.Thread(target=self._work, args=(shape,), name="flow export", daemon=True)
             self._thread.start()
 
@@ -125,7 +126,7 @@ class Outlet:
         return ()
 
     def _write(self, rows: Any) -> None:
-        exporter, wait, since, brought = self.exporter, FIRST_WAIT, time.monotonic(), len(rows)
+        exporter, wait, brought = self.exporter, FIRST_WAIT, len(rows)
         while self.failure is None and len(rows):
             before = exporter.exported + exporter.refused + exporter.pending
             try:
@@ -133,14 +134,15 @@ class Outlet:
                 if due is not None and due <= 0:
                     exporter.tick()
                 exporter.write(rows)
-                rows = rows[:0]
+                rows, self._away = rows[:0], None
             except Unreachable as error:
                 self.trouble = error.why
                 if error.rest is not None:
                     rows = error.rest
                 if exporter.exported + exporter.refused + exporter.pending > before:
-                    wait, since = FIRST_WAIT, time.monotonic()
-                if not self._hold(wait, since):
+                    wait, self._away = FIRST_WAIT, None
+                self._away = self._away or time.monotonic()
+                if not self._hold(wait, self._away):
                     break
                 wait = min(2 * wait, LONGEST_WAIT)
             except Exception as error:

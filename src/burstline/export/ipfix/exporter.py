@@ -74,6 +74,7 @@ class IpfixExporter(Exporter):
                         self.exported -= self._last
                         self.refused += self._last
                     self._last = 0
+                    self.abort()  # a collector that comes back has forgotten the templates
                     raise Unreachable(error.why, _together([chosen[done:], *(more for _, more in left)])) from None
                 done += records
                 self.exported += records
@@ -116,7 +117,11 @@ class IpfixExporter(Exporter):
         else:
             self._socket, most = self._connected()
         messages = Messages(self._templates, self._domain, most)
-        self._announce(messages)
+        try:
+            self._announce(messages)
+        except Unreachable:
+            self.abort()
+            raise
         self._messages = messages
         return messages
 
