@@ -373,7 +373,7 @@ def test_chromium_shows_every_view(site: str, size: tuple[int, int], scheme: Any
                 row = page.locator("tr[data-key]").first
                 row.focus()
                 page.keyboard.press("Enter")
-                page.wait_for_function("document.querySelector('main').textContent.includes('RFC 791')")
+                page.wait_for_function("() => document.querySelector('main').textContent.includes('RFC 791')")
         ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert (sum(map(int, re.findall(r"\d+", ground))) > 380) == (scheme == "light")
         browser.close()

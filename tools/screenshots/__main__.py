@@ -100,7 +100,10 @@ def picture_pages(run: Attached, to: Path) -> None:
                     page.wait_for_timeout(1000 * PAST)
                 elif view == "pipeline":
                     page.get_by_role("button", name="Measure").click()
-                    page.wait_for_function("document.querySelector('.said').textContent.startsWith('measured')")
+                    page.wait_for_function(
+                        "() => document.querySelector('.said').textContent.startsWith('measured')",
+                        timeout=1000 * PATIENCE,
+                    )
                 elif view == "drops":
                     page.locator("tr[data-key]").first.click(timeout=1000 * PATIENCE)
                 page.wait_for_timeout(2500)
