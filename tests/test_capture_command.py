@@ -40,7 +40,18 @@ def captured(folder: str, words: list[str]) -> dict[str, Any]:
     """In a network of its own: packets that go in at `left` while `right` is captured, until all are counted."""
     veth()
     os.environ["BURSTLINE_STATS"] = folder
-    command = [sys.executable, "-m", "burstline", "capture", "right", "--no-huge", "--json", *words]
+    command = [
+        sys.executable,
+        "-m",
+        "burstline",
+        "capture",
+        "right",
+        "--no-huge",
+        "--json",
+        "--duration",
+        "240",
+        *words,
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         while (run := running()) is None and process.poll() is None:
             time.sleep(0.05)

@@ -47,6 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from burstline.engine.app import load_app
     from burstline.engine.config import load
+    from burstline.engine.live_buffers import is_pci
+    from burstline.engine.placement.planned import node_here
     from burstline.engine.plan_demand import app_demand, config_pins
     from burstline.numa.explanation import as_json, lines
     from burstline.numa.find import find_topology
@@ -62,7 +64,9 @@ def run(args: argparse.Namespace) -> int:
     pins = [*config_pins(config), *(Pin.of(text) for text in args.pin)]
     machine = find_topology(args.topology, args.overlay)
     pipeline = load_app(args.app)
-    demand = app_demand(pipeline, config, machine, args.ports, traffic, pipeline.profile)
+    devices = [port.removeprefix("dpdk:") for port in args.ports if not args.topology]
+    nodes = {device: node_here(device, machine, config) for device in devices if not is_pci(device)}
+    demand = app_demand(pipeline, config, machine, args.ports, traffic, pipeline.profile, nodes=nodes)
     plan = make_plan(machine, demand, pins, method=args.method, seconds=args.seconds)
     cores = list(plan.cpus[: config.engine.workers])
     told = json.dumps({"app": args.app, **as_json(plan), "cores": cores}, indent=2)

@@ -7,6 +7,7 @@ import contextlib
 import json
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
 
@@ -19,6 +20,7 @@ from burstline.cli.steer_live import explain_steering
 from burstline.engine.app import Application
 from burstline.engine.carry import Swap
 from burstline.engine.config import DISPATCH, Config, load
+from burstline.engine.exports import redirect
 from burstline.engine.graph import graph_of
 from burstline.engine.publisher import FILE_ROUNDS, LIVE_ROUNDS, Publisher
 from burstline.engine.report import Report
@@ -70,6 +72,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--costs", action="store_true", help="between ports: what stages cost, by the size of bursts (slows them down)"
     )
+    parser.add_argument(
+        "--export", action="append", metavar="SINK", help="where flow records go instead: a file or a URL; repeatable"
+    )
     parser.add_argument("--steer", choices=ACTS, help="between ports: whether the steering controller runs beside")
     parser.add_argument(
         "--explain-steering", action="store_true", help="print what the controller decides, each with its reason"
@@ -92,12 +97,15 @@ def run(args: argparse.Namespace) -> int:
         cores=cores_of(args.cores),
         hugepages=False if args.no_huge else None,
         act=args.steer,
+        export=args.export,
         plan=False if args.plan == "off" else args.plan,
     )
     config.engine.use_simd()
     out = contextlib.redirect_stdout(sys.stderr) if args.json or args.out == "-" else contextlib.nullcontext()
     with out:
         app = Application(args.app)
+        if sinks := config.flows.export:
+            app.loaded = partial(redirect, sinks=sinks)
         pipeline = app.load()
         progress = ProgressLine()
         log = RunLog(args.log == "json", progress)

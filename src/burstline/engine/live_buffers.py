@@ -19,8 +19,8 @@ from burstline.engine.config import Config
 from burstline.engine.config import Port as Settings
 from burstline.engine.large_classes import large_buffers
 from burstline.engine.own_devices import XdpDevice, is_own, is_xdp
+from burstline.engine.placement.small_pages import have_on
 from burstline.engine.probes.processor import cache_share
-from burstline.numa.memory_policy import place
 
 if TYPE_CHECKING:
     from burstline.dpdk.pool import Pool
@@ -137,7 +137,7 @@ class LiveBuffers:
                 made[node] = Pools(self.counts(node, held), make)
                 stack.callback(made[node].close)
                 if self._placement is not None and node >= 0:
-                    _have_on(made[node], node)
+                    have_on(made[node], node)
             stack.pop_all()
         return made
 
@@ -217,18 +217,6 @@ class LiveBuffers:
             return -1 if numa.node is None else numa.node
         own = node_of(device)
         return own if own >= 0 else next((n for n in map(node_of, self.devices) if n >= 0), -1)
-
-
-def _have_on(pools: Pools, node: int) -> None:
-    """DPDK chooses the node of huge pages alone; others are moved there before anybody uses them."""
-    from burstline.dpdk import eal
-
-    running = eal.running()
-    if running is None or running.hugepages:
-        return
-    for pool in pools.by_size.values():
-        for address, size in pool.memory():
-            place(address, size, node)
 
 
 def usage_of_pool(pool: Pool, size: int) -> ClassUsage:

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 # By machine: arch/x86/entry/syscalls/syscall_64.tbl, include/uapi/asm-generic/unistd.h.
 _NUMBERS = {
@@ -90,12 +91,9 @@ def preferring(node: int | None) -> Iterator[None]:
 
 def nodes_of(addresses: Sequence[int]) -> list[int | None]:
     """The node of the page at each address; None where there is no page yet. Raises OSError."""
-    if not addresses:
-        return []
-    pages = (ctypes.c_void_p * len(addresses))(*(address & -PAGE for address in addresses))
-    status = (ctypes.c_int * len(addresses))(*([-errno.ENOENT] * len(addresses)))
-    _call("move_pages", 0, len(addresses), pages, None, status, 0)
-    return [node if node >= 0 else None for node in status]
+    import numpy as np
+
+    return [node if node >= 0 else None for node in _asked(np.array(addresses, np.int64) & -PAGE).tolist()]
 
 
 def nodes_in(address: int, size: int, most: int = SAMPLED) -> Counter[int]:
@@ -104,6 +102,16 @@ def nodes_in(address: int, size: int, most: int = SAMPLED) -> Counter[int]:
     count = length // PAGE
     looked = [start + PAGE * (k * count // min(count, most)) for k in range(min(count, most))]
     return Counter(node for node in nodes_of(looked) if node is not None)
+
+
+def _asked(pages: Any) -> Any:
+    """The node of each page, an error's negative number where there is none. Raises OSError."""
+    import numpy as np
+
+    status = np.full(len(pages), -errno.ENOENT, np.int32)
+    if len(pages):
+        _call("move_pages", 0, len(pages), _pointer(pages), None, _pointer(status), 0)
+    return status
 
 
 def place(address: int, size: int, node: int) -> Moved:
@@ -117,30 +125,35 @@ def place(address: int, size: int, node: int) -> Moved:
 
 def _move(start: int, count: int, node: int) -> Moved:
     """The pages of a range that are not on `node`."""
-    every = [start + PAGE * k for k in range(count)]
+    import numpy as np
+
+    every = start + PAGE * np.arange(count, dtype=np.int64)
     try:
-        found = nodes_of(every)
-        elsewhere = [page for page, at in zip(every, found, strict=True) if at not in (None, node)]
-        there = sum(at == node for at in found)
-        if not elsewhere:
+        found = _asked(every)
+        there, elsewhere = int((found == node).sum()), every[(found >= 0) & (found != node)]
+        if not len(elsewhere):
             return Moved(there=there)
-        pages = (ctypes.c_void_p * len(elsewhere))(*elsewhere)
-        nodes = (ctypes.c_int * len(elsewhere))(*([node] * len(elsewhere)))
-        status = (ctypes.c_int * len(elsewhere))()
-        _call("move_pages", 0, len(elsewhere), pages, nodes, status, MPOL_MF_MOVE)
-        after = nodes_of(elsewhere)
+        nodes, status = np.full(len(elsewhere), node, np.int32), np.zeros(len(elsewhere), np.int32)
+        _call(
+            "move_pages", 0, len(elsewhere), _pointer(elsewhere), _pointer(nodes), _pointer(status), MPOL_MF_MOVE
+        )  # fmt: skip
+        after = _asked(elsewhere)
     except OSError as error:
         return Moved(stayed=count, why=error.strerror or str(error))
-    moved = sum(at in (node, None) for at in after)
-    refused = next((-code for code in status if code < 0), 0)
-    left = len(elsewhere) - moved
-    return Moved(moved, there, left, (os.strerror(refused) if refused else "they are in use") if left else "")
+    left = int(((after >= 0) & (after != node)).sum())
+    refused = next((-code for code in status.tolist() if code < 0), 0)
+    why = (os.strerror(refused) if refused else "they are in use") if left else ""
+    return Moved(len(elsewhere) - left, there, left, why)
 
 
 def _pages(address: int, size: int) -> tuple[int, int]:
     """The whole pages that a range lies in: start and bytes."""
     start = address & -PAGE
     return start, -(-(address + max(size, 1) - start) // PAGE) * PAGE
+
+
+def _pointer(array: Any) -> ctypes.c_void_p:
+    return ctypes.c_void_p(array.ctypes.data)
 
 
 def _mask(node: int) -> tuple[ctypes.Array[ctypes.c_ulong], int]:

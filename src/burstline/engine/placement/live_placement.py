@@ -63,9 +63,13 @@ class LivePlacement:
         for name, state in states:
             with self.belongings.making(self._table(name, state, worker)):
                 state.address(worker)
-        with self.worker(worker), self.belongings.linking(self._own(worker, "code")) as keep:
-            made = Instance(program, worker, symbols)
-            keep(made)
+        with self.worker(worker):
+            if self.placement is None and len(self.machine.nodes) == 1:  # where code is makes no difference
+                made = Instance(program, worker, symbols)
+            else:
+                with self.belongings.linking(self._own(worker, "code")) as keep:
+                    made = Instance(program, worker, symbols)
+                    keep(made)
         if worker == len(self.cores) - 1:
             self._shared(states)
         return made
