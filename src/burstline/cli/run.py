@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
         dispatch=args.dispatch,
         cores=cores_of(args.cores),
         hugepages=False if args.no_huge else None,
-        act=args.steer,
+        steering_control_act=args.steer,
         export=args.export,
         plan=False if args.plan == "off" else args.plan,
     )
