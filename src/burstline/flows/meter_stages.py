@@ -11,7 +11,7 @@ from typing import Any
 import burstline as bl
 from burstline.flows.records import DNS, DTLS, PIECE, QUIC, STREAM, Piece, Settings, metered
 
-settings: Settings = globals()["settings"]  # set before this file is run
+settings: Settings = globals().get("settings") or Settings()  # set before this file is run
 
 # What is looked for in a direction: its beginning; pieces that are on their way; nothing more; a ClientHello anywhere.
 WATCH_BEGIN, WATCH_HELLO, WATCH_NOTHING, WATCH_LATER = range(4)
