@@ -3,6 +3,7 @@
 # make test    run the tests (as root: live ports, too)       make docs    the documentation, in docs/_build
 # make fuzz    ten million mutated packets through the parser, some minutes on two cores
 # make soak    ten minutes of clones, emitted packets, drops and jumbo frames on virtual devices, as root
+# make soak-export  half an hour of flow export with collectors that are killed, as root
 # make lab     the tests on real NIC drivers, in a machine that QEMU emulates: some minutes, as root
 # make large   24 million flows through tables for 10 million: some minutes, 3 GB of memory
 VENV ?= .venv
@@ -15,7 +16,7 @@ built := $(VENV)/.built-$(shell pkg-config --modversion libdpdk 2>/dev/null || e
 # On all cores, but for `make test PYTEST_ARGS="-p no:xdist"`; `-n 0` there runs one test after the other, too.
 parallel := $(if $(findstring no:xdist,$(PYTEST_ARGS)),,-n logical --maxprocesses 4)
 
-.PHONY: build demo test fuzz soak lab large check bench docs clean
+.PHONY: build demo test fuzz soak soak-export lab large check bench docs clean
 build: $(built)
 
 $(built): $(sources)
@@ -32,6 +33,9 @@ fuzz: build
 
 soak: build
 	$(python) tests/soak_buffers.py --seconds $(or $(SECONDS),600)
+
+soak-export: build
+	$(python) tests/soak_export.py --seconds $(or $(SECONDS),1800)
 
 lab: build
 	$(python) -m tools.lab.run $(or $(MACHINE),nics) $(PYTEST_ARGS)

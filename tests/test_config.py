@@ -29,6 +29,9 @@ duration = 1.5
 stats_interval = 0.5
 cores = [2, 3]
 
+[flows]
+export = ["flows.parquet?rotate=60s", "ipfix+udp://127.0.0.1"]
+
 [dpdk]
 eal_args = ["-a", "0000:3b:00.0"]
 hugepages = false
@@ -82,6 +85,26 @@ enabled = true
 node = 1
 plan = "auto"
 irqs = false
+
+[numa_balance]
+act = "dry-run"
+log = "moves.jsonl"
+look = 0.02
+least = 0.1
+horizon = 5.0
+held = 0.004
+late = 0.0002
+sure = 2.0
+margin = 3.0
+near = 0.6
+dwell = 0.5
+moves = 50.0
+at_once = 4
+park = true
+low = 0.4
+high = 0.7
+calm = 2.0
+tune = true
 
 [steering_control]
 act = "off"
@@ -155,6 +178,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert config.offloads == asked
     assert (config.pools.buffers, config.pools.buffer_size, config.pools.cache) == (8191, 2176, 128)
     assert (config.pools.classes, config.pools.receive, config.pools.ops) == ((128, 2048, 9216), "scatter", "burstline")
+    assert config.flows.export == ("flows.parquet?rotate=60s", "ipfix+udp://127.0.0.1")
     assert (config.numa.enabled, config.numa.node) == (True, 1)
 
 

@@ -6,6 +6,7 @@ import argparse
 import json
 import re
 import signal
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -153,7 +154,7 @@ def device_of(name: str) -> str:
     """What DPDK is asked for. Raises UsageError."""
     if name.startswith("dpdk:"):
         return name.removeprefix("dpdk:")
-    if not Path("/sys/class/net", name).exists():
+    if name not in [known for _, known in socket.if_nameindex()]:
         raise UsageError(
             f"there is no interface {name}",
             "name one of `ip link`, or a port: dpdk:0000:3b:00.0; `burstline ports` has them",

@@ -6,18 +6,21 @@ import argparse
 import contextlib
 import json
 import signal
-import socket
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from burstline.cli.core_list import cores_of
 from burstline.cli.graph import check_suffix, write
+from burstline.cli.metrics_beside import served_metrics
 from burstline.cli.progress import ProgressLine
+from burstline.cli.run_log import LOGS, RunLog
 from burstline.cli.steer_live import explain_steering
 from burstline.engine.app import Application
 from burstline.engine.carry import Swap
 from burstline.engine.config import DISPATCH, Config, load
+from burstline.engine.exports import redirect
 from burstline.engine.graph import graph_of
 from burstline.engine.publisher import FILE_ROUNDS, LIVE_ROUNDS, Publisher
 from burstline.engine.report import Report
@@ -69,10 +72,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--costs", action="store_true", help="between ports: what stages cost, by the size of bursts (slows them down)"
     )
+    parser.add_argument(
+        "--export", action="append", metavar="SINK", help="where flow records go instead: a file or a URL; repeatable"
+    )
     parser.add_argument("--steer", choices=ACTS, help="between ports: whether the steering controller runs beside")
     parser.add_argument(
         "--explain-steering", action="store_true", help="print what the controller decides, each with its reason"
     )
+    parser.add_argument("--log", choices=LOGS, default="plain", help="what is said on standard error (default plain)")
+    parser.add_argument("--metrics", metavar="HOST:PORT", help="serve metrics to Prometheus, by another process")
     parser.add_argument("--json", action="store_true", help="print the report as JSON; the app prints to stderr")
 
 
@@ -88,24 +96,32 @@ def run(args: argparse.Namespace) -> int:
         dispatch=args.dispatch,
         cores=cores_of(args.cores),
         hugepages=False if args.no_huge else None,
-        act=args.steer,
+        steering_control_act=args.steer,
+        export=args.export,
         plan=False if args.plan == "off" else args.plan,
     )
     config.engine.use_simd()
     out = contextlib.redirect_stdout(sys.stderr) if args.json or args.out == "-" else contextlib.nullcontext()
     with out:
         app = Application(args.app)
+        if sinks := config.flows.export:
+            app.loaded = partial(redirect, sinks=sinks)
         pipeline = app.load()
         progress = ProgressLine()
-        runner = _runner(pipeline, args, config, progress)
+        log = RunLog(args.log == "json", progress)
+        progress.enabled = progress.enabled and not log.as_json
+        runner = _runner(pipeline, args, config, progress, log)
         runner.count_edges = args.graph is not None
         if args.costs:
             _count_costs(runner)
         if args.explain_steering or args.steer in ("on", "dry-run"):
-            explain_steering(runner, config, progress, args.explain_steering)
+            explain_steering(runner, config, log, args.explain_steering)
         failure: BurstlineError | None = None
         try:
-            with _watch(app, runner, progress, args.debug) if args.watch else contextlib.nullcontext():
+            with (
+                served_metrics(args.metrics) if args.metrics else contextlib.nullcontext(),
+                _watch(app, runner, log, args.debug) if args.watch else contextlib.nullcontext(),
+            ):
                 runner.run()
         except BurstlineError as error:
             failure = error
@@ -119,30 +135,31 @@ def run(args: argparse.Namespace) -> int:
     if args.graph and (failure is None or report.received.packets):
         write(graph_of(runner.pipeline, report), args.graph)
     if failure is None or report.received.packets:
+        log.warnings(report.warnings)
+        log.ended(report)
         _show(report, args.json, failure, sys.stderr if args.out == "-" else sys.stdout)
     if failure:
         raise failure
     return 0
 
 
-def _watch(app: Application, runner: _Runner, progress: ProgressLine, debug: bool) -> Watch:
+def _watch(app: Application, runner: _Runner, log: RunLog, debug: bool) -> Watch:
     from burstline.cli.main import internal
     from burstline.cli.main import report as show
     from burstline.engine.watch import Watch
 
-    def said(line: str) -> None:
-        progress.clear()
-        print(f"burstline: {line}", file=sys.stderr, flush=True)
-
     def failed(error: Exception) -> None:
-        progress.clear()
+        if log.as_json:
+            log.refused(error)
+            return
+        log.clear()
         if isinstance(error, BurstlineError):
             show(error.message, error.hint, error.exit_code, debug)
         else:
             internal(error, debug)
-        print("burstline: the pipeline runs on as it was", file=sys.stderr, flush=True)
+        log.said("the pipeline runs on as it was")
 
-    return Watch(app, runner, said, failed, getattr(runner, "rehearse", lambda: None))
+    return Watch(app, runner, log.said, failed, getattr(runner, "rehearse", lambda: None))
 
 
 def _count_costs(runner: _Runner) -> None:
@@ -159,8 +176,6 @@ def _burst(text: str) -> int | str:
 
 
 def _show(report: Report, as_json: bool, failure: BurstlineError | None, to: TextIO) -> None:
-    for warning in report.warnings:
-        print(f"burstline: warning: {warning}", file=sys.stderr)
     if as_json:
         error = None if failure is None else failure.message
         print(json.dumps({**report.as_json(), "error": error}), file=to)
@@ -168,7 +183,9 @@ def _show(report: Report, as_json: bool, failure: BurstlineError | None, to: Tex
         print("\n".join(report.lines()), file=to)
 
 
-def _runner(pipeline: Pipeline, args: argparse.Namespace, config: Config, progress: ProgressLine) -> _Runner:
+def _runner(
+    pipeline: Pipeline, args: argparse.Namespace, config: Config, progress: ProgressLine, log: RunLog
+) -> _Runner:
     live = [s.startswith("dpdk:") for s in args.source]
     out_is_port = bool(args.out) and args.out.startswith("dpdk:")
     show = progress if progress.enabled else None
@@ -186,7 +203,8 @@ def _runner(pipeline: Pipeline, args: argparse.Namespace, config: Config, progre
             return LiveInterpreter(pipeline, devices, args.out, config)
         publisher = Publisher(args.app, " ".join(args.source), interval, LIVE_ROUNDS) if interval else None
         run = LiveRun(pipeline, devices, args.out, config, progress=show, publisher=publisher)
-        run.say = _say
+        run.say = log.said
+        log.follow(run.events)
         _serve(publisher, run, config)
         return run
     if any(live) or len(args.source) > 1:
@@ -207,19 +225,17 @@ def _runner(pipeline: Pipeline, args: argparse.Namespace, config: Config, progre
         publisher=publisher, buffers=config.pools.buffers,
     )  # fmt: skip
     _serve(publisher, file_run, config)
+    if publisher is not None:
+        log.follow(publisher.events)
     return file_run
 
 
 def _serve(publisher: Publisher | None, run: Viewed, config: Config) -> None:
     """Have the run answer questions from outside."""
-    if publisher is not None and hasattr(socket, "AF_UNIX"):
+    if publisher is not None and sys.platform != "win32":
         from burstline.view.service import RunService
 
         publisher.service = RunService(run, config.engine.cores or usable_cores()[: config.engine.workers])
-
-
-def _say(line: str) -> None:
-    print(f"burstline: {line}", file=sys.stderr, flush=True)
 
 
 class _Runner(Protocol):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import secrets
 import sys
 
 from burstline.errors import UsageError
@@ -25,6 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     host, port = address(args.listen)
+    import secrets
+
     import uvicorn
 
     from burstline.view.attached import attach

@@ -18,13 +18,14 @@ from burstline.state.region import Block, Region
 SLOTS, SLOT, HEAD, KEPT = 64, 256, 64, 192  # of a worker; bytes of a slot, of its head, and of the packet
 WANTED = 20  # samples of a worker in a second, about
 PATIENCE = 15.0  # seconds after which nobody asks any more
+UNKNOWN = 1 << 20  # packets between two samples until a rate is known
 EVERY = 0.5  # seconds between two looks at how many packets are dropped
 
 
 class DropRing(Struct):
     """One worker's."""
 
-    left: i64  # dropped packets until the next sample
+    left: i64  # packets that end here until the next sample
     every: i64  # one in so many; the control thread sets it
     written: i64
     slots: i64  # address
@@ -32,7 +33,7 @@ class DropRing(Struct):
 
 @dataclass(frozen=True)
 class DropSample:
-    """`time` in ns since the epoch; `stands` is how many drops it is one of."""
+    """`time` in ns since the epoch; `stands` is how many drops it is one of, about: 0 where that is not known yet."""
 
     worker: int
     number: int
@@ -78,14 +79,17 @@ class DropSamples:
         dropped = self._dropped()
         rate = (dropped - self._before) / (now - self._looked) / len(self._contexts)
         self._before, self._looked = dropped, now
+        every = max(1, int(rate / WANTED))
         for ring, _ in self._rings:
-            ring.set(every=max(1, int(rate / WANTED)))
+            ring.set(every=every)
+            if ring.get("left") > every:  # of a flood that is over, or before a rate was known
+                ring.set(left=every)
 
     def _begin(self) -> None:
         if not self._rings:
             self._rings = [(Block(DropRing.layout, 128), Region(SLOTS * SLOT)) for _ in self._contexts]
             for ring, slots in self._rings:
-                ring.set(left=1, every=1 << 20, slots=slots.address)  # until a rate is known
+                ring.set(left=1, every=UNKNOWN, slots=slots.address)
         self._before, self._looked, self.is_on = self._dropped(), time.monotonic(), True
         for context, (ring, _) in zip(self._contexts, self._rings, strict=True):
             context.set(samples=ring.address)
@@ -99,4 +103,5 @@ class DropSamples:
                 continue
             _, ns, reason, entry, port, length, kept, stands = struct.unpack_from("=8q", copy)
             name = self._reason(entry, reason)
-            yield DropSample(worker, number, ns, name, port, length, stands, copy[HEAD : HEAD + kept])
+            known = stands if stands < UNKNOWN else 0
+            yield DropSample(worker, number, ns, name, port, length, known, copy[HEAD : HEAD + kept])

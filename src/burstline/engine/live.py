@@ -226,6 +226,7 @@ class LiveRun:
             act=control.act if control else None,
             show=self.view.show if self.view else None,
             interval=self.publisher.interval if self.publisher else 0,
+            cores=self._cores,
         )
         started = time.perf_counter()
         try:

@@ -38,7 +38,7 @@ class LiveView:
         self._versions, self._contexts, self._hz = versions, contexts, hz
         self._ports = list(zip(run.ports.devices, ports, strict=True))
         self._of_ports = [len(run.ports.sources), len(ports)]  # a worker looks at all, and finds packets at sources
-        self._always = run.count_edges and run.count_costs
+        self._always = run.count_edges or run.count_costs  # for the report: a swap would begin anew
         self._one_at_a_time = threading.Lock()
         self._told, self._looked = 0, 0.0
         self._measuring: float | None = time.time() if self._always else None  # since when
@@ -93,8 +93,8 @@ class LiveView:
                 self._run.counts_for_now = False
                 self._versions.swap(self._versions.pipeline, told=False)
             self.last = found
-            self._publisher.show(measured=found)
             self._publisher.events.tell("measure", f"packets by edge and cycles by stage over {seconds:g} s")
+            self._publisher.show(measured=found)
             return found
 
     def measured(self, since: float) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from burstline.engine.carry import Swap
+from burstline.engine.exports import exports_wait
 from burstline.engine.file_making import FileMaking
 from burstline.engine.program import Program, prepare
 from burstline.engine.publisher import Publisher
@@ -138,6 +139,7 @@ class FileRun:
         """Compiled, and with room for the packets that its stages make. Chunks may wait to be written that a version
         before it made packets of."""
         program = prepare(pipeline, makes=self._making.pool is not None, **plan)
+        exports_wait(pipeline)
         if program.plan["makes"] and self._chunks is not None:
             self._making.provide(self._chunks, self._contexts)
         return program

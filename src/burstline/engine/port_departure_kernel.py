@@ -88,7 +88,7 @@ def burst_sorter(sink: str) -> Callable[[PortWorker, BurstColumns, int], None]:
             tell(tape_at(worker.tape))
         if dead:
             if worker.samples != 0:
-                sample_drops(worker, burst, n)
+                sample_drops(worker, burst, n, dead)
             free(worker.unwanted, dead)
         for number in range(worker.ports):
             send_waiting(worker, number)

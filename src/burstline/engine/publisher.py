@@ -74,6 +74,8 @@ class Publisher:
         self._counters: dict[int, list[int]] = {}
         self._last: list[list[int]] = []  # the workers' counts when they left those
         self._buffers: list[dict[str, Any]] = []
+        self._exports: list[dict[str, Any]] = []
+        self._exports_at = 0.0
         self._placement: Mapping[str, Any] = {}
         self._lock = threading.RLock()  # the thread that looks at buffers publishes, too
 
@@ -93,11 +95,8 @@ class Publisher:
         self.events.tell("start", f"{self.app} over {self.source}")
         if self.service is not None:
             path = self._file.path.with_suffix(SOCKET)
-            try:
-                self.service.open(path)
-                self._served = path.name
-            except OSError as error:
-                self.warnings.append(f"`burstline top` does not see flows of this run: {error.strerror}")
+            self.service.open(path)
+            self._served = path.name
         self.add(program, instances)
         if not self._versions:
             self.end()
@@ -165,6 +164,16 @@ class Publisher:
                 with suppress(OSError):  # no room: the old directory stays
                     self._publish()
 
+    def show_exports(self, counts: Sequence[dict[str, Any]]) -> None:
+        """What the sinks of flow records have done; no more often than every `interval` seconds."""
+        with self._lock:
+            now = time.monotonic()
+            if self._file is None or counts == self._exports or now - self._exports_at < self.interval:
+                return
+            self._exports, self._exports_at = list(counts), now
+            with suppress(OSError):
+                self._publish()
+
     def end(self) -> None:
         """The workers are through."""
         if self.service is not None and self._served:
@@ -215,6 +224,7 @@ class Publisher:
                 for v in self._versions
             ],
             "buffers": self._buffers,
+            "exports": self._exports,
             "placement": self._placement,
             "shown": self._shown,
             "events": self.events.as_json(),

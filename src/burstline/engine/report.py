@@ -8,6 +8,7 @@ from typing import Any
 
 from burstline.buffers.usage import ClassUsage
 from burstline.engine.burst_costs import lines as cost_lines
+from burstline.export.counts import export_lines
 from burstline.steering.control.decision_log import summary as decision_lines
 
 
@@ -52,6 +53,7 @@ class Report:
     ports: list[dict[str, Any]] = field(default_factory=list)
     buffers: list[ClassUsage] = field(default_factory=list)  # of each size class, at the end
     costs: list[dict[str, Any]] = field(default_factory=list)  # burst_costs.Cost, where they were asked for
+    exports: list[dict[str, Any]] = field(default_factory=list)  # exports.export_counts: of each sink of flow records
     steering: dict[str, Any] = field(default_factory=dict)  # LiveSteering.as_json, where there was some
     placement: dict[str, Any] = field(default_factory=dict)  # LivePlacement.as_json, of a live run
 
@@ -93,6 +95,7 @@ class Report:
             "ports": self.ports,
             "buffers": [each.as_json() for each in self.buffers],
             "costs": self.costs,
+            "exports": self.exports,
             "steering": self.steering,
             "placement": self.placement,
         }
@@ -124,6 +127,7 @@ class Report:
             for number, port in enumerate(self.ports)
             if port.get("offloads", {}).get("summary")
         ]
+        lines += export_lines(self.exports)
         lines += placement_lines(self.placement)
         return lines + steering_lines(self.steering) + decision_lines(self.steering) + cost_lines(self.costs)
 

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 from burstline.engine.carry import Carried, NotRunning, Swap, carry_over
+from burstline.engine.exports import export_counts
 from burstline.engine.program import Instance, Program, rehearse
 from burstline.engine.publisher import Publisher
 from burstline.engine.report import Count, Edge, Report
@@ -69,7 +70,8 @@ class Versions:
     def link(self, contexts: Sequence[Block], symbols: Mapping[str, int] = {}, cores: Sequence[int] = ()) -> None:
         """Make the code for the workers with these contexts, which have not begun. `cores` are theirs."""
         self._contexts, self._symbols, self._cores = list(contexts), symbols, cores
-        self._instances = self._linked(self.program)
+        with keep_off(cores):  # threads that are begun here have their cores from this one
+            self._instances = self._linked(self.program)
         _work.load()
         _publish.load()
         if self._publisher:
@@ -201,6 +203,8 @@ class Versions:
         if self._digests:
             with self._draining:
                 self._drain(self._digests)
+                if self._publisher and (counts := export_counts(self.pipeline)):
+                    self._publisher.show_exports(counts)
 
     def _drain(self, digests: Sequence[Digest[Any]]) -> None:
         self._drainer = threading.get_ident()
@@ -233,6 +237,7 @@ class Versions:
         self.drain()
         for state in self.pipeline.state:
             self._finish(state)
+        self._report.exports = export_counts(self.pipeline)
         self._count(self._drops)
         for instance in self._instances:
             add_edges(self._report.edges, instance.edges, self.program.edges)

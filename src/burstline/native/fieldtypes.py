@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     hot = Annotated
     line: Any = Any
     shared: TypeAlias = int
+    shared_back: TypeAlias = int
 else:
     u8, u16, u32, u64 = (FIELD_TYPES[f"u{n}"] for n in (8, 16, 32, 64))
     i8, i16, i32, i64 = (FIELD_TYPES[f"i{n}"] for n in (8, 16, 32, 64))
@@ -33,3 +34,4 @@ else:
     boolean, ipv4, ipv6 = FIELD_TYPES["boolean"], FIELD_TYPES["ipv4"], FIELD_TYPES["ipv6"]
     bytes_, cold, hot, line = _Bytes(), _Cold(), _Hot(), _Line()
     shared = line(0)[i64]  # of a structure of the engine: what others wait for or write, in a line of its own
+    shared_back = line(1)[i64]  # the same in a second line: what the other side writes

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ctypes
 
-from burstline.native.fieldtypes import i64, shared
+from burstline.native.fieldtypes import i64, shared, shared_back
 from burstline.native.struct import Struct
 from burstline.ports.capture_format import MAX_CAPTURED
 from burstline.state.region import Block, Region
@@ -20,8 +20,8 @@ class TapeHead(Struct):
     """`head`, `tail` and `at` count bytes since the start, those included that were left out before the ring's end."""
 
     head: shared  # whole packets up to here; the worker tells it after each burst
-    tail: shared  # what may be written over; the writer tells it
-    at: shared  # the worker's own from here on: what it has put in
+    tail: shared_back  # what may be written over; the writer tells it
+    at: i64  # the worker's own from here on: what it has put in
     known: i64  # `tail`, as it was when the worker looked last
     ring: i64  # address
     size: i64  # of it, a power of two

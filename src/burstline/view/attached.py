@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
 from burstline.engine.stats_reader import Reading, RunFile, open_runs
+from burstline.engine.threads import usable_cores
 from burstline.errors import BurstlineError
 from burstline.view.client import NotAnswered, ask
 from burstline.view.snapshot import Snapshot, snapshot_of
@@ -41,6 +43,12 @@ class Attached:
     def close(self) -> None:
         self._run.close()
 
+    def keep_off(self) -> None:
+        """For the calling thread, and those that it starts."""
+        others = set(usable_cores()) - set(self._last.directory["cores"])
+        if others and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, others)
+
     def snapshot(self) -> Snapshot:
         """As it is now, with rates of the last second or, at first, of as long as there is."""
         with self._lock:
@@ -67,11 +75,13 @@ class Attached:
 
 
 def attach(which: str | None) -> Attached:
-    """The run of a process or an application, the only one when None. Raises BurstlineError where there is none, or
-    several and nobody said which."""
+    """The run of a process or an application, the only one when None; from now on this process keeps off the cores of
+    its workers, where there are others. Raises BurstlineError where there is none, or several and nobody said which."""
     runs = open_runs(which)
     if len(runs) == 1:
-        return Attached(runs[0])
+        found_one = Attached(runs[0])
+        found_one.keep_off()
+        return found_one
     found = [Attached(run) for run in runs]
     names = "\n".join(each.name for each in found)
     for each in found:

@@ -9,7 +9,6 @@ from typing import Any
 
 from burstline.errors import UsageError
 from burstline.state.flow_keys import FieldKeys
-from burstline.state.flow_rows import texts
 from burstline.state.flow_table import FlowTable
 
 MOST = 1000  # rows of an answer
@@ -49,7 +48,7 @@ def select(table: FlowTable[Any], rows: Any, query: FlowQuery) -> dict[str, Any]
         order = np.lexsort(column.T[::-1]) if column.ndim > 1 else np.argsort(column, kind="stable")
         found = found[order[::-1] if query.descending else order]
     shown = rows[found[first : first + limit]]
-    text = texts(table.keys, shown)
+    text = _texts(table, shown)
     columns = [_column(table, name, text.get(name), shown) for name in names]
     return {
         "columns": [{"name": name, "kind": kind} for name, (kind, _) in zip(names, columns, strict=True)],
@@ -69,16 +68,34 @@ def _amount(table: FlowTable[Any]) -> str:
     return fields[0] if fields else ""
 
 
+def _texts(table: FlowTable[Any], shown: Any) -> dict[str, list[str | None]]:
+    """Addresses of the key. Not by pyarrow: a run may be without it."""
+    if isinstance(table.keys, FieldKeys):
+        parts = {part.name: part.kind for part in table.keys.parts}
+        return {name: [_address(kind, raw) for raw in shown[name]] for name, kind in parts.items() if kind != "uint"}
+    kinds = {4: "ipv4", 6: "ipv6"}
+    versions = [kinds.get(version) for version in shown["version"].tolist()]
+    return {
+        name: [kind and _address(kind, raw) for kind, raw in zip(versions, shown[name], strict=True)]
+        for name in ADDRESSES
+    }
+
+
+def _address(kind: str, raw: Any) -> str:
+    """Of 16 bytes, or of a number that is an IPv4 address."""
+    if kind == "ipv6":
+        return socket.inet_ntop(socket.AF_INET6, raw.tobytes())
+    return socket.inet_ntoa(raw[:4].tobytes() if raw.ndim else int(raw).to_bytes(4, "big"))
+
+
 def _column(table: FlowTable[Any], name: str, text: list[str | None] | None, shown: Any) -> tuple[str, list[Any]]:
     """Its kind, text or number, and its values."""
     slot = table.record.layout.slot(name)
     kind = slot.type.kind if slot is not None else ""
     if text is not None:
         return "text", text
-    if kind == "ipv4":
-        return "text", [socket.inet_ntoa(int(value).to_bytes(4, "big")) for value in shown[name]]
-    if kind == "ipv6":
-        return "text", [socket.inet_ntop(socket.AF_INET6, value.tobytes()) for value in shown[name]]
+    if kind in ("ipv4", "ipv6"):
+        return "text", [_address(kind, value) for value in shown[name]]
     if kind == "bytes" or shown[name].ndim > 1 or shown.dtype[name].kind == "S":
         return "text", [bytes(value).hex() for value in shown[name]]
     return "number", shown[name].tolist()

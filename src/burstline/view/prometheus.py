@@ -70,7 +70,7 @@ class RunMetrics(Collector):
             octets.add_metric([reason], rate.bytes)
         yield packets
         yield octets
-        counters = CounterMetricFamily("burstline_counter", "The pipeline's own counters.", labels=["name"])
+        counters = CounterMetricFamily("burstline_application", "The pipeline's own counters.", labels=["name"])
         for each in snap.counters[:MOST]:
             counters.add_metric([each.name], each.value)
         yield counters

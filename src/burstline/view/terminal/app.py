@@ -123,9 +123,9 @@ class Top(App[None]):
 
     def tell(self, what: str) -> None:
         """A line that stays until there is another one, or none."""
-        said = self.query_one("#said", Static)
-        said.update(Text(what, no_wrap=True, overflow="ellipsis"))
-        said.display = bool(what)
+        for said in self.query("#said").results(Static):  # none when the program is about to end
+            said.update(Text(what, no_wrap=True, overflow="ellipsis"))
+            said.display = bool(what)
 
     # ---- keys ----
 

@@ -69,15 +69,22 @@ class FlowPane(Vertical):
         self.app.call_from_thread(self._show, found)
 
     def _failed(self, why: str) -> None:
-        self.query_one("#flows-said", Static).update(Text(why, "yellow"))
+        self._say(Text(why, "yellow"))
+
+    def _say(self, what: str | Text) -> bool:
+        """False where the pane is gone: the answer came when the program was about to end."""
+        said = self.query("#flows-said")
+        for each in said.results(Static):
+            each.update(what)
+        return bool(said)
 
     def _show(self, found: dict[str, Any]) -> None:
-        said = self.query_one("#flows-said", Static)
         if not found["tables"]:
-            said.update("The pipeline has no flow table.")
+            self._say("The pipeline has no flow table.")
             return
         self._sort = found["sort"]
-        said.update(f"{found['matched']:,} of {found['total']:,} flows, sorted by {self._sort}")
+        if not self._say(f"{found['matched']:,} of {found['total']:,} flows, sorted by {self._sort}"):
+            return
         table: DataTable[Any] = self.query_one(DataTable)
         names = [column["name"] for column in found["columns"]]
         order = _order(names)

@@ -63,7 +63,7 @@ def cores(snap: Snapshot) -> RenderableType:
     for worker in snap.workers:
         rows.add_row(
             f"{worker.number}", f"{worker.core}", _bar(worker.load), _percent(worker.load),
-            in_units(worker.received.pps, "pps"), in_units(worker.sent.pps, "pps"), in_units(worker.dropped.pps, "pps"),
+            *(in_units(rate.pps, "/s") for rate in (worker.received, worker.sent, worker.dropped)),
             "-" if worker.fill is None else f"{worker.fill:.1f}", "-" if worker.batch is None else f"{worker.batch}",
         )  # fmt: skip
     return rows

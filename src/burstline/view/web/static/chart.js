@@ -37,8 +37,8 @@ export class Chart {
   draw() {
     const past = this.past;
     if (!past.length) return;
-    const values = this.series.map((one) => past.map((snap) => one.of(snap) ?? 0));
-    const top = this.most ?? nice(Math.max(1, ...values.flat()));
+    const values = this.series.map((one) => past.map((snap) => one.of(snap) ?? null));
+    const top = this.most ?? nice(Math.max(1, ...values.flat().filter((value) => value !== null)));
     const x = (k) => this.x(past[k].time);
     const y = (value) => TOP + (1 - Math.min(1, value / top)) * (HEIGHT - TOP - BOTTOM);
     const parts = [];
@@ -51,14 +51,14 @@ export class Chart {
     parts.push(svg("text", { x: LEFT, y: HEIGHT - 6 }, `${span} s ago`));
     parts.push(svg("text", { x: WIDTH - RIGHT, y: HEIGHT - 6, "text-anchor": "end" }, "now"));
     values.forEach((line, n) => {
-      const d = line.map((value, k) => `${k ? "L" : "M"}${x(k).toFixed(1)},${y(value).toFixed(1)}`).join("");
+      const d = line.map((value, k) => (value === null ? "" : `${k && line[k - 1] !== null ? "L" : "M"}${x(k).toFixed(1)},${y(value).toFixed(1)}`)).join("");
       parts.push(svg("path", { d, stroke: `var(${this.series[n].colour})` }));
     });
     if (this.at !== null && this.at < past.length) parts.push(svg("line", { class: "cursor", x1: x(this.at), x2: x(this.at), y1: TOP, y2: HEIGHT - BOTTOM }));
     this.drawing.replaceChildren(...parts);
     const shown = this.at !== null && this.at < past.length ? this.at : past.length - 1;
     this.legend.replaceChildren(...this.series.map((one, n) =>
-      el("li", {}, el("i", { style: `background:var(${one.colour})` }), `${one.name} ${this.text(values[n][shown])}`)));
+      el("li", {}, el("i", { style: `background:var(${one.colour})` }), `${one.name} ${values[n][shown] === null ? "–" : this.text(values[n][shown])}`)));
   }
 }
 

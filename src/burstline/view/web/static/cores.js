@@ -8,9 +8,10 @@ const COLOURS = ["--p0", "--p1", "--p2", "--p3", "--p4", "--p5"];
 let parts = null;
 
 export function open(place) {
-  parts = { chart: null, load: el("div"), workers: el("div"), ports: el("div") };
-  place.append(el("div.grid", {}, card("", "Workers", parts.workers), card("", ["Load", el("small", {}, "looks at ports that found packets")], parts.load),
-    card("", "Ports", parts.ports)));
+  parts = { charts: null, load: el("div"), fill: el("div"), workers: el("div"), ports: el("div") };
+  place.append(el("div.grid", {}, card("", "Workers", parts.workers), card("", "Ports", parts.ports),
+    card("half", ["Load", el("small", {}, "looks at ports that found packets")], parts.load),
+    card("half", ["Burst fill", el("small", {}, "packets of such a look")], parts.fill)));
 }
 
 export function show(past) {
@@ -29,19 +30,20 @@ export function show(past) {
     ["of", (w) => (w.batch === null ? "–" : String(w.batch)), "number"],
   ], snap.workers, "workers"));
   if (snap.workers.some((worker) => worker.load !== null)) {
-    if (parts.chart === null) {
+    parts.charts ??= ["load", "fill"].map((what) => {
       const series = snap.workers.slice(0, COLOURS.length).map((worker, k) => ({
-        name: `core ${worker.core}`, colour: COLOURS[k], of: (one) => one.workers[k]?.load,
+        name: `core ${worker.core}`, colour: COLOURS[k], of: (one) => one.workers[k]?.[what],
       }));
-      parts.chart = new Chart(series, (value) => percent(value), { most: 1, label: "load of each core" });
-      parts.load.replaceChildren(parts.chart.node);
-    }
-    parts.chart.show(past);
+      const chart = new Chart(series, what === "load" ? percent : (value) => value.toFixed(0), { most: what === "load" ? 1 : null, label: `${what} of each core` });
+      parts[what].replaceChildren(chart.node);
+      return chart;
+    });
+    for (const chart of parts.charts) chart.show(past);
   } else parts.load.replaceChildren(note("Over a file, workers look at no ports."));
   const alarm = (count) => (count ? el("span.bad", {}, whole(count)) : "0");
   parts.ports.replaceChildren(snap.ports.length ? table([
     ["port", (port) => String(snap.ports.indexOf(port)), "number"],
-    ["device", (port) => port.device.replace("dpdk:", "")],
+    ["device", (port) => el("span", { title: port.device }, port.device.replace("dpdk:", "")), "name"],
     ["driver", (port) => port.driver],
     ["queues", (port) => String(port.queues), "number"],
     ["received", (port) => (port.received_rate === null ? "–" : short(port.received_rate, "pps")), "number"],

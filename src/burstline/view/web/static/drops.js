@@ -41,7 +41,7 @@ function show() {
   const reasons = [...new Set(all.map(([, sample]) => sample.reason))].sort();
   parts.reasons.replaceChildren(el("option", { value: "" }, "all reasons"), ...reasons.map((reason) => el("option", { value: reason, selected: reason === chosen.reason }, reason || "of a pipeline before")));
   const rows = all.filter(([, sample]) => !chosen.reason || sample.reason === chosen.reason).slice(0, 40);
-  parts.said.textContent = all.length ? `${all.length} samples; the last one of ${whole(all[0][1].stands)} drops` : "no drop was sampled yet";
+  parts.said.textContent = all.length ? `${all.length} sample${all.length > 1 ? "s" : ""}${all[0][1].stands ? `; the last one of about ${whole(all[0][1].stands)} drops` : ""}` : "no drop was sampled yet";
   const pick = (key) => { open_ = key; show(); };
   parts.rows.replaceChildren(el("div.scroll", {}, el("table", { "aria-label": "dropped packets" },
     el("thead", {}, el("tr", {}, ...["time", "reason", "packet"].map((name) => el("th", { scope: "col" }, name)), el("th.number", { scope: "col" }, "bytes"))),

@@ -5,6 +5,7 @@ import { card, el, flowValue, note, whole } from "./words.js";
 
 export const title = "Flows";
 const PAGE = 50, PERIOD = 2000;
+const AMOUNTS = ["packets", "bytes", "octets", "protocol", "src", "sport", "dst", "dport"]; // come first
 const wanted = { search: "", sort: "", descending: true, table: 0, offset: 0 };
 let parts = null, timer = null, asking = 0;
 
@@ -38,6 +39,8 @@ async function refresh() {
 function show(found) {
   if (!found.tables.length) { parts.rows.replaceChildren(note("The pipeline has no flow table.")); return; }
   wanted.sort = found.sort;
+  const order = [...AMOUNTS.map((name) => found.columns.findIndex((column) => column.name === name)).filter((k) => k >= 0), ...found.columns.keys()]
+    .filter((k, at, all) => all.indexOf(k) === at);
   parts.tables.hidden = found.tables.length < 2;
   if (parts.tables.options.length !== found.tables.length) parts.tables.replaceChildren(...found.tables.map((name, k) => el("option", { value: k, selected: k === found.table }, name)));
   const last = Math.min(found.matched, wanted.offset + PAGE);
@@ -45,13 +48,13 @@ function show(found) {
   parts.before.disabled = wanted.offset === 0;
   parts.after.disabled = last >= found.matched;
   const focused = document.activeElement?.dataset?.sort;
-  const head = found.columns.map((column) => {
-    const name = column.name, chosen = name === found.sort;
+  const head = order.map((k) => {
+    const column = found.columns[k], name = column.name, chosen = name === found.sort;
     const sort = el("button", { type: "button", "data-sort": name, onclick: () => { wanted.descending = chosen ? !wanted.descending : true; wanted.sort = name; wanted.offset = 0; refresh(); } }, name);
     return el(column.kind === "number" && name !== "protocol" ? "th.number" : "th", { scope: "col", "aria-sort": chosen ? (found.descending ? "descending" : "ascending") : null }, sort);
   });
-  const rows = found.rows.map((row) => el("tr", {}, row.map((value, k) => {
-    const { name, kind } = found.columns[k];
+  const rows = found.rows.map((row) => el("tr", {}, order.map((k) => {
+    const { name, kind } = found.columns[k], value = row[k];
     return el(kind === "text" ? "td.mono" : name === "protocol" ? "td" : "td.number", {}, flowValue(name, value));
   })));
   parts.rows.replaceChildren(el("div.scroll", {}, el("table", { "aria-label": "flows" }, el("thead", {}, el("tr", {}, head)), el("tbody", {}, rows))));

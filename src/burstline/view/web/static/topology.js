@@ -13,10 +13,11 @@ export async function open(place) {
     const drawing = new DOMParser().parseFromString(found.svg || "<svg xmlns='http://www.w3.org/2000/svg'/>", "image/svg+xml").documentElement;
     drawing.setAttribute("role", "img");
     drawing.setAttribute("aria-label", `the machine ${found.name}`);
+    drawing.style.maxWidth = `${1.5 * (drawing.viewBox.baseVal?.width || 300)}px`;
     machine.replaceChildren(found.svg ? document.importNode(drawing, true) : note("The machine does not tell how its nodes are joined."));
     const known = (value) => (value === null ? "–" : String(value));
     rows.replaceChildren(table([
-      ["", (row) => row.what], ["CPU", (row) => known(row.cpu), "number"], ["core", (row) => known(row.core), "number"],
+      ["", (row) => el("span", { title: row.what }, row.what), "name"], ["CPU", (row) => known(row.cpu), "number"], ["core", (row) => known(row.core), "number"],
       ["L3", (row) => known(row.cache), "number"], ["node", (row) => known(row.node), "number"],
     ], found.rows, "placing"));
   } catch (error) { machine.replaceChildren(note(error.message)); }
