@@ -17,6 +17,7 @@ from burstline.errors import BurstlineError, UsageError
 
 COMMANDS = {
     "run": "run a pipeline over a capture file, a generator or live ports",
+    "archive": "run a pipeline over many captures on all cores or a cluster, with one result",
     "stats": "read what running pipelines count, while they run",
     "filter": "keep the packets of a capture that match a pcap filter, as tcpdump -r IN -w OUT does",
     "explain": "show what a pipeline is compiled to: its graph, LLVM IR or assembly",
