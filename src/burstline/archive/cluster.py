@@ -43,9 +43,10 @@ class ClusterPool:
             if not client.scheduler_info()["workers"]:
                 raise BurstlineError(f"the cluster at {self.address} has no workers", f"dask worker {self.address}")
             [task] = client.scatter([self.task], broadcast=True)
+            name = f"burstline-{self.task.digest}"
             futures = {
                 client.submit(
-                    run_on_worker, task, captures[number].path, key=f"burstline-{self.task.digest}-{place(number).stem}",
+                    run_on_worker, task, captures[number].path, key=f"{name}-{place(number).stem}",
                     priority=-at, retries=TRIES - 1, pure=True,
                 ): number
                 for at, number in enumerate(order)

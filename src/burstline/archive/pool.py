@@ -72,15 +72,14 @@ class ProcessPool:
                             worker.connection.send((number, captures[number].path, place(number)))
                 if all(worker.number is None for worker in self.workers):
                     return
-                handles = [h for worker in self.workers for h in (worker.connection, worker.process.sentinel)]
-                connection.wait(handles, EVERY)
+                connection.wait([worker.connection for worker in self.workers], EVERY)
                 for at, worker in enumerate(self.workers):
-                    self._listen(worker, events)
-                    if worker.process.exitcode is None or worker.connection.poll():
+                    if self._listen(worker, events):
                         continue
+                    worker.process.join()
                     if (lost := worker.number) is not None:
                         again = tries[lost] < TRIES
-                        events.lost(lost, _ended(worker.process.exitcode), again)
+                        events.lost(lost, _ended(worker.process.exitcode or 0), again)
                         if again:
                             waiting.append(lost)
                     worker.connection.close()
@@ -90,14 +89,19 @@ class ProcessPool:
             self._end()
 
     def _start(self, core: int) -> Worker:
-        context = get_context("spawn")  # a process that shares nothing: threads, locks and compilers are not to be forked
+        context = get_context(
+            "spawn"
+        )  # a process that shares nothing: threads, locks and compilers are not to be forked
         ours, theirs = context.Pipe()
-        process = context.Process(target=serve, args=(theirs, self.task, core, self.sync), name="burstline archive", daemon=True)
+        process = context.Process(
+            target=serve, args=(theirs, self.task, core, self.sync), name="burstline archive", daemon=True
+        )
         process.start()
         theirs.close()
         return Worker(process, ours, core)
 
-    def _listen(self, worker: Worker, events: Events) -> None:
+    def _listen(self, worker: Worker, events: Events) -> bool:
+        """Hear what a worker has to tell; False when it is gone, with nothing left to be heard."""
         try:
             while worker.connection.poll():
                 kind, *said = worker.connection.recv()
@@ -108,8 +112,9 @@ class ProcessPool:
                 else:
                     worker.number = None
                     events.done(*said)
-        except (EOFError, OSError):
-            worker.process.join(5)  # the sentinel is about to say so
+        except (EOFError, ConnectionError):
+            return False
+        return True
 
     def _end(self) -> None:
         for worker in self.workers:
@@ -153,7 +158,8 @@ def serve(orders: Connection, task: Task, core: int, sync: bool) -> None:
                 orders.send(("failed", error.message, error.hint))
                 return
             except OSError as error:
-                orders.send(("failed", f"{error.filename or place}: {error.strerror}", "no result of the captures is lost"))
+                orders.send(
+                    ("failed", f"{error.filename or place}: {error.strerror}", "no result of the captures is lost")
+                )
                 return
             orders.send(("done", number, runner.packets))
-

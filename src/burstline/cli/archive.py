@@ -29,7 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", "-o", type=Path, metavar="OUT", help="flow tables as Parquet: a file, or a directory for several"
     )
     parser.add_argument("--jobs", "-j", type=int, metavar="N", help="processes (default: one for each core)")
-    parser.add_argument("--state", type=Path, metavar="DIR", help="remember what is done, so that it can be gone on with")
+    parser.add_argument(
+        "--state", type=Path, metavar="DIR", help="remember what is done, so that it can be gone on with"
+    )
     parser.add_argument("--dask", metavar="ADDRESS", help="run on the Dask cluster of this scheduler: tcp://host:8786")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: burstline.toml beside the app)")
     parser.add_argument("--json", action="store_true", help="print the report as JSON; the app prints to stderr")

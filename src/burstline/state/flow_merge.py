@@ -24,7 +24,9 @@ def merge_of(record: type[Record], merge: Mapping[str, Merge]) -> dict[str, str]
     """The same, checked. Raises UsageError."""
     name, fields = record.__name__, {slot.name: slot.type.kind for slot in record.layout}
     if not isinstance(merge, Mapping):
-        raise UsageError(f"merge={merge!r} says nothing of the fields of {name}", 'merge={"packets": "add"}, or "apart"')
+        raise UsageError(
+            f"merge={merge!r} says nothing of the fields of {name}", 'merge={"packets": "add"}, or "apart"'
+        )
     for field, rule in merge.items():
         if field not in fields:
             raise UsageError(f"merge names {field!r}, and {name} has no such field", f"it has {', '.join(fields)}")
@@ -34,7 +36,5 @@ def merge_of(record: type[Record], merge: Mapping[str, Merge]) -> dict[str, str]
         if allowed is not None and fields[field] not in allowed:
             raise UsageError(f"{name}.{field} cannot be merged by {rule!r}", 'write "first" or "last"')
     if missing := [field for field in fields if field not in merge]:
-        raise UsageError(
-            f"merge does not say what becomes of {name}.{missing[0]}", f"it can say {', '.join(KINDS)}"
-        )
+        raise UsageError(f"merge does not say what becomes of {name}.{missing[0]}", f"it can say {', '.join(KINDS)}")
     return dict(merge)

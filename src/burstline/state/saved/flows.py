@@ -1,6 +1,6 @@
 """Saving a FlowTable: keys, times and records by the names of their fields, whatever the layout.
 
-Of a run over one capture, records that left the table are kept as well (`Left`), since a flow may go on in the next one.
+Of a run over one capture, records that left the table are kept as well (`Left`): a flow may go on in the next one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from burstline.state.flow_keys import FieldKeys
 from burstline.state.flow_read import Rows, read_flows
 from burstline.state.flow_table import FlowTable
 from burstline.state.saved.flow_join import OPEN, join_flows
-from burstline.state.saved.kind import Copy, Kind
+from burstline.state.saved.kind import Copy, Kind, total
 
 COUNTS = ("idled", "timed_out", "evicted", "closed", "refused")  # of a head
 _fill = Kernel("burstline.state.saved.flow_fill_kernel:fill", TableHead, int, int, int, int)
@@ -27,7 +27,7 @@ class Flows(Kind[FlowTable[Any]]):
         keys = state.keys
         return [list(keys.fields)] if isinstance(keys, FieldKeys) else [repr(keys)]
 
-    def save(self, state: FlowTable[Any]) -> list[Copy]:
+    def save(self, state: FlowTable[Any]) -> Sequence[Copy]:
         import numpy as np
 
         state._settle()
@@ -49,11 +49,10 @@ class Flows(Kind[FlowTable[Any]]):
 
     def put(self, state: FlowTable[Any], worker: int, copies: Sequence[Copy]) -> None:
         """As many as there is room for; those that there is none for are counted as refused."""
-        import numpy as np
 
         copy, at = state._workers[worker], state.geometry
         head = copy.head
-        for name, count in zip(COUNTS, sum(np.asarray(each["counts"]) for each in copies).tolist(), strict=True):
+        for name, count in zip(COUNTS, total(copies, "counts").tolist(), strict=True):
             head.set(**{name: head.get(name) + count})
         for each in copies:
             first, room = head.get("used") + 1, state.capacity - head.get("used")

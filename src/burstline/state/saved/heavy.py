@@ -20,7 +20,7 @@ class HeavySketches(Kind[HeavyHitters]):
     def parameters(self, state: HeavyHitters) -> list[Any]:
         return [state.most, state.flows, state.window]
 
-    def save(self, state: HeavyHitters) -> list[Copy]:
+    def save(self, state: HeavyHitters) -> Sequence[Copy]:
         import numpy as np
 
         found = []

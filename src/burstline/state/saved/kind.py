@@ -23,7 +23,7 @@ class Kind(ABC, Generic[S]):
         """What must be the same where it is put back: plain values."""
 
     @abstractmethod
-    def save(self, state: S) -> list[Copy]:
+    def save(self, state: S) -> Sequence[Copy]:
         """Of each worker's copy, also while the worker works."""
 
     @abstractmethod

@@ -21,7 +21,7 @@ from burstline.state.rule_set import RuleSet
 from burstline.state.saved.flows import Flows
 from burstline.state.saved.heavy import HeavySketches
 from burstline.state.saved.kind import Kind
-from burstline.state.saved.numbers import ByteHistograms, CountMins, Counters, Histograms, HyperLogLogs, Meters
+from burstline.state.saved.numbers import ByteHistograms, Counters, CountMins, Histograms, HyperLogLogs, Meters
 from burstline.state.saved.tables import HashTables
 from burstline.state.set import Set
 from burstline.state.template import Template

@@ -17,7 +17,7 @@ class HashTables(Kind[HashTable]):
         merge = state.merge if isinstance(state, Map) else ""
         return [state.key.name, merge, sorted([str(key), str(value)] for key, value in state._given.items())]
 
-    def save(self, state: HashTable) -> list[Copy]:
+    def save(self, state: HashTable) -> Sequence[Copy]:
         import numpy as np
 
         found = []
