@@ -39,7 +39,7 @@ class ClusterPool:
         except (OSError, ValueError) as error:
             hint = "dask scheduler prints its address when it starts, such as tcp://host:8786"
             raise BurstlineError(f"no Dask scheduler answers at {self.address}: {error}", hint) from error
-        with client:
+        with client, client.as_current():
             if not client.scheduler_info()["workers"]:
                 raise BurstlineError(f"the cluster at {self.address} has no workers", f"dask worker {self.address}")
             [task] = client.scatter([self.task], broadcast=True)
