@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 from burstline.cli.core_list import cores_of
 from burstline.cli.graph import check_suffix, graph_of, write
 from burstline.cli.progress import ProgressLine
+from burstline.cli.reload import is_service, reload_on_hangup
 from burstline.cli.steer_live import explain_steering
 from burstline.engine.app import Application
 from burstline.engine.carry import Swap
@@ -24,6 +26,7 @@ from burstline.pipeline.pipeline import Pipeline
 from burstline.steering.control.settings import ACTS
 
 if TYPE_CHECKING:
+    from burstline.engine.service.service import Service
     from burstline.engine.watch import Watch
 
 EPILOG = """sources and sinks:
@@ -54,6 +57,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: burstline.toml beside the app)")
     parser.add_argument("--watch", action="store_true", help="when APP is saved, swap the pipeline while it runs")
     parser.add_argument(
+        "--keep-state", metavar="DIR", help="go on with counters and tables of the last run, from there"
+    )
+    parser.add_argument("--user", metavar="NAME", help="between ports: become this user when they are open")
+    parser.add_argument(
         "--graph", type=Path, metavar="FILE", help="draw the graph with its packets: .svg .dot .txt .json"
     )
     parser.add_argument(
@@ -79,6 +86,8 @@ def run(args: argparse.Namespace) -> int:
         cores=cores_of(args.cores),
         hugepages=False if args.no_huge else None,
         act=args.steer,
+        service_user=args.user,
+        service_state=args.keep_state,
     )
     config.engine.use_simd()
     out = contextlib.redirect_stdout(sys.stderr) if args.json or args.out == "-" else contextlib.nullcontext()
@@ -94,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
             explain_steering(runner, config, progress, args.explain_steering)
         failure: BurstlineError | None = None
         try:
-            with _watch(app, runner, progress, args.debug) if args.watch else contextlib.nullcontext():
+            with _beside(app, runner, config, progress, args):
                 runner.run()
         except BurstlineError as error:
             failure = error
@@ -114,14 +123,40 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _watch(app: Application, runner: _Runner, progress: ProgressLine, debug: bool) -> Watch:
+def _beside(
+    app: Application, runner: _Runner, config: Config, progress: ProgressLine, args: argparse.Namespace
+) -> contextlib.AbstractContextManager[object]:
+    """What goes on while packets flow: keeping state, looking at the application's files, being told to."""
+    settings, live = config.service, all(s.startswith("dpdk:") for s in args.source)
+    if settings.user and not live:
+        raise UsageError("a run over a file needs no privileges to give up", "start it as the user that it is to be")
+    hangup = is_service() and not Path(args.source[0]).is_file()
+    watch = _watch(app, runner, progress, args.debug, args.watch) if args.watch or hangup else None
+    if watch and hangup:
+        reload_on_hangup(watch)
+    if args.interpret:
+        if settings.user or settings.state:
+            raise UsageError("interpreted runs keep no state, and stay the user that they are", "leave --interpret out")
+        return watch or contextlib.nullcontext()
+    if watch or settings.user or settings.state or "NOTIFY_SOCKET" in os.environ:
+        from burstline.engine.service.service import Service
+
+        runner.service = Service(settings, _say)
+        if watch:
+            runner.service.beside.append(lambda: watch)
+    return contextlib.nullcontext()
+
+
+def _watch(app: Application, runner: _Runner, progress: ProgressLine, debug: bool, looks: bool) -> Watch:
     from burstline.cli.main import internal
     from burstline.cli.main import report as show
+    from burstline.engine.service import notify
     from burstline.engine.watch import Watch
 
     def said(line: str) -> None:
         progress.clear()
-        print(f"burstline: {line}", file=sys.stderr, flush=True)
+        _say(line)
+        notify.ready(line)
 
     def failed(error: Exception) -> None:
         progress.clear()
@@ -129,9 +164,10 @@ def _watch(app: Application, runner: _Runner, progress: ProgressLine, debug: boo
             show(error.message, error.hint, error.exit_code, debug)
         else:
             internal(error, debug)
-        print("burstline: the pipeline runs on as it was", file=sys.stderr, flush=True)
+        _say("the pipeline runs on as it was")
+        notify.ready("the application could not be loaded again")
 
-    return Watch(app, runner, said, failed, getattr(runner, "rehearse", lambda: None))
+    return Watch(app, runner, said, failed, getattr(runner, "rehearse", lambda: None), looks=looks)
 
 
 def _count_costs(runner: _Runner) -> None:
@@ -200,6 +236,7 @@ class _Runner(Protocol):
 
     report: Report
     count_edges: bool
+    service: Service | None  # of compiled ones
 
     @property
     def pipeline(self) -> Pipeline: ...
@@ -214,6 +251,7 @@ class _Runner(Protocol):
 
 class _FileInterpreter:
     count_edges = True
+    service: Service | None = None
 
     def __init__(
         self, pipeline: Pipeline, path: str, out: str | None, config: Config, progress: ProgressLine | None

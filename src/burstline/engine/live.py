@@ -39,6 +39,7 @@ from burstline.steering.edit import Done, Edit
 
 if TYPE_CHECKING:
     from burstline.dpdk.port import Port
+    from burstline.engine.service.service import Service
 
 BUFFERS_EVERY = 0.02  # seconds between two looks at the pools
 Progress = Callable[[int, "int | None", int], None]
@@ -77,6 +78,7 @@ class LiveRun:
         self.count_edges = False  # packets on each way out of each stage, for the report
         self.count_costs = False  # and what they cost by the size of their burst
         self.explain: Callable[[str], None] | None = None  # is handed what the steering controller decides
+        self.service: Service | None = None
         self._costs: list[Region] = []
         self._queues: list[Region] = []  # the PortQueues of each worker
         self._stop = Region(64)
@@ -212,7 +214,8 @@ class LiveRun:
         )
         started = time.perf_counter()
         try:
-            with watch, self.directing.control or nullcontext():
+            service = self.service.working(versions, self.ports.devices) if self.service else nullcontext()
+            with service, watch, self.directing.control or nullcontext():
                 team.run(self.stop, tick, self.config.engine.duration, period)
             self.report.stopped = True
         finally:

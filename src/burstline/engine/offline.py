@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from burstline.engine.carry import Swap
 from burstline.engine.file_making import FileMaking
@@ -35,6 +36,9 @@ from burstline.ports.capture_writer import format_for
 from burstline.ports.output import check_output
 from burstline.state.region import Block, Region
 
+if TYPE_CHECKING:
+    from burstline.engine.service.service import Service
+
 CAPACITY = CHUNK_PACKETS + 64  # the prefetch looks a little past the last packet
 ALIGN = 64  # room before a buffer, for poll(2)'s structure
 Progress = Callable[[int, "int | None", int], None]  # bytes read, bytes in all, packets
@@ -63,6 +67,7 @@ class FileRun:
         self.dispatch, self.tunnel_ports, self.publisher = dispatch, tunnel_ports, publisher
         self.report = Report(path, "compiled", workers)
         self.count_edges = False  # packets on each way out of each stage, for the report
+        self.service: Service | None = None
         self._stop = Region(64)
         self._versions: Versions | None = None
         self._chunks: Region | None = None
@@ -174,7 +179,8 @@ class FileRun:
         self._versions = versions
         started = time.perf_counter()
         try:
-            team.run(self.stop, tick, self.duration, lambda: 0.1)
+            with self.service.working(versions) if self.service else nullcontext():
+                team.run(self.stop, tick, self.duration, lambda: 0.1)
         finally:
             self.report.seconds = time.perf_counter() - started
             self.report.buffers = self._making.usage()
