@@ -1,4 +1,4 @@
-"""`burstline doctor --fix`: what is done to a machine, on trees of files that look like one, and to hugepages really."""
+"""`burstline doctor --fix`: what is done to a machine, on trees of files like those of one, and to hugepages really."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_hugepages_are_reserved_really_and_given_back() -> None:
     place = Path("/") / PAGES / "nr_hugepages"
     if not place.is_file() or not os.access(place, os.W_OK):
         pytest.skip("hugepages cannot be reserved here")
-    before = int(place.read_text())
+    before, was_there = int(place.read_text()), Path("/dev/hugepages").exists()
     out = io.StringIO()
     try:
         try:
@@ -141,4 +141,6 @@ def test_hugepages_are_reserved_really_and_given_back() -> None:
         place.write_text(f"{before}\n")
         if "mount -t" in out.getvalue():
             subprocess.run(["umount", "/dev/hugepages"], check=True)
+            if not was_there:
+                Path("/dev/hugepages").rmdir()
     assert f"undo: echo {before} > /{PAGES}/nr_hugepages" in out.getvalue()
