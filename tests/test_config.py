@@ -29,6 +29,9 @@ duration = 1.5
 stats_interval = 0.5
 cores = [2, 3]
 
+[flows]
+export = ["flows.parquet?rotate=60s", "ipfix+udp://127.0.0.1"]
+
 [dpdk]
 eal_args = ["-a", "0000:3b:00.0"]
 hugepages = false
@@ -80,6 +83,28 @@ cache = 128
 [numa]
 enabled = true
 node = 1
+plan = "auto"
+irqs = false
+
+[numa_balance]
+act = "dry-run"
+log = "moves.jsonl"
+look = 0.02
+least = 0.1
+horizon = 5.0
+held = 0.004
+late = 0.0002
+sure = 2.0
+margin = 3.0
+near = 0.6
+dwell = 0.5
+moves = 50.0
+at_once = 4
+park = true
+low = 0.4
+high = 0.7
+calm = 2.0
+tune = true
 
 [steering_control]
 act = "off"
@@ -153,6 +178,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert config.offloads == asked
     assert (config.pools.buffers, config.pools.buffer_size, config.pools.cache) == (8191, 2176, 128)
     assert (config.pools.classes, config.pools.receive, config.pools.ops) == ((128, 2048, 9216), "scatter", "burstline")
+    assert config.flows.export == ("flows.parquet?rotate=60s", "ipfix+udp://127.0.0.1")
     assert (config.numa.enabled, config.numa.node) == (True, 1)
 
 
@@ -276,6 +302,7 @@ def test_an_unknown_key_is_answered_by_the_nearest(text: str, hint: str, tmp_pat
         ),
         ("[pools]\nbuffers = 100\ncache = 256", 2, "[pools] buffers is 100, too few for a cache of 256"),
         ("[numa]\nenabled = false\nnode = 0", 3, "[numa] node has no effect while enabled = false"),
+        ('[numa]\nenabled = false\nplan = "auto"', 3, "[numa] plan has no effect while enabled = false"),
         ('x = """\n[engine]\nworkers = 0\n"""\n[engine]\nworkers = -1', 1, "no section or key 'x'"),
         ("[engine\n", 1, "not TOML: Expected ']'"),
         ("[engine]\nworkers =", 2, "not TOML: Invalid value"),

@@ -14,8 +14,9 @@ import pytest
 import burstline as bl
 from both_modes import pcap_of, run_both, stage_of
 from burstline.cli import graph as drawing
-from burstline.cli.graph import balanced, dot, graph_of, svg, text, write
+from burstline.cli.graph import dot, svg, text, write
 from burstline.cli.main import main
+from burstline.engine.graph import balanced, graph_of
 from burstline.engine.offline import FileRun
 from burstline.engine.report import Count, Report
 from scapy_frames import ARP4, ICMP6, TCP4, TCP_OPTIONS, UDP4

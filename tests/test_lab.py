@@ -55,6 +55,16 @@ def test_nodes_share_out_processors_and_memory_and_have_their_distances() -> Non
     )
 
 
+def test_distances_are_the_same_both_ways_and_least_at_home() -> None:
+    several = [machine for machine in MACHINES.values() if machine.nodes]
+    assert [len(machine.nodes) for machine in several] == [4, 8]
+    for machine in several:
+        rows = [node.distances for node in machine.nodes]
+        assert rows == [*map(tuple, zip(*rows, strict=True))]
+        assert all(row[k] == 10 < min(row[:k] + row[k + 1 :]) for k, row in enumerate(rows))
+        assert {nic.node for nic in machine.nics} <= {*range(len(rows))}
+
+
 @needs_root
 def test_wires_join_their_cards_in_a_namespace() -> None:
     script = f"{qemu.wires(SMALL)}\nip -o link show master a && ip -o link show master b\ncat {FILTERS} >&2 || true"

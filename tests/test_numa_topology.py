@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from burstline.cli.main import main
-from burstline.errors import UsageError
+from burstline.errors import BurstlineError, UsageError
 from burstline.numa.find import find_topology, names
 from burstline.numa.hwloc_xml import cpu_set, read_hwloc_xml
 from burstline.numa.interconnect import Interconnect, assumed_links
@@ -243,3 +243,18 @@ def test_the_command_tells_as_json_and_names_what_is_near(capsys: pytest.Capture
     assert capsys.readouterr().out.split()[-len(names()) :] == names()
     assert main(["topology", "xeon-6248-4s"]) == 2
     assert "did you mean xeon-6248-2s?" in capsys.readouterr().err
+
+
+def test_hwloc_is_asked_through_its_own_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BurstlineError, match="needs lstopo") as missing:
+        find_topology("hwloc:")
+    assert missing.value.hint == "apt-get install hwloc-nox"
+    program = tmp_path / "lstopo-no-graphics"
+    recorded = RECORDED / "16amd64-4distances.xml"
+    program.write_text(f"#!/bin/sh\nexec /bin/cp '{recorded}' \"$1\"\n")
+    program.chmod(0o755)
+    assert find_topology("hwloc:").cores == read_hwloc_xml(recorded).cores
+    program.write_text("#!/bin/sh\necho no such machine >&2; exit 1\n")
+    with pytest.raises(BurstlineError, match="no such machine"):
+        find_topology("hwloc:")

@@ -18,7 +18,8 @@ from benchmarks.swap import Lines
 from both_modes import stage_of
 from burstline.engine.app import Application
 from burstline.engine.carry import Carried, Swap
-from burstline.engine.watch import Watch, described
+from burstline.engine.swap_text import described
+from burstline.engine.watch import Watch
 from burstline.errors import BurstlineError
 
 APP = """

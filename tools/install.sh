@@ -24,7 +24,11 @@ missing() {
     command -v ethtool >/dev/null || echo ethtool
     command -v tshark >/dev/null || echo tshark
     command -v tcpdump >/dev/null || echo tcpdump # and with it libpcap, which filters are compared with
+    command -v nfdump >/dev/null || echo nfdump # collectors of IPFIX, which exports are read back by
+    command -v ipfixDump >/dev/null || echo libfixbuf-tools
     command -v dot >/dev/null || echo graphviz
+    command -v chromium >/dev/null || echo chromium fonts-dejavu-core # looks at the page of `burstline serve`
+    command -v promtool >/dev/null || echo prometheus # checks its metrics and alert rules
 }
 packages=$(missing | tr '\n' ' ')
 if [ "$packages" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

@@ -19,6 +19,8 @@ SETTINGS = {
     "engine.duration": "Seconds after which a run stops; `--duration`.",
     "engine.stats_interval": "Seconds between snapshots of the counts, for `burstline stats`; `false` takes none.",
     "engine.cores": "Cores for the workers, one each; without it, those that the process may use, in order; `--cores`.",
+    "flows.export": "[Sinks](flow-export.md) of flow records, instead of those that the application's tables name; "
+    "`--export`.",
     "dpdk.eal_args": "Options of DPDK's environment abstraction layer, which override burstline's own.",
     "dpdk.hugepages": "`auto` takes huge pages when enough are free, `true` demands them, `false` does without; "
     "`--no-huge`.",
@@ -75,6 +77,32 @@ SETTINGS = {
     "numa.enabled": "The packet buffers of a port lie on its NUMA node; of a virtual device, on that of the first PCI "
     "port.",
     "numa.node": "They lie on this node instead.",
+    "numa.plan": "A plan that a run between ports [carries out](numa-engine.md): `auto` makes one for this machine, a "
+    "file of `burstline plan --save` has one; `--plan`.",
+    "numa.irqs": "While a plan is carried out, interrupts of network cards are kept off the workers' cores, where the "
+    "process may do that; they are put back at the end.",
+    "numa_balance.act": "Whether the [balancer](numa-balance.md) runs beside live ports: `on` moves buckets with their "
+    "flows, `dry-run` decides and changes nothing; it needs a flow director and two workers.",
+    "numa_balance.log": "A file that each decision is written to, with its reason, as a line of JSON.",
+    "numa_balance.look": "Seconds from one look of the balancer at the workers to the next.",
+    "numa_balance.least": "Seconds for which a gain is counted on, at least; as long as traffic has been what it is,",
+    "numa_balance.horizon": "and at most.",
+    "numa_balance.held": "Seconds for which packets of what moves wait, for the estimate of what a move costs.",
+    "numa_balance.late": "A packet that waits for more seconds is late, and how much more does not count.",
+    "numa_balance.sure": "A move must pay with loads that are this many standard errors better than they seem.",
+    "numa_balance.margin": "It must gain so many times its price.",
+    "numa_balance.near": "A worker in the same L3 domain, or on the same node, is taken when it brings this share of "
+    "what the best one does.",
+    "numa_balance.dwell": "Seconds for which what has moved stays, doubled with each move while its traffic is as it "
+    "was.",
+    "numa_balance.moves": "Moves a second, at most,",
+    "numa_balance.at_once": "and from one look to the next.",
+    "numa_balance.park": "Workers that the load does not need get no packets.",
+    "numa_balance.low": "Mean load of the others up to which a worker is not needed.",
+    "numa_balance.high": "Mean load from which on one that was parked is woken.",
+    "numa_balance.calm": "Seconds for which a worker must not have been needed, doubled each time it was nevertheless.",
+    "numa_balance.tune": "Workers take the burst size, and sleep or do not, as the "
+    "[learned cost model](numa-balance.md#the-learned-cost-model) advises; otherwise its advice is only logged.",
     "steering_control.act": "Whether the [controller](steering-control.md) runs beside live ports: `on` steers, "
     "`dry-run` decides and changes nothing; it needs a flow director and two workers; `--steer`.",
     "steering_control.log": "A file that each decision is written to, with its reason, as a line of JSON; "

@@ -22,6 +22,7 @@ from burstline.cli.main import COMMANDS, Parser, add_debug, sentence
 from burstline.compiler.names import BUILTINS, MATH
 from burstline.compiler.rules import REFUSED
 from burstline.engine.config import Config
+from burstline.flows.columns import COLUMNS
 from burstline.native.struct import FIELD_TYPES
 from burstline.offload.planning.capabilities import names as recorded_names
 from burstline.offload.planning.capabilities import recorded
@@ -70,6 +71,12 @@ def value(field: Field) -> str:
     if field.kind == "int" and field.width == 6:
         return "48-bit number (`bl.mac`)"
     return kinds.get(field.kind) or f"{field.bits or 8 * field.width}-bit number"
+
+
+def flow_columns() -> str:
+    """The columns of `burstline flows`."""
+    rows = [[f"`{c.name}`", c.shown_type, c.meaning, c.nfstream, c.when] for c in COLUMNS]
+    return table(("column", "type", "", "NFStream", "with"), rows)
 
 
 def packet() -> str:
@@ -232,6 +239,7 @@ TABLES: dict[str, Callable[[], str]] = {
     for made in (
         headers,
         packet,
+        flow_columns,
         records,
         refused,
         calls,

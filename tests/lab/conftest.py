@@ -9,7 +9,7 @@ import pytest
 
 MACHINE = os.environ.get("BURSTLINE_LAB")
 collect_ignore_glob = [] if MACHINE else ["*test_*.py"]
-collect_ignore = [] if MACHINE == "numa" else ["numa"]
+collect_ignore = [] if (MACHINE or "").startswith("numa") else ["numa"]
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

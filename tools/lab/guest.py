@@ -52,7 +52,9 @@ def main(name: str, results: str, *arguments: str) -> None:
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     print("lab: booted, cards bound; importing what the tests need", flush=True)
-    words = ["-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", f"--junitxml={results}/junit.xml", *arguments]
+    words = ["-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", f"--junitxml={results}/junit.xml"]
+    # A pipeline that is compiled within a test takes ten minutes and more.
+    words += ["-o", f"faulthandler_timeout={MACHINES[name].minutes * 60:.0f}", *arguments]
     done = subprocess.run([sys.executable, *words], env=environment, check=False)
     Path(results, "status").write_text(str(done.returncode))
 

@@ -101,17 +101,28 @@ NICS = Machine(
     ),
 )
 
-# Four nodes in a ring: each has two neighbours, and one that is farther away.
-NUMA = Machine(
-    "numa",
-    tuple(Nic("e1000e", "wire", node=node) for node in (1, 2)),
+# Four nodes in a ring: each has two neighbours, and one that is farther away. The last card is the kernel's, so that
+# there are interrupts of a network card.
+NUMA4 = Machine(
+    "numa4",
+    (
+        *(Nic("e1000e", "wire", node=node) for node in (1, 2)),
+        Nic("virtio-net-pci", "kernel", node=3, options="vectors=4", dpdk=False),
+    ),
     nodes=(
-        Node(1, 1024, (10, 16, 22, 16)),
-        Node(1, 1024, (16, 10, 16, 22)),
-        Node(1, 1024, (22, 16, 10, 16)),
-        Node(1, 1024, (16, 22, 16, 10)),
+        Node(2, 1024, (10, 16, 22, 16)),
+        Node(2, 1024, (16, 10, 16, 22)),
+        Node(2, 1024, (22, 16, 10, 16)),
+        Node(2, 1024, (16, 22, 16, 10)),
     ),
     tests="tests/lab/numa",
 )
 
-MACHINES = {machine.name: machine for machine in (NICS, NUMA)}
+# Eight nodes at the corners of a cube: the farthest is three links away.
+NUMA8 = Machine(
+    "numa8",
+    nodes=tuple(Node(1, 640, tuple(10 + 6 * (a ^ b).bit_count() for b in range(8))) for a in range(8)),
+    tests="tests/lab/numa",
+)
+
+MACHINES = {machine.name: machine for machine in (NICS, NUMA4, NUMA8)}

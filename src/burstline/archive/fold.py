@@ -32,6 +32,8 @@ class Fold:
         self._waiting: dict[str, list[Copy]] = {name: [] for name in self.states}
         for state in pipeline.state:
             state.reset()
+            if isinstance(state, FlowTable):
+                state.exports.waits = True  # as over a file: nothing is lost on its way to a sink
 
     def add(self, part: Contents) -> None:
         """Handlers are called with what they would have got in a run over the capture."""
@@ -67,7 +69,7 @@ class Fold:
     def _let_go(self, kind: Flows, table: FlowTable[Any], copy: Copy) -> Copy:
         """What left the table does so for good: later captures change only open records."""
         if table.exports.is_wanted and len(rows := kind.left(table, copy)):
-            table.exports._hand(rows)
+            table.exports._hand(rows, waits=True)
         return still_open(copy)
 
     def finish(self) -> Report:

@@ -10,8 +10,8 @@ import os
 import sys
 from typing import Any, Protocol
 
-from burstline.buffers.placement import prefer
 from burstline.errors import BurstlineError
+from burstline.numa.memory_policy import prefer
 from burstline.state.region import HUGE, Region
 
 SMALLEST, PARTS = 1 << 16, 256  # bytes of a chunk; chunks that a class has, if they can be so small and so large
@@ -53,7 +53,7 @@ class OwnChunks:
             raise BurstlineError(f"no memory for {most:,} buffers of {size} bytes: {error}", FEWER) from None
         self.start = self._memory.address
         self.end = self.start + self.count * self.bytes
-        prefer(self._memory, node)
+        prefer(self._memory.address, self._memory.size, node)
 
     def populate(self, chunk: int) -> Any:
         import numpy as np

@@ -24,7 +24,7 @@ Cell = str | float | int | None
 
 LESS_IS_BETTER = frozenset({
     "s", "ms", "us", "ns", "ns/packet", "cycles/packet", "MB", "%", "lines", "buffers", "max/mean", "packets",
-    "core-looks",
+    "core-looks", "moves",
 })  # fmt: skip
 _HEADINGS = ("bench", "case", "peer", "ours", "theirs", "unit", "ratio", "runs")
 

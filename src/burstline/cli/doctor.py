@@ -9,7 +9,8 @@ import platform
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -17,7 +18,7 @@ from burstline.cli.main import version
 from burstline.engine.config import Config, load
 from burstline.engine.probes import GROUPS, PROBES, Finding, Outcome, Probe
 from burstline.engine.probes.finding import count
-from burstline.errors import UsageError
+from burstline.errors import BurstlineError, UsageError
 
 _SIGNS = {Outcome.YES: "✓", Outcome.NO: "✗", Outcome.UNKNOWN: "?"}
 _ASCII_SIGNS = {Outcome.YES: "+", Outcome.NO: "x", Outcome.UNKNOWN: "?"}
@@ -50,12 +51,15 @@ def run(args: argparse.Namespace) -> int:
     ports = [*examine_ports(args.ports, load(args.config))] if args.ports else []
     found = examine()
     works = offline_works(found)
+    runs = [*examine_runs()]
     if args.json:
-        print(json.dumps({**as_json(found), "ports": ports}, indent=2))
+        print(json.dumps({**as_json(found), "ports": ports, "runs": runs}, indent=2))
     else:
         print_table(found, sys.stdout)
         for port in ports:
             print(f"\n{port['device']} ({port['driver']})\n  {port['text']}")
+        for one in runs:
+            print("\n" + "\n".join(run_lines(one)))
     return 0 if works else 1
 
 
@@ -75,6 +79,34 @@ def examine_ports(sources: Sequence[str], config: Config) -> Iterator[dict[str, 
     for source, can, port in zip(sources, plans.found, plans.ports, strict=True):
         text = "\n  ".join([str(port), *plans.footprint.lines()])
         yield {"device": source, "driver": can.driver, "receive": port.as_json(), "text": text}
+
+
+def examine_runs() -> Iterator[dict[str, Any]]:
+    """The pipelines that run between ports now, and what of each is not where it belongs."""
+    from burstline.engine.placement.irqs import network_irqs
+    from burstline.engine.stats_reader import open_runs
+    from burstline.numa.find import find_topology
+    from burstline.numa.placement_check import Where, misplaced
+
+    try:
+        going = open_runs()
+    except (BurstlineError, OSError):  # none, or none that this user may read
+        return
+    for each in going:
+        told = each.read().directory
+        each.close()
+        if placement := told.get("placement"):
+            where = replace(Where.of(placement["where"]), irqs=tuple(network_irqs()))
+            wrong = [one.as_json() for one in misplaced(find_topology(), where)]
+            yield {"pid": told["pid"], "app": told["app"], "source": told["source"], "misplaced": wrong}
+
+
+def run_lines(told: Mapping[str, Any]) -> list[str]:
+    """For a terminal."""
+    lines = [f"{told['app']} over {told['source']} (process {told['pid']})"]
+    for each in told["misplaced"]:
+        lines += [f"  {each['what']}", f"    mend: {each['fix']}"]
+    return lines if told["misplaced"] else [*lines, "  threads, memory and interrupts are where they belong"]
 
 
 def examine(root: Path = Path("/")) -> list[tuple[Probe, Finding]]:

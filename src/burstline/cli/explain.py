@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from burstline.cli.graph import check_suffix, graph_of, text, write
+from burstline.cli.graph import check_suffix, text, write
 from burstline.compiler.stage_facts import Outcome, StageFacts, facts_of
 from burstline.engine.app import load_app
 from burstline.engine.config import DISPATCH, Config, load
+from burstline.engine.graph import graph_of
 from burstline.engine.preview import preview
 from burstline.engine.program import Program, plan_of
 from burstline.engine.worker import ENGINE_REASONS

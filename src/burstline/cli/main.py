@@ -18,7 +18,12 @@ from burstline.errors import BurstlineError, UsageError
 COMMANDS = {
     "run": "run a pipeline over a capture file, a generator or live ports",
     "archive": "run a pipeline over many captures on all cores or a cluster, with one result",
+    "top": "look at a running pipeline in the terminal: rates, stages, cores, pools, flows, steering",
+    "serve": "show a running pipeline as a web page, and its metrics to Prometheus",
+    "metrics": "print metrics of a running pipeline, serve them to Prometheus, or send them by OpenTelemetry",
     "stats": "read what running pipelines count, while they run",
+    "flows": "write the flows of captures or live ports to a table: Parquet, CSV, JSON, Arrow, IPFIX or Kafka",
+    "capture": "write what comes to live ports into capture files, as fast as the disk takes it",
     "filter": "keep the packets of a capture that match a pcap filter, as tcpdump -r IN -w OUT does",
     "explain": "show what a pipeline is compiled to: its graph, LLVM IR or assembly",
     "layout": "show what lies in which cache line, and the lines that a packet touches",
@@ -28,6 +33,8 @@ COMMANDS = {
     "steer": "tell which flows of a capture would be steered to which cores, and what that would bring",
     "topology": "draw the packages, memory nodes, caches, cores and links of this machine or another",
     "plan": "tell where on a NUMA machine an application's threads and memory belong, and what it costs elsewhere",
+    "move": "have a worker of a running pipeline go on on another core, with its memory",
+    "simulate": "run balancing policies over traffic on a simulated NUMA machine, and tell how long packets wait",
     "bench": "measure burstline beside its peers on this machine",
     "doctor": "tell what this machine offers, and what mends what is missing",
 }

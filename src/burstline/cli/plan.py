@@ -40,12 +40,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seconds", type=float, default=2.0, help="that a search takes, at most (default 2)")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: burstline.toml beside APP)")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="write the plan, for `burstline run --plan FILE`")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
     from burstline.engine.app import load_app
     from burstline.engine.config import load
+    from burstline.engine.live_buffers import is_pci
+    from burstline.engine.placement.planned import node_here
     from burstline.engine.plan_demand import app_demand, config_pins
     from burstline.numa.explanation import as_json, lines
     from burstline.numa.find import find_topology
@@ -61,14 +64,22 @@ def run(args: argparse.Namespace) -> int:
     pins = [*config_pins(config), *(Pin.of(text) for text in args.pin)]
     machine = find_topology(args.topology, args.overlay)
     pipeline = load_app(args.app)
-    demand = app_demand(pipeline, config, machine, args.ports, traffic, pipeline.profile)
+    devices = [port.removeprefix("dpdk:") for port in args.ports if not args.topology]
+    nodes = {device: node_here(device, machine, config) for device in devices if not is_pci(device)}
+    demand = app_demand(pipeline, config, machine, args.ports, traffic, pipeline.profile, nodes=nodes)
     plan = make_plan(machine, demand, pins, method=args.method, seconds=args.seconds)
     cores = list(plan.cpus[: config.engine.workers])
+    told = json.dumps({"app": args.app, **as_json(plan), "cores": cores}, indent=2)
+    if args.save:
+        args.save.write_text(f"{told}\n", encoding="utf-8")
     if args.json:
-        print(json.dumps({"app": args.app, **as_json(plan), "cores": cores}, indent=2))
+        print(told)
     else:
         print("\n".join(lines(plan)))
-        print(f"\nto have the workers there: --workers {len(cores)} --cores {','.join(map(str, cores))}")
+        if args.save:
+            print(f"\nto carry it out: burstline run {args.app} {' '.join(args.ports) or 'PORTS'} --plan {args.save}")
+        else:
+            print(f"\nto have the workers there: --workers {len(cores)} --cores {','.join(map(str, cores))}")
     return 0
 
 

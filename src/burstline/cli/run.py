@@ -5,32 +5,38 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from burstline.cli.beside import beside
 from burstline.cli.core_list import cores_of
-from burstline.cli.graph import check_suffix, graph_of, write
+from burstline.cli.graph import check_suffix, write
+from burstline.cli.metrics_beside import served_metrics
 from burstline.cli.progress import ProgressLine
-from burstline.cli.reload import is_service, reload_on_hangup
+from burstline.cli.run_log import LOGS, RunLog
 from burstline.cli.steer_live import explain_steering
 from burstline.engine.app import Application
 from burstline.engine.carry import Swap
 from burstline.engine.config import DISPATCH, Config, load
+from burstline.engine.exports import redirect
+from burstline.engine.graph import graph_of
 from burstline.engine.publisher import FILE_ROUNDS, LIVE_ROUNDS, Publisher
 from burstline.engine.report import Report
+from burstline.engine.threads import usable_cores
 from burstline.errors import BurstlineError, UsageError
 from burstline.pipeline.pipeline import Pipeline
 from burstline.steering.control.settings import ACTS
 
 if TYPE_CHECKING:
     from burstline.engine.service.service import Service
-    from burstline.engine.watch import Watch
+    from burstline.view.questions import Viewed
 
 EPILOG = """sources and sinks:
   capture.pcap, x.pcapng.zst   a capture file, plain or compressed by gzip or zstd;  - is standard input
+  follow:capture.pcapng        one that still grows; of a directory, each file when the one before it ends
   gen:packets=1e6,flows=1e4    generated traffic
   dpdk:0000:3b:00.0            a port by its PCI address
   dpdk:net_af_xdp,iface=eth1   a port by its DPDK driver and arguments, as DPDK spells them
@@ -53,6 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--dispatch", choices=DISPATCH, help="how a stage hands a packet to the next")
     parser.add_argument("--cores", metavar="LIST", help="cores for the workers, e.g. 2,3")
+    parser.add_argument(
+        "--plan",
+        metavar="PLAN",
+        help="between ports: carry out a plan: auto, or a file of `burstline plan --save`; off",
+    )
     parser.add_argument("--no-huge", action="store_true", help="keep packet buffers out of huge pages")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: burstline.toml beside the app)")
     parser.add_argument("--watch", action="store_true", help="when APP is saved, swap the pipeline while it runs")
@@ -66,10 +77,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--costs", action="store_true", help="between ports: what stages cost, by the size of bursts (slows them down)"
     )
+    parser.add_argument(
+        "--export", action="append", metavar="SINK", help="where flow records go instead: a file or a URL; repeatable"
+    )
     parser.add_argument("--steer", choices=ACTS, help="between ports: whether the steering controller runs beside")
     parser.add_argument(
         "--explain-steering", action="store_true", help="print what the controller decides, each with its reason"
     )
+    parser.add_argument("--log", choices=LOGS, default="plain", help="what is said on standard error (default plain)")
+    parser.add_argument("--metrics", metavar="HOST:PORT", help="serve metrics to Prometheus, by another process")
     parser.add_argument("--json", action="store_true", help="print the report as JSON; the app prints to stderr")
 
 
@@ -85,25 +101,34 @@ def run(args: argparse.Namespace) -> int:
         dispatch=args.dispatch,
         cores=cores_of(args.cores),
         hugepages=False if args.no_huge else None,
-        act=args.steer,
         service_user=args.user,
         service_state=args.keep_state,
+        steering_control_act=args.steer,
+        export=args.export,
+        plan=False if args.plan == "off" else args.plan,
     )
     config.engine.use_simd()
     out = contextlib.redirect_stdout(sys.stderr) if args.json or args.out == "-" else contextlib.nullcontext()
     with out:
         app = Application(args.app)
+        if sinks := config.flows.export:
+            app.loaded = partial(redirect, sinks=sinks)
         pipeline = app.load()
         progress = ProgressLine()
-        runner = _runner(pipeline, args, config, progress)
+        log = RunLog(args.log == "json", progress)
+        progress.enabled = progress.enabled and not log.as_json
+        runner = _runner(pipeline, args, config, progress, log)
         runner.count_edges = args.graph is not None
         if args.costs:
             _count_costs(runner)
         if args.explain_steering or args.steer in ("on", "dry-run"):
-            explain_steering(runner, config, progress, args.explain_steering)
+            explain_steering(runner, config, log, args.explain_steering)
         failure: BurstlineError | None = None
         try:
-            with _beside(app, runner, config, progress, args):
+            with (
+                served_metrics(args.metrics) if args.metrics else contextlib.nullcontext(),
+                beside(app, runner, config, log, args),
+            ):
                 runner.run()
         except BurstlineError as error:
             failure = error
@@ -117,57 +142,12 @@ def run(args: argparse.Namespace) -> int:
     if args.graph and (failure is None or report.received.packets):
         write(graph_of(runner.pipeline, report), args.graph)
     if failure is None or report.received.packets:
+        log.warnings(report.warnings)
+        log.ended(report)
         _show(report, args.json, failure, sys.stderr if args.out == "-" else sys.stdout)
     if failure:
         raise failure
     return 0
-
-
-def _beside(
-    app: Application, runner: _Runner, config: Config, progress: ProgressLine, args: argparse.Namespace
-) -> contextlib.AbstractContextManager[object]:
-    """What goes on while packets flow: keeping state, looking at the application's files, being told to."""
-    settings, live = config.service, all(s.startswith("dpdk:") for s in args.source)
-    if settings.user and not live:
-        raise UsageError("a run over a file needs no privileges to give up", "start it as the user that it is to be")
-    hangup = is_service() and not Path(args.source[0]).is_file()
-    watch = _watch(app, runner, progress, args.debug, args.watch) if args.watch or hangup else None
-    if watch and hangup:
-        reload_on_hangup(watch)
-    if args.interpret:
-        if settings.user or settings.state:
-            raise UsageError("interpreted runs keep no state, and stay the user that they are", "leave --interpret out")
-        return watch or contextlib.nullcontext()
-    if watch or settings.user or settings.state or "NOTIFY_SOCKET" in os.environ:
-        from burstline.engine.service.service import Service
-
-        runner.service = Service(settings, _say)
-        if watch:
-            runner.service.beside.append(lambda: watch)
-    return contextlib.nullcontext()
-
-
-def _watch(app: Application, runner: _Runner, progress: ProgressLine, debug: bool, looks: bool) -> Watch:
-    from burstline.cli.main import internal
-    from burstline.cli.main import report as show
-    from burstline.engine.service import notify
-    from burstline.engine.watch import Watch
-
-    def said(line: str) -> None:
-        progress.clear()
-        _say(line)
-        notify.ready(line)
-
-    def failed(error: Exception) -> None:
-        progress.clear()
-        if isinstance(error, BurstlineError):
-            show(error.message, error.hint, error.exit_code, debug)
-        else:
-            internal(error, debug)
-        _say("the pipeline runs on as it was")
-        notify.ready("the application could not be loaded again")
-
-    return Watch(app, runner, said, failed, getattr(runner, "rehearse", lambda: None), looks=looks)
 
 
 def _count_costs(runner: _Runner) -> None:
@@ -184,8 +164,6 @@ def _burst(text: str) -> int | str:
 
 
 def _show(report: Report, as_json: bool, failure: BurstlineError | None, to: TextIO) -> None:
-    for warning in report.warnings:
-        print(f"burstline: warning: {warning}", file=sys.stderr)
     if as_json:
         error = None if failure is None else failure.message
         print(json.dumps({**report.as_json(), "error": error}), file=to)
@@ -193,7 +171,9 @@ def _show(report: Report, as_json: bool, failure: BurstlineError | None, to: Tex
         print("\n".join(report.lines()), file=to)
 
 
-def _runner(pipeline: Pipeline, args: argparse.Namespace, config: Config, progress: ProgressLine) -> _Runner:
+def _runner(
+    pipeline: Pipeline, args: argparse.Namespace, config: Config, progress: ProgressLine, log: RunLog
+) -> _Runner:
     live = [s.startswith("dpdk:") for s in args.source]
     out_is_port = bool(args.out) and args.out.startswith("dpdk:")
     show = progress if progress.enabled else None
@@ -205,30 +185,45 @@ def _runner(pipeline: Pipeline, args: argparse.Namespace, config: Config, progre
         if args.interpret:
             from burstline.engine.live_interpreter import LiveInterpreter
 
+            if args.plan not in (None, "off"):
+                raise UsageError("--plan is for compiled runs between ports", "leave --interpret out")
+
             return LiveInterpreter(pipeline, devices, args.out, config)
         publisher = Publisher(args.app, " ".join(args.source), interval, LIVE_ROUNDS) if interval else None
         run = LiveRun(pipeline, devices, args.out, config, progress=show, publisher=publisher)
-        run.say = _say
+        run.say = log.said
+        log.follow(run.events)
+        _serve(publisher, run, config)
         return run
     if any(live) or len(args.source) > 1:
         raise UsageError("a run has one capture file or any number of dpdk: ports as its source")
     if out_is_port:
         raise UsageError("packets of a capture file can be written to a file, not sent on a port", "--out OUT.pcapng")
+    if args.plan not in (None, "off"):
+        raise UsageError("--plan is for compiled runs between ports", "name dpdk: sources, and no --interpret")
     if args.interpret:
         return _FileInterpreter(pipeline, args.source[0], args.out, config, show)
     from burstline.engine.offline import FileRun
 
     engine = config.engine
     publisher = Publisher(args.app, args.source[0], interval, FILE_ROUNDS) if interval else None
-    return FileRun(
+    file_run = FileRun(
         pipeline, args.source[0], args.out, workers=engine.workers, cores=engine.cores,
         dispatch=engine.dispatch, tunnel_ports=config.parser.tunnel_ports, duration=engine.duration, progress=show,
         publisher=publisher, buffers=config.pools.buffers,
     )  # fmt: skip
+    _serve(publisher, file_run, config)
+    if publisher is not None:
+        log.follow(publisher.events)
+    return file_run
 
 
-def _say(line: str) -> None:
-    print(f"burstline: {line}", file=sys.stderr, flush=True)
+def _serve(publisher: Publisher | None, run: Viewed, config: Config) -> None:
+    """Have the run answer questions from outside."""
+    if publisher is not None and sys.platform != "win32":
+        from burstline.view.service import RunService
+
+        publisher.service = RunService(run, config.engine.cores or usable_cores()[: config.engine.workers])
 
 
 class _Runner(Protocol):

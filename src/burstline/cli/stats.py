@@ -13,6 +13,7 @@ from typing import Any
 from burstline.engine.report import Count, buffer_lines, in_units
 from burstline.engine.stats_reader import Reading, RunFile, WorkerCounts, open_runs
 from burstline.errors import UsageError
+from burstline.export.counts import export_lines
 
 LONGEST_WAIT = 2.0  # seconds for a second snapshot, without which there is no rate
 MADE = "made by stages"
@@ -125,6 +126,8 @@ class Interval:
             "age": self.age,
             **_as_json(self.lines(everyone), self.after.names.values()),
             "buffers": about.get("buffers", []),
+            "exports": about.get("exports", []),
+            "placement": about.get("placement", {}),
         }
         if workers:
             found["workers"] = [
@@ -190,6 +193,9 @@ def _text(each: Interval, workers: bool) -> list[str]:
     ]
     lines += _table(each.lines(range(count)))
     lines += buffer_lines(about.get("buffers", []))
+    lines += export_lines(about.get("exports", []))
+    for wrong in about.get("placement", {}).get("misplaced", []):
+        lines += [f"misplaced: {wrong['what']}", f"  mend: {wrong['fix']}"]
     if workers:
         for k, worker in enumerate(each.after.workers):
             lines += ["", f"worker {k}, core {worker.core}", *_table(each.lines([k]))]

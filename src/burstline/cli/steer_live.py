@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
-from burstline.cli.progress import ProgressLine
+from burstline.cli.run_log import RunLog
 from burstline.engine.config import Config
 from burstline.errors import UsageError
 
 
-def explain_steering(runner: Any, config: Config, progress: ProgressLine, explains: bool) -> None:
-    """Have a run's decisions printed to stderr where it `explains` them. Raises UsageError for a run without a
+def explain_steering(runner: Any, config: Config, log: RunLog, explains: bool) -> None:
+    """Have a run's decisions told where it `explains` them. Raises UsageError for a run without a
     controller."""
     from burstline.engine.live import LiveRun
 
@@ -21,8 +20,4 @@ def explain_steering(runner: Any, config: Config, progress: ProgressLine, explai
     if explains and config.steering_control.act == "off":
         raise UsageError("--explain-steering: the controller is off", "add --steer on, or --steer dry-run")
 
-    def say(lines: str) -> None:
-        progress.clear()
-        print(lines, file=sys.stderr, flush=True)
-
-    runner.explain = say if explains else None
+    runner.explain = log.decided if explains else None

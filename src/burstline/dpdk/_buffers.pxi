@@ -19,6 +19,15 @@ def pool_free(uintptr_t pool):
 def pool_available(uintptr_t pool):
     return rte_mempool_avail_count(<rte_mempool*>pool)
 
+cdef void _add_memory(rte_mempool* pool, void* found, rte_mempool_memhdr* memory, unsigned number) noexcept with gil:
+    (<list>found).append((<uintptr_t>memory.addr, memory.len))
+
+def pool_memory(uintptr_t pool):
+    """Addresses and bytes of the memory that its mbufs lie in."""
+    cdef list found = []
+    rte_mempool_mem_iter(<rte_mempool*>pool, _add_memory, <void*>found)
+    return found
+
 def pool_recover(uintptr_t pool):
     return bl_pool_recover(<rte_mempool*>pool)
 

@@ -143,6 +143,11 @@ cdef extern from "_shim.h" nogil:
     int bl_pool_recover(rte_mempool*)
     unsigned bl_pool_cached(rte_mempool*, unsigned)
     void rte_mempool_free(rte_mempool*)
+    struct rte_mempool_memhdr:
+        void* addr
+        size_t len
+    uint32_t rte_mempool_mem_iter(rte_mempool*, void (*)(rte_mempool*, void*, rte_mempool_memhdr*, unsigned) noexcept,
+                                  void*)
     unsigned rte_mempool_avail_count(const rte_mempool*)
 
     rte_mbuf* rte_pktmbuf_alloc(rte_mempool*)

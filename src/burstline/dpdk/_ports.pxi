@@ -110,21 +110,21 @@ cdef bl_thresholds _thresholds(dict given):
     return t
 
 def port_queues(
-    uint16_t port, uint16_t queues, uint16_t rx_ring, uint16_t tx_ring, list pools, int mode, dict thresholds
+    uint16_t port, uint16_t rx_ring, uint16_t tx_ring, list pools, int mode, dict thresholds
 ):
-    """Set up all queues; returns the sizes of the rings as the port wants them. `pools` are addresses with the lengths to
-    split at, `mode` is a bl_rx_mode; `thresholds` that are not there are as the driver has them."""
+    """Set up all queues; returns the sizes of the rings as the port wants them. `pools` are, for each queue, addresses
+    with the lengths to split at, `mode` is a bl_rx_mode; `thresholds` that are not there are as the driver has them."""
     cdef int result = 0, socket = rte_eth_dev_socket_id(port)
-    cdef uint16_t queue, n = <uint16_t>len(pools)
+    cdef uint16_t queue, n = <uint16_t>len(pools[0])
     cdef rte_mempool* into[BL_RX_POOLS]
     cdef uint16_t lengths[BL_RX_POOLS]
     cdef bl_thresholds wanted = _thresholds(thresholds)
     if not 1 <= n <= BL_RX_POOLS:
         raise ValueError(f"a queue cannot be given {n} pools")
-    for i, (pool, length) in enumerate(pools):
-        into[i], lengths[i] = <rte_mempool*><uintptr_t>pool, length
     check(rte_eth_dev_adjust_nb_rx_tx_desc(port, &rx_ring, &tx_ring), "rte_eth_dev_adjust_nb_rx_tx_desc")
-    for queue in range(queues):
+    for queue in range(len(pools)):
+        for i, (pool, length) in enumerate(pools[queue]):
+            into[i], lengths[i] = <rte_mempool*><uintptr_t>pool, length
         with nogil:
             result = bl_rx_queue(port, queue, rx_ring, <unsigned>socket, into, lengths, n, mode, &wanted)
         check(result, "rte_eth_rx_queue_setup")

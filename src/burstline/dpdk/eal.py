@@ -109,8 +109,10 @@ def arguments(given: Sequence[str], devices: Sequence[Device], huge: bool | None
     return [*ours, *given]
 
 
-def hugepages_hint() -> str:
-    """The command that gives this machine huge pages."""
+def hugepages_hint(node: int = -1) -> str:
+    """The command that gives this machine huge pages, or a node of it beyond the first."""
+    if node > 0:
+        return f"echo 512 > /sys/devices/system/node/node{node}/hugepages/hugepages-2048kB/nr_hugepages   (as root)"
     return "echo 512 > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages   (as root; 512 pages of 2 MiB)"
 
 

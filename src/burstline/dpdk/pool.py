@@ -20,13 +20,14 @@ def mbufs_needed(queues: int, rx_ring: int = 1024, tx_ring: int = 1024, threads:
     return max(8191, (1 << (held + 1).bit_length()) - 1)
 
 
-def no_memory(count: int, data_room: int, error: OSError) -> BurstlineError:
-    """What to say where a pool gets no memory."""
+def no_memory(count: int, data_room: int, error: OSError, node: int = -1) -> BurstlineError:
+    """What to say where a pool gets no memory, of a node where it is to be of one."""
     size = count * (data_room + native.HEADROOM + 192) >> 20
     running = eal.running()
     return BurstlineError(
-        f"no memory for a pool of {count} packet buffers (about {size} MiB): {native.strerror(error.errno or 0)}",
-        f"ask for fewer buffers, or provide more huge pages: {eal.hugepages_hint()}"
+        f"no memory for a pool of {count} packet buffers (about {size} MiB){f' on node {node}' if node > 0 else ''}: "
+        f"{native.strerror(error.errno or 0)}",
+        f"ask for fewer buffers, or provide more huge pages: {eal.hugepages_hint(node)}"
         if running is not None and running.hugepages
         else "ask for fewer buffers, or start with more memory (-m MiB among EAL's arguments)",
     )
@@ -71,7 +72,7 @@ class Pool:
                 raise BurstlineError(
                     f"DPDK has no mempool ops {ops!r}", "write ring_mp_mc, stack or lf_stack"
                 ) from None
-            raise no_memory(count, data_room, error) from None
+            raise no_memory(count, data_room, error, numa_node) from None
 
     def __repr__(self) -> str:
         return f"Pool({self.count}, in_use={self.in_use if self.address else 'closed'})"
@@ -96,6 +97,10 @@ class Pool:
     def cached(self, lcore: int) -> int:
         """mbufs in the cache of one lcore."""
         return native.pool_cached(self.address, lcore)
+
+    def memory(self) -> list[tuple[int, int]]:
+        """Addresses and bytes of what its mbufs lie in."""
+        return native.pool_memory(self.address)
 
     def new(self, data: bytes, segment: int = 65535) -> int:
         """The address of an mbuf that holds `data`, as a chain of segments where `data` is longer than `segment` or

@@ -45,6 +45,7 @@ class Port:
         self.device = device
         self.leaves_by = port  # the port that packets leave by in the end
         self.pools: Sequence[Pool] = ()  # that it receives into
+        self._by_queue: list[list[Pool]] = []
         self.table = 0  # Pools.table that packets in several mbufs are gathered by, or 0
         self._lent: af_xdp.Lent | None = None
         self.name = device.name
@@ -110,14 +111,16 @@ class Port:
         max_lro: int = 0,
         rss: Rss = "auto",
         thresholds: Mapping[str, int] | None = None,
+        by_queue: Sequence[Sequence[Pool]] = (),
     ) -> None:
-        """Make the queues; the port is not started yet. Packets go into mbufs of `pools`, by a `mode` of
-        buffers.receive.ReceivePlan; offloads are named as DPDK names them. `table` is that of the Pools by which
-        `receive` gathers packets in several mbufs; `max_lro` is bytes of a merged packet, 0 as DPDK has it;
-        `thresholds` are those of the queues that are not to be as the driver has them (PortInfo.thresholds). Raises
-        BurstlineError, and closes the port then."""
+        """Make the queues; the port is not started yet. Packets go into mbufs of `pools`, or those of `by_queue` where
+        queues have pools of their own, of the same sizes, by a `mode` of buffers.receive.ReceivePlan; offloads are
+        named as DPDK names them. `table` is that of the Pools by which `receive` gathers packets in several mbufs;
+        `max_lro` is bytes of a merged packet, 0 as DPDK has it; `thresholds` are those of the queues that are not to be
+        as the driver has them (PortInfo.thresholds). Raises BurstlineError, and closes the port then."""
         with self._closed_on_failure():
             self.pools, self.table = pools, table
+            self._by_queue = [list(each) for each in by_queue] or [list(pools)] * self.queues
             self._configure(mode, rx_offloads, tx_offloads, rx_ring, tx_ring, mtu, max_lro, rss, thresholds or {})
             if promiscuous:
                 with contextlib.suppress(OSError), captured():  # a device without the switch receives everything
@@ -160,7 +163,7 @@ class Port:
             self._lent = af_xdp.Lent(self.device, self.pools[0], queues)
         # Of "split", each mbuf but the last is filled to its room.
         lengths = [pool.data_room for pool in self.pools[:-1]] + [0]
-        into = [(pool.address, length) for pool, length in zip(self.pools, lengths, strict=True)]
+        into = [[(p.address, length) for p, length in zip(each, lengths, strict=True)] for each in self._by_queue]
         said = Captured()
         try:
             with captured() as said:
@@ -175,7 +178,7 @@ class Port:
                     max_lro=max_lro,
                 )
                 self.rx_ring, self.tx_ring = native.port_queues(
-                    self.id, queues, rx_ring, tx_ring, into, RX_MODES.get(mode, 0), dict(thresholds)
+                    self.id, rx_ring, tx_ring, into, RX_MODES.get(mode, 0), dict(thresholds)
                 )
         except OSError as error:
             raise refused(self.device, error, said) from None
@@ -277,7 +280,7 @@ class Port:
         if self._lent is not None:
             self._lent.closed()
         else:
-            for pool in self.pools:
+            for pool in dict.fromkeys([*self.pools, *(pool for each in self._by_queue for pool in each)]):
                 pool.settle()
 
     def receive(self, queue: int = 0, n: int = 32) -> list[tuple[int, memoryview]]:

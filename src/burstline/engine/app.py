@@ -6,6 +6,7 @@ import importlib.util
 import linecache
 import sys
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,6 +32,7 @@ class Application:
         if not self.file.is_file():
             raise UsageError(f"there is no application {path}", "name a Python file with `pipeline = bl.Pipeline(...)`")
         self.files = [self.file]
+        self.loaded: Callable[[Pipeline], None] = lambda pipeline: None  # told each pipeline before it runs
         self._modules: set[str] = set()  # those of `files` that it imported
 
     def load(self) -> Pipeline:
@@ -48,6 +50,7 @@ class Application:
         try:
             pipeline = self._run()
             pipeline.profile = profile.load(profile.profile_of(self.file), pipeline)
+            self.loaded(pipeline)
             known = {self.file}
             return pipeline
         finally:

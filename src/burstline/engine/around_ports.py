@@ -39,7 +39,8 @@ class AroundPorts:
         rings = dict[int, int]()
         for plan, port in zip(self._offloads.plans, buffers.ports, strict=True):
             if plan.gso and not plan.copies:
-                rings[port.node] = rings.get(port.node, 0) + port.tx_ring
+                for node in {*port.nodes}:
+                    rings[node] = rings.get(node, 0) + port.tx_ring
         self.cutting = {node: segment_pools(node, workers, count, buffers) for node, count in rings.items()}
         if any(map(needs_twins, self._offloads.plans)):
             for kernel in (receive, transmit):
@@ -55,7 +56,7 @@ class AroundPorts:
         """The software around a port for one worker; None where the driver is enough."""
         assert self._buffers is not None
         plans = self._offloads.plans
-        plan, node = plans[number], self._buffers.ports[number].node
+        plan, node = plans[number], self._buffers.ports[number].node_of(worker)
         if not needs_twins(plan):
             return None
         made = PortTwins(

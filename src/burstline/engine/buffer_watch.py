@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from burstline.buffers.usage import ClassUsage, Demand
+from burstline.engine.threads import keep_off
 from burstline.errors import BurstlineError
 
 Show = Callable[[Sequence[ClassUsage]], None]
@@ -16,7 +17,8 @@ Show = Callable[[Sequence[ClassUsage]], None]
 class BufferWatch:
     """`look` gives the usage of each size class, and is called every `period` seconds between entering and leaving the
     block; `act` may then change the pools, `show` is handed what was seen every `interval` seconds (never where it is
-    0). What goes wrong in `act` becomes one of `warnings`, and nothing is changed from then on."""
+    0). What goes wrong in `act` becomes one of `warnings`, and nothing is changed from then on. It keeps off `cores`,
+    which are the workers', where there are others."""
 
     def __init__(
         self,
@@ -26,9 +28,10 @@ class BufferWatch:
         act: Callable[[Sequence[ClassUsage], float], Sequence[Demand]] | None = None,
         show: Show | None = None,
         interval: float = 0.0,
+        cores: Sequence[int] = (),
     ) -> None:
         self._look, self._act, self._show = look, act, show
-        self._period, self._interval = period, interval
+        self._period, self._interval, self._cores = period, interval, cores
         self._peaks: list[int] = []
         self._demands: Sequence[Demand] = ()
         self._stop = threading.Event()
@@ -51,6 +54,10 @@ class BufferWatch:
         return [replace(u.beside(d), peak=p) for u, p, d in zip(now, self._peaks, demands, strict=True)]
 
     def _run(self) -> None:
+        with keep_off(self._cores):
+            self._watch()
+
+    def _watch(self) -> None:
         shown = 0.0
         due = time.monotonic()
         while not self._stop.wait(max(0.0, due - time.monotonic())):

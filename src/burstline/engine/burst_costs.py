@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from burstline.native.kernel import Kernel
+from burstline.pipeline.pipeline import Pipeline
+from burstline.state.region import Region
 
 BURST_CLASS = "burstline_burst_class"  # as compiler/chain.py calls the cell that holds the class of the burst
 CLASSES = 9  # bursts of 1, 2 to 3, 4 to 7, ..., 128 to 255, 256
@@ -44,7 +46,7 @@ class Cost:
         }
 
 
-def costs_of(edges: Edges, phases: Sequence[Sequence[tuple[int, int]]], names: Mapping[tuple[int, int], str],
+def costs_of(edges: Edges, phases: Sequence[Sequence[tuple[int, ...]]], names: Mapping[tuple[int, int], str],
              hz: float) -> list[Cost]:  # fmt: skip
     """From counters: `edges` has those of stages, as chain, place, "cycles" or "timed", and class; `phases` pairs of
     cycles and packets by class, for each of PHASES. `names` are those of the stages, by chain and place."""
@@ -60,7 +62,17 @@ def costs_of(edges: Edges, phases: Sequence[Sequence[tuple[int, int]]], names: M
     return found
 
 
-def _cost(name: str, pairs: Sequence[tuple[int, int]], hz: float, look: int) -> Cost:
+def costs_by_name(edges: Edges, pipeline: Pipeline, phases: Sequence[Region], hz: float) -> list[Cost]:
+    """The same of a pipeline's stages; `phases` are each worker's counters of its phases."""
+    sums = [
+        [tuple(sum(r.i64(phase * PHASE_SIZE + 16 * k + at) for r in phases) for at in (0, 8)) for k in range(CLASSES)]
+        for phase in range(len(PHASES))
+    ]
+    names = {(c, s): stage.name for c, chain in enumerate(pipeline.chains) for s, stage in enumerate(chain.stages)}
+    return costs_of(edges, sums, names, hz)
+
+
+def _cost(name: str, pairs: Sequence[tuple[int, ...]], hz: float, look: int) -> Cost:
     ns = tuple(max(0.0, (cycles / packets - look) * 1e9 / hz) if packets else 0.0 for cycles, packets in pairs)
     return Cost(name, tuple(packets for _, packets in pairs), ns)
 

@@ -18,6 +18,7 @@ from burstline.state.template import Template
 from burstline.state.toeplitz import Toeplitz
 
 Name = tuple[str, str]  # of a module, and in it
+GIVEN = (PatternSet, PrefixMap, RuleSet, SteeringTable, Template, Toeplitz)  # what the application says is in them
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def carry_over(old: Pipeline, new: Pipeline) -> Carried:
             continue
         state.reset()
         same = next((before[name] for name in names if name in before and before[name] not in taken), None)
-        if isinstance(state, (PatternSet, PrefixMap, RuleSet, SteeringTable, Template, Toeplitz)):
+        if isinstance(state, GIVEN):
             continue
         if same is not None and type(same) is type(state) and state.adopt(same):
             kept.append(shown)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from burstline.buffers.classes import DEFAULT, HEADROOM, LARGEST, STEP, SizeClasses, rounded
 from burstline.buffers.receive import MODES
 from burstline.errors import UsageError
+from burstline.numa.balance.settings import BalanceSettings
 from burstline.packet.machine import TunnelPorts
 from burstline.pipeline.offloads import DEFAULTS, Offloads
 from burstline.schema import (
@@ -80,6 +81,15 @@ class Engine:
     def use_simd(self) -> None:
         """Make code of the vector instructions that `simd` names. Raises UsageError where this CPU has them not."""
         level.force(None if self.simd == "auto" else self.simd)
+
+
+@dataclass(frozen=True)
+class Flows:
+    """`[flows]`: where the records of flow tables go."""
+
+    export: tuple[str, ...] = key(
+        (), many(text(), 'a list of files and URLs, such as ["ipfix+udp://127.0.0.1:4739"]', distinct=True)
+    )
 
 
 @dataclass(frozen=True)
@@ -173,14 +183,19 @@ class Parser:
 
 @dataclass(frozen=True)
 class Numa:
-    """`[numa]`: whether workers and buffers are placed on the node of their port, or all on one `node`."""
+    """`[numa]`: whether workers and buffers are placed on the node of their port, or all on one `node`; whether a plan
+    is carried out, and whether interrupts of network cards keep off its workers' cores."""
 
     enabled: bool = key(True, boolean())
     node: int | None = key(None, integer(0, 1023))
+    plan: str | Literal[False] = key(False, either(one_of("auto", False), text("a file of `burstline plan --save`")))
+    irqs: bool = key(True, boolean())
 
     def conflict(self) -> Conflict | None:
         if self.node is not None and not self.enabled:
             return Conflict("node", "has no effect while enabled = false", "leave one of the two out")
+        if self.plan is not False and not self.enabled:
+            return Conflict("plan", "has no effect while enabled = false", "leave one of the two out")
         return None
 
 
@@ -234,12 +249,14 @@ class Config:
     """All settings; `file` is where they were read, None when every one is a default."""
 
     engine: Engine = section(Engine)
+    flows: Flows = section(Flows)
     dpdk: Dpdk = section(Dpdk)
     ports: tuple[Port, ...] = sections(Port)
     parser: Parser = section(Parser)
     offloads: Offloads = section(Offloads)
     pools: Pools = section(Pools)
     numa: Numa = section(Numa)
+    numa_balance: BalanceSettings = section(BalanceSettings)
     enable_flow_director: Switch = key(False, one_of("auto", True, False))
     steering: tuple[Steering, ...] = sections(Steering)
     steering_control: Control = section(Control)
@@ -256,6 +273,16 @@ class Config:
             return Conflict(
                 ("steering_control", "act"), "has no effect while enable_flow_director = false",
                 'set enable_flow_director = "auto" above the first section',
+            )  # fmt: skip
+        if self.numa_balance.act != "off" and self.enable_flow_director is False:
+            return Conflict(
+                ("numa_balance", "act"), "has no effect while enable_flow_director = false",
+                'set enable_flow_director = "auto" above the first section',
+            )  # fmt: skip
+        if self.numa_balance.act != "off" and self.steering_control.act != "off":
+            return Conflict(
+                ("numa_balance", "act"), "and act of [steering_control] would both move buckets",
+                "leave one of the two off",
             )  # fmt: skip
         devices = [port.device for port in self.ports]
         for number, port in enumerate(self.ports):

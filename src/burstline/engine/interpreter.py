@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from burstline.engine.carry import NotRunning, Swap, carry_over
+from burstline.engine.exports import export_counts, exports_of, exports_wait
 from burstline.engine.report import Count, Report
 from burstline.engine.threads import process_age
 from burstline.engine.worker import SINK_FAILED
@@ -164,6 +165,8 @@ class Interpreter:
             self.drain()
             machine = Machine(True, self._tunnel_ports, pipeline.protocols)
             carried = carry_over(self.pipeline, pipeline)
+            if any(each.waits for each in exports_of(self.pipeline)):
+                exports_wait(pipeline)
             for state in self.pipeline.state:
                 if state not in pipeline.state:
                     state.finish()
@@ -189,6 +192,7 @@ class Interpreter:
         self.drain()
         for state in self.pipeline.state:
             state.finish()
+        self.report.exports = export_counts(self.pipeline)
         self.report.warnings += [w for s in self.pipeline.state for w in s.warnings()]
 
     def run_file(self, path: str, out: str | None, duration: float | None, progress: Progress | None) -> Report:
@@ -197,6 +201,7 @@ class Interpreter:
 
         check_output(out, path)
         self.begin()
+        exports_wait(self.pipeline)
         started = time.perf_counter()
         deadline = started + duration if duration is not None else None
         with ExitStack() as stack:

@@ -19,12 +19,14 @@ from burstline.engine.config import Config
 from burstline.engine.config import Port as Settings
 from burstline.engine.large_classes import large_buffers
 from burstline.engine.own_devices import XdpDevice, is_own, is_xdp
+from burstline.engine.placement.small_pages import have_on
 from burstline.engine.probes.processor import cache_share
 
 if TYPE_CHECKING:
     from burstline.dpdk.pool import Pool
     from burstline.dpdk.pools import Pools
     from burstline.dpdk.port import Port
+    from burstline.engine.placement.placement import Placement
 
 TX_RING = 1024  # descriptors, where nothing else is said
 LENT_BY_AF_XDP = 4096  # buffers of each queue: twice af_xdp.FILL
@@ -43,10 +45,18 @@ class PortBuffers:
     """How one port receives, and the rings it gets."""
 
     plan: ReceivePlan
-    node: int  # NUMA node of its buffers, -1 for any
+    nodes: tuple[int, ...]  # NUMA node of the buffers of each queue, in turn; -1 for any
     rx_ring: int
     tx_ring: int
     note: str  # on its footprint: where the settings make it larger than the caches are
+
+    @property
+    def node(self) -> int:
+        """Of the buffers of the first queue."""
+        return self.nodes[0]
+
+    def node_of(self, queue: int) -> int:
+        return self.nodes[queue % len(self.nodes)]
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -66,8 +76,8 @@ class PortBuffers:
 class LiveBuffers:
     """The plan of each port of a run, and how many buffers of which size it takes. `found`: what each device can do,
     in the order of the ports; `wanted`: the way in which each must receive, where there is one; `large`: a
-    class for large packets only, or 0; `waiting`: packets of each port that may wait between threads. Raises
-    BurstlineError for what a driver cannot do."""
+    class for large packets only, or 0; `waiting`: packets of each port that may wait between threads; `placement`:
+    where the buffers of queues belong, where that is planned. Raises BurstlineError for what a driver cannot do."""
 
     def __init__(
         self,
@@ -79,8 +89,9 @@ class LiveBuffers:
         wanted: Sequence[Mode | None] = (),
         large: int = 0,
         waiting: int = 0,
+        placement: Placement | None = None,
     ) -> None:
-        self.large, self._waiting = large, waiting
+        self.large, self._waiting, self._placement = large, waiting, placement
         self.config, self.found, self.devices = config, list(found), list(devices)
         everywhere = None if config.pools.receive == "auto" else config.pools.receive
         plans = [
@@ -119,12 +130,14 @@ class LiveBuffers:
         software = self.software
         made: dict[int, Pools] = {}
         with ExitStack() as stack:
-            for node in sorted({port.node for port in self.ports}):
+            for node in sorted({node for port in self.ports for node in port.nodes}):
                 make = partial(self._pool_class(), cache=self.cache, software=software, numa_node=node)
                 if (most := self.config.pools.most) is not None:
                     make = partial(make, most=most)
                 made[node] = Pools(self.counts(node, held), make)
                 stack.callback(made[node].close)
+                if self._placement is not None and node >= 0:
+                    have_on(made[node], node)
             stack.pop_all()
         return made
 
@@ -145,7 +158,7 @@ class LiveBuffers:
         from burstline.dpdk.pool import mbufs_needed
 
         config, workers = self.config, self.config.engine.workers
-        here = [k for k, port in enumerate(self.ports) if port.node == node]
+        here = [k for k, port in enumerate(self.ports) if node in port.nodes]
         sent = workers * sum(port.tx_ring for port in self.ports)  # a buffer may leave by any port
         working = workers * (self.footprint.held + 4 * config.engine.most_burst)
         counts = dict.fromkeys(config.pools.size_classes.sizes, max(255, working))
@@ -186,7 +199,15 @@ class LiveBuffers:
             notes.append(f"set: {self.footprint.lines()[0]}; {fit.descriptors:,} would fit")
         if self.config.pools.cache and self.footprint.cache_exceeds:
             notes.append(f"set: {self.footprint.lines()[1]}; a cache of {fit.cache} would fit")
-        return PortBuffers(plan, self._node(device), ring, settings.tx_descriptors or TX_RING, "; ".join(notes))
+        return PortBuffers(plan, self._nodes(device), ring, settings.tx_descriptors or TX_RING, "; ".join(notes))
+
+    def _nodes(self, device: str) -> tuple[int, ...]:
+        """As planned, for each queue. Devices with one pool for all their queues have that of the first."""
+        if self._placement is None:
+            return (self._node(device),)
+        queues = 1 if is_own(device) or device.startswith("net_af_xdp") else self.config.engine.workers
+        found = [self._placement.pool_node(device, queue) for queue in range(queues)]
+        return tuple(self._node(device) if node is None else node for node in found)
 
     def _node(self, device: str) -> int:
         """The NUMA node for a port's buffers: as told, else that of the device, else that of the first PCI port, else

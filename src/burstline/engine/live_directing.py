@@ -30,6 +30,7 @@ from burstline.steering.rule import SteeringRule
 
 if TYPE_CHECKING:
     from burstline.dpdk.port import Port
+    from burstline.engine.live_balance import LiveBalance
     from burstline.engine.live_control import LiveControl
 
 # Seconds until a change at a port is surely in force, and what it sent before has arrived.
@@ -58,7 +59,7 @@ class LiveDirecting:
         self.director: LiveDirector | None = None  # from when ports are open on, if some need one
         self.at_work: DirectorAtWork | None = None
         self.moves: FlowMoves | None = None
-        self.control: LiveControl | None = None
+        self.control: LiveControl | LiveBalance | None = None
         self._ports: Steered | None = None  # all that packets come from, as one
         self._directed: list[int] = []  # ports that the director serves
 
@@ -68,7 +69,7 @@ class LiveDirecting:
 
     @property
     def is_controlled(self) -> bool:
-        return self.config.steering_control.act != "off"
+        return self.config.steering_control.act != "off" or self.config.numa_balance.act != "off"
 
     def compile(self, stop: Callable[[], None]) -> None:
         """What surely will run, now: ports fill up while something is compiled."""
@@ -234,8 +235,9 @@ class LiveDirecting:
         ports: Sequence[Port],
         source: str,
         explain: Callable[[str], None] | None,
-    ) -> LiveControl:
+    ) -> LiveControl | LiveBalance:
         from burstline.dpdk.binding import native
+        from burstline.engine.balance_parts import balance
         from burstline.engine.live_control import LiveControl
 
         assert self.moves
@@ -245,10 +247,16 @@ class LiveDirecting:
             by_ports = sum(port.stats().imissed for port in polled)
             return by_ports + (unsent(at_work.context) if at_work else 0)
 
-        control = LiveControl(
-            self.config.steering_control, pipeline, PortsWithMoves(self.moves), self._cores,
-            missed=missed, say=explain, source=source,
-        )  # fmt: skip
+        if self.config.numa_balance.act != "off":
+            nodes = [ports[n].numa_node for n in self.steering.back_ends]
+            control: LiveControl | LiveBalance = balance(
+                self.config, pipeline, self.moves, self._cores, nodes, missed=missed, say=explain, source=source
+            )
+        else:
+            control = LiveControl(
+                self.config.steering_control, pipeline, PortsWithMoves(self.moves), self._cores,
+                missed=missed, say=explain, source=source,
+            )  # fmt: skip
         control.attach(contexts, native.tsc_hz())
         return control
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from burstline.engine.port_twins import PortTwins
     from burstline.engine.service.service import Service
 
-_, NO_SUCH_PORT, SEND_FAILED, NO_BUFFER, BAD_CHECKSUM = ENGINE_REASONS
+_, NO_SUCH_PORT, SEND_FAILED, NO_BUFFER, BAD_CHECKSUM, _ = ENGINE_REASONS
 SEND_TRIES = 4  # as port_queue_kernel: a port whose ring is full gets this many chances a burst
 PATIENCE = 64  # rounds without a packet before an adaptive loop sleeps
 NAP = 0.0001  # seconds

@@ -120,7 +120,7 @@ class LiveOffloads:
             port.plan.mode in ("scatter", "split") and not port.plan.whole for port in buffers.ports[: self.sources]
         )
         # Also a pipeline that comes by a swap may make packets, of any class.
-        pools = len({port.node for port in buffers.ports}) * len(self.config.pools.size_classes.sizes)
+        pools = len({node for port in buffers.ports for node in port.nodes}) * len(self.config.pools.size_classes.sizes)
         asked = []
         for number, (device, can, mtu, port) in enumerate(zip(self.devices, found, mtus, buffers.ports, strict=True)):
             settings = self.config.port(f"dpdk:{device}")

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from burstline.dpdk.pools import Pools
     from burstline.dpdk.port import Port
     from burstline.dpdk.ring_port import RingPort
+    from burstline.engine.placement.placement import Placement
     from burstline.engine.pool_control import PoolControl
 
 Steer = Callable[[Sequence[str], int], LiveSteering]
@@ -51,7 +52,8 @@ class LivePorts:
 
     `out_device` or `out_file` is where packets go that come through, or neither. Raises UsageError for what makes
     no sense; nothing is opened yet. What is asked of the ports around the `pipeline` is in its offloads and the
-    settings. `steer` makes the steering of these devices, of which so many are sources.
+    settings. `steer` makes the steering of these devices, of which so many are sources. `placement` says where their
+    buffers belong, where that is planned.
     """
 
     clock: Clock  # of all workers, from when EAL runs on
@@ -66,8 +68,9 @@ class LivePorts:
         *,
         gathers: bool = False,
         steer: Steer | None = None,
+        placement: Placement | None = None,
     ) -> None:
-        self.sources, self.workers = list(sources), workers
+        self.sources, self.workers, self.placement = list(sources), workers, placement
         self.out_device = out.removeprefix("dpdk:") if out and out.startswith("dpdk:") else None
         self.out_file = out if out and not self.out_device else None
         self.gathers = gathers or self.out_file is not None
@@ -264,7 +267,14 @@ class LivePorts:
         config = offloads.tuned(known)
         wanted = [offloads.wanted(device) for device in self.devices]
         buffers = LiveBuffers(
-            config, receive, self.devices, reads=reads, wanted=wanted, large=self.large, waiting=self.waiting
+            config,
+            receive,
+            self.devices,
+            reads=reads,
+            wanted=wanted,
+            large=self.large,
+            waiting=self.waiting,
+            placement=self.placement,
         )
         mtus = [mtu_of(port, device) for port, device in zip(attached, self.devices, strict=True)]
         offloads.plan(known, mtus, buffers)
@@ -296,8 +306,22 @@ class LivePorts:
             max_lro=plan.max_lro,
             rss=plan.rss,
             thresholds=plan.asked.tuning.thresholds,
+            by_queue=self._by_queue(port, buffers),
         )
         return port
+
+    def _by_queue(self, port: Port, buffers: PortBuffers) -> list[list[Pool]]:
+        """What each queue receives into, where they lie on several nodes."""
+        if len({*buffers.nodes}) == 1:
+            return []
+        by_node = [self.pools[buffers.node_of(queue)].by_size for queue in range(port.queues)]
+        return [[by_size[size] for size in buffers.plan.buffers] for by_size in by_node]
+
+    def table(self, number: int, port: Port, worker: int) -> int:
+        """Pools.table of what a worker has from a port."""
+        assert self.buffers is not None
+        nodes = self.buffers.ports[number]
+        return self.pools[nodes.node_of(worker)].table if len({*nodes.nodes}) > 1 else port.table
 
     def _ring_loop(self, device: str, pool: Pool, tx_offloads: Sequence[str]) -> RingPort:
         from burstline.engine.nic_device import open_nic

@@ -56,7 +56,7 @@ def steering_of(pipeline: Pipeline, config: Config) -> list[SteeringRule] | None
             f"the pipeline has {len(rules)} steering rules, and the flow director is off",
             'write enable_flow_director = "auto" into burstline.toml',
         )
-    if config.steering_control.act != "off":
+    if config.steering_control.act != "off" or config.numa_balance.act != "off":
         check_control(config)
         return rules
     return rules if rules or config.enable_flow_director is True else None

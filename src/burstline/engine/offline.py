@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from burstline.engine.carry import Swap
+from burstline.engine.exports import exports_wait
 from burstline.engine.file_making import FileMaking
 from burstline.engine.program import Program, prepare
 from burstline.engine.publisher import Publisher
@@ -37,6 +38,7 @@ from burstline.ports.output import check_output
 from burstline.state.region import Block, Region
 
 if TYPE_CHECKING:
+    from burstline.engine.live_view import LiveView
     from burstline.engine.service.service import Service
 
 CAPACITY = CHUNK_PACKETS + 64  # the prefetch looks a little past the last packet
@@ -68,6 +70,7 @@ class FileRun:
         self.report = Report(path, "compiled", workers)
         self.count_edges = False  # packets on each way out of each stage, for the report
         self.service: Service | None = None
+        self.view: LiveView | None = None  # which only live runs have
         self._stop = Region(64)
         self._versions: Versions | None = None
         self._chunks: Region | None = None
@@ -125,6 +128,11 @@ class FileRun:
         """Whether there is something to swap."""
         return self._versions is not None and self._versions.is_running
 
+    @property
+    def running(self) -> Pipeline:
+        """The pipeline that packets go through now."""
+        return self._versions.pipeline if self._versions is not None else self.pipeline
+
     def rehearse(self) -> None:
         """Get ready for a first swap while the pipeline runs: import what compiles, and lower what runs."""
         if self._versions is not None:
@@ -134,6 +142,7 @@ class FileRun:
         """Compiled, and with room for the packets that its stages make. Chunks may wait to be written that a version
         before it made packets of."""
         program = prepare(pipeline, makes=self._making.pool is not None, **plan)
+        exports_wait(pipeline)
         if program.plan["makes"] and self._chunks is not None:
             self._making.provide(self._chunks, self._contexts)
         return program

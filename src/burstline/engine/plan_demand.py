@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from burstline.engine.config import Config
@@ -42,18 +42,23 @@ def app_demand(
     ports: Sequence[str],
     traffic: Traffic,
     profile: Profile | None = None,
+    *,
+    nodes: Mapping[str, int] | None = None,
+    control: int = 1,
 ) -> Demand:
-    """The demand of a run between `ports` (spelled `dpdk:DEVICE`; without, all of the machine), one control thread
-    included. Raises UsageError for a port of which the machine does not tell the node."""
+    """The demand of a run between `ports` (spelled `dpdk:DEVICE`; without, all of the machine), with `control` threads
+    that seldom run. `nodes` are those of devices where somebody else tells them. Raises UsageError for a port of which
+    nobody does."""
     workers = config.engine.workers
     devices = ports or [f"dpdk:{device.address}" for device in machine.devices]
     if not devices:
         raise UsageError(
             f"{machine.name} has no network device", "name ports that its TOML tells of: [[device]] address and node"
         )
+    known = {device.removeprefix("dpdk:"): node for device, node in (nodes or {}).items()}
     loads = [
         PortLoad(
-            device.removeprefix("dpdk:"), _node(machine, device), _packets(machine, device, traffic),
+            device.removeprefix("dpdk:"), _node(machine, device, known), _packets(machine, device, traffic),
             traffic.packet_bytes, zipf(config.port(device).queues or workers, traffic.skew),
         )
         for device in devices
@@ -61,7 +66,9 @@ def app_demand(
     accesses = accesses_of(pipeline, profile)
     header = layout_report(accesses, needs_of(pipeline), "ports")["packet"]["header"]
     tables = tuple(_tables(pipeline, machine, table_lines(accesses), accesses.names))
-    return demand_of(loads, workers, tables, PacketCost(traffic.ns, 0.5 + header), ring=_ring(config, devices))
+    return demand_of(
+        loads, workers, tables, PacketCost(traffic.ns, 0.5 + header), ring=_ring(config, devices), control=control
+    )
 
 
 def config_pins(config: Config) -> list[Pin]:
@@ -75,16 +82,18 @@ def config_pins(config: Config) -> list[Pin]:
     return pins
 
 
-def _node(machine: Topology, device: str) -> int:
+def _node(machine: Topology, device: str, known: Mapping[str, int]) -> int:
+    if (told := known.get(device.removeprefix("dpdk:"))) is not None:
+        return told
     found = machine.device(device.removeprefix("dpdk:").split(",")[0])
     if found is not None and found.node is not None:
         return found.node
     if len(machine.nodes) == 1:
         return machine.nodes[0].number
-    known = ", ".join(f"dpdk:{each.address}" for each in machine.devices if each.node is not None) or "no port"
+    names = ", ".join(f"dpdk:{each.address}" for each in machine.devices if each.node is not None) or "no port"
     raise UsageError(
         f"{machine.name} does not tell the node of {device}",
-        f"it tells those of {known}; add a [[device]] with address and node to a file, and give it with --overlay",
+        f"it tells those of {names}; add a [[device]] with address and node to a file, and give it with --overlay",
     )
 
 

@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from burstline.engine.account_kernel import count_consumed, count_drop, count_out
+from burstline.engine.drop_sample_kernel import sample_drops
 from burstline.engine.port_queue_kernel import free, put_out, send_all, send_burst, send_waiting
-from burstline.engine.worker import NO_SUCH_PORT, SEND_FAILED, PortWorker
-from burstline.native.memory import store64, store_release
-from burstline.native.struct_type import reference
+from burstline.engine.worker import NO_SUCH_PORT, SEND_FAILED, WRITER_FULL, PortWorker
+from burstline.native.memory import store64
 from burstline.offload.mark_kernel import mark_of, put_mark
 from burstline.offload.segments_kernel import cut_into, segment_size
 from burstline.packet.burst import BurstColumns
 from burstline.packet.burst_type import burst_address
 from burstline.pipeline.verdict import CONSUMED, DROPPED, KIND_BITS, KIND_MASK, SENT
-from burstline.ports.capture_sink import Sink
-from burstline.ports.capture_write_kernel import write_pcap, write_pcapng
-
-sink_at = reference(Sink)
+from burstline.ports.tape_kernel import put_pcap, put_pcapng, tape_at, tell
 
 
 def write_marks(burst: BurstColumns, n: int) -> None:
@@ -56,7 +53,7 @@ def burst_sorter(sink: str) -> Callable[[PortWorker, BurstColumns, int], None]:
     """`sort_out(worker, burst, n)` sees to packets that do not all go one way; `sink` is the format of the file that
     packets are written to, or empty."""
     to_file = sink != ""
-    write_packet = write_pcapng if sink == "pcapng" else write_pcap
+    put = put_pcapng if sink == "pcapng" else put_pcap
 
     def sort_out(worker: PortWorker, burst: BurstColumns, n: int) -> None:
         """Group the packets by verdict, send and free each group at once, count each packet."""
@@ -72,8 +69,10 @@ def burst_sorter(sink: str) -> Callable[[PortWorker, BurstColumns, int], None]:
                 count_consumed(worker, length)
                 target = -1
             elif to_file:
-                write_packet(sink_at(worker.sink), worker.interfaces, burst, i)
-                count_out(worker, length)
+                if put(tape_at(worker.tape), burst, i):
+                    count_out(worker, length)
+                else:
+                    count_drop(worker, WRITER_FULL, length)
                 target = -1
             elif target < 0:
                 count_consumed(worker, length)
@@ -85,9 +84,11 @@ def burst_sorter(sink: str) -> Callable[[PortWorker, BurstColumns, int], None]:
                 dead += 1
             else:
                 put_out(worker, target, mbuf)
-        if to_file and sink_at(worker.sink).fault != 0:
-            store_release(worker.stop, 1)
+        if to_file:
+            tell(tape_at(worker.tape))
         if dead:
+            if worker.samples != 0:
+                sample_drops(worker, burst, n, dead)
             free(worker.unwanted, dead)
         for number in range(worker.ports):
             send_waiting(worker, number)

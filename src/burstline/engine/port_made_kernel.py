@@ -7,21 +7,21 @@ from typing import Any
 
 from burstline.engine.account_kernel import count_consumed, count_drop, count_out
 from burstline.engine.made_kernel import AS_PASSED, count_made_ones, made_at
-from burstline.engine.port_departure_kernel import sink_at, write_marks
+from burstline.engine.port_departure_kernel import write_marks
 from burstline.engine.port_queue_kernel import free, put_out, queue_at, send_waiting, twins_at
-from burstline.engine.worker import NO_SUCH_PORT, QUEUE_SIZE, PortWorker
+from burstline.engine.worker import NO_SUCH_PORT, QUEUE_SIZE, WRITER_FULL, PortWorker
 from burstline.native.memory import load16, load32, load64, store64
 from burstline.offload.mbuf import BUF_ADDR, DATA_LEN, DATA_OFF, PKT_LEN
 from burstline.offload.segments_kernel import cut_into, segment_size, size_to_fit
 from burstline.offload.twins import Twins
 from burstline.pipeline.needs import Needs
-from burstline.ports.capture_write_kernel import write_pcap, write_pcapng
+from burstline.ports.tape_kernel import put_pcap, put_pcapng, tape_at, tell
 
 
 def made_sender(needs: Needs, burst_at: Any, sink: str) -> Callable[[PortWorker], None]:
     """`send_made(worker)`; `sink` is the format of the file that packets are written to, or empty."""
     to_file, segmented = sink != "", needs.segments
-    write_packet = write_pcapng if sink == "pcapng" else write_pcap
+    put = put_pcapng if sink == "pcapng" else put_pcap
 
     def send_made(worker: PortWorker) -> None:
         """What the stages made leaves, a port at a time; what cannot is counted, and given back."""
@@ -35,8 +35,10 @@ def made_sender(needs: Needs, burst_at: Any, sink: str) -> Callable[[PortWorker]
             target = worker.out if burst.verdict[k] == AS_PASSED else burst.verdict[k]
             total += length
             if to_file:
-                write_packet(sink_at(worker.sink), worker.interfaces, burst, k)
-                count_out(worker, length)
+                if put(tape_at(worker.tape), burst, k):
+                    count_out(worker, length)
+                else:
+                    count_drop(worker, WRITER_FULL, length)
             elif target < 0:
                 count_consumed(worker, length)
             elif target >= worker.ports:
@@ -46,6 +48,8 @@ def made_sender(needs: Needs, burst_at: Any, sink: str) -> Callable[[PortWorker]
                 free(worker.unwanted, 1)
             elif put_out(worker, target, mbuf) == worker.most:
                 send_to(worker, target)
+        if to_file:
+            tell(tape_at(worker.tape))
         count_made_ones(worker, made, total)
         for number in range(worker.ports):
             send_to(worker, number)

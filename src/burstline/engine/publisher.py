@@ -9,10 +9,12 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from burstline.buffers.usage import ClassUsage
-from burstline.engine.stats_layout import COUNTS, LINE, area_size, lines, snapshot_size
+from burstline.engine.events import Events
+from burstline.engine.stats_layout import COUNTS, LINE, SOCKET, area_size, lines, snapshot_size
 from burstline.engine.worker import TALLY, Snapshot
 from burstline.native.kernel import Kernel
 from burstline.state.region import Block, Mapped
@@ -45,6 +47,14 @@ class _Version:
         return [self.memory.i64(at + 8 * k) for k in range(len(COUNTS))]
 
 
+class Service(Protocol):
+    """What answers questions about a run, at a socket."""
+
+    def open(self, path: Path) -> None: ...
+
+    def close(self) -> None: ...
+
+
 class Publisher:
     """Publishes a run of `app` every `interval` seconds, for `burstline stats`; `rounds` of a worker's loop it does not
     even look at the clock. Where there is no shared memory, it does nothing but complain in `warnings`."""
@@ -52,6 +62,10 @@ class Publisher:
     def __init__(self, app: str, source: str, interval: float, rounds: int) -> None:
         self.app, self.source, self.interval, self.rounds = app, source, interval, rounds
         self.warnings: list[str] = []
+        self.events = Events()
+        self.service: Service | None = None
+        self._served = ""  # the name of its socket, beside the file
+        self._shown: dict[str, Any] = {}
         self._file: StatsFile | None = None
         self._versions: list[_Version] = []
         self._started = 0.0
@@ -60,6 +74,9 @@ class Publisher:
         self._counters: dict[int, list[int]] = {}
         self._last: list[list[int]] = []  # the workers' counts when they left those
         self._buffers: list[dict[str, Any]] = []
+        self._exports: list[dict[str, Any]] = []
+        self._exports_at = 0.0
+        self._placement: Mapping[str, Any] = {}
         self._lock = threading.RLock()  # the thread that looks at buffers publishes, too
 
     def begin(
@@ -75,6 +92,11 @@ class Publisher:
             self.warnings.append(f"`burstline stats` will not see this run: {reason or error}")
             return
         self._started, self._cores = time.time(), list(cores)
+        self.events.tell("start", f"{self.app} over {self.source}")
+        if self.service is not None:
+            path = self._file.path.with_suffix(SOCKET)
+            self.service.open(path)
+            self._served = path.name
         self.add(program, instances)
         if not self._versions:
             self.end()
@@ -129,16 +151,42 @@ class Publisher:
                 return
             self._file.give_back(version.offset, version.size)
 
-    def show_buffers(self, usage: Sequence[ClassUsage]) -> None:
-        """What the size classes of the run's pools are doing."""
+    def show_buffers(self, usage: Sequence[ClassUsage], **shown: Any) -> None:
+        """What the size classes of the run's pools are doing, and what else there is to show of it, as JSON has it."""
         with self._lock:
+            self._buffers = [each.as_json() for each in usage]
+            self.show(**shown)
+
+    def show(self, **shown: Any) -> None:
+        """Other things to show, as JSON has them, in place of what was shown under these names."""
+        with self._lock:
+            self._shown.update(shown)
             if self._file is not None:
-                self._buffers = [each.as_json() for each in usage]
                 with suppress(OSError):  # no room: the old directory stays
                     self._publish()
 
+    def show_placement(self, placement: Mapping[str, Any], cores: Sequence[int]) -> None:
+        """Where threads and memory are, and the cores that workers are on now."""
+        with self._lock:
+            self._placement, self._cores = placement, list(cores)
+            if self._file is not None:
+                with suppress(OSError):  # no room: the old directory stays
+                    self._publish()
+
+    def show_exports(self, counts: Sequence[dict[str, Any]]) -> None:
+        """What the sinks of flow records have done; no more often than every `interval` seconds."""
+        with self._lock:
+            now = time.monotonic()
+            if self._file is None or counts == self._exports or now - self._exports_at < self.interval:
+                return
+            self._exports, self._exports_at = list(counts), now
+            with suppress(OSError):
+                self._publish()
+
     def end(self) -> None:
         """The workers are through."""
+        if self.service is not None and self._served:
+            self.service.close()
         with self._lock:
             if self._file is not None:
                 self._file.close()
@@ -185,5 +233,10 @@ class Publisher:
                 for v in self._versions
             ],
             "buffers": self._buffers,
+            "exports": self._exports,
+            "placement": self._placement,
+            "shown": self._shown,
+            "events": self.events.as_json(),
+            "served": self._served,
             "gone": {"counts": self._last, "drops": self._drops, "counters": self._counters},
         }

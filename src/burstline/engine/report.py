@@ -8,6 +8,7 @@ from typing import Any
 
 from burstline.buffers.usage import ClassUsage
 from burstline.engine.burst_costs import lines as cost_lines
+from burstline.export.counts import export_lines
 from burstline.steering.control.decision_log import summary as decision_lines
 
 
@@ -52,7 +53,9 @@ class Report:
     ports: list[dict[str, Any]] = field(default_factory=list)
     buffers: list[ClassUsage] = field(default_factory=list)  # of each size class, at the end
     costs: list[dict[str, Any]] = field(default_factory=list)  # burst_costs.Cost, where they were asked for
+    exports: list[dict[str, Any]] = field(default_factory=list)  # exports.export_counts: of each sink of flow records
     steering: dict[str, Any] = field(default_factory=dict)  # LiveSteering.as_json, where there was some
+    placement: dict[str, Any] = field(default_factory=dict)  # LivePlacement.as_json, of a live run
 
     @property
     def dropped(self) -> Count:
@@ -92,7 +95,9 @@ class Report:
             "ports": self.ports,
             "buffers": [each.as_json() for each in self.buffers],
             "costs": self.costs,
+            "exports": self.exports,
             "steering": self.steering,
+            "placement": self.placement,
         }
 
     def lines(self) -> list[str]:
@@ -122,7 +127,25 @@ class Report:
             for number, port in enumerate(self.ports)
             if port.get("offloads", {}).get("summary")
         ]
+        lines += export_lines(self.exports)
+        lines += placement_lines(self.placement)
         return lines + steering_lines(self.steering) + decision_lines(self.steering) + cost_lines(self.costs)
+
+
+def placement_lines(placement: Mapping[str, Any]) -> list[str]:
+    """Where a plan had workers, what moved, and what is not where it belongs; nothing of a run without a plan or moves,
+    which `burstline doctor` looks at."""
+    if not placement or not (placement["plan"] or placement["moves"]):
+        return []
+    workers = [t for t in placement["where"]["threads"] if t["worker"] is not None and t["worker"] >= 0]
+    cpus = ", ".join(",".join(map(str, thread["cpus"])) for thread in workers)
+    told = f"as planned ({placement['plan']['from']})" if placement["plan"] else "without a plan"
+    moves = placement["moves"]
+    moved = f"; {len(moves)} move{'s' * (len(moves) > 1)} of workers" if moves else ""
+    lines = [f"placement {told}: workers on CPUs {cpus}{moved}"]
+    for each in placement["misplaced"]:
+        lines += [f"  {each['what']}", f"    mend: {each['fix']}"]
+    return lines
 
 
 def steering_lines(steering: Mapping[str, Any]) -> list[str]:

@@ -22,15 +22,15 @@ def size_of_state(state: State) -> StateSize:
     """Made as for a run, with the regions of two workers, and forgotten again: what is not touched takes no memory."""
     state.reset()
     state.attach()
-    first = _regions(state)
+    first = regions_of(state)
     state.attach()
-    second = {address: size for address, size in _regions(state).items() if address not in first}
+    second = {address: size for address, size in regions_of(state).items() if address not in first}
     state.reset()
     own = sum(second.values())
     return StateSize(own, max(0, sum(first.values()) - own))
 
 
-def _regions(root: Any) -> dict[int, int]:
+def regions_of(root: Any) -> dict[int, int]:
     """Sizes of the regions that an object leads to, by their addresses."""
     found: dict[int, int] = {}
     seen: set[int] = set()

@@ -27,6 +27,7 @@ from burstline.engine.stats_layout import (
     LAYOUT,
     LAYOUT_AT,
     MAGIC,
+    SOCKET,
     SUFFIX,
 )
 from burstline.state.region import Mapped
@@ -73,6 +74,7 @@ def clean(place: Path) -> None:
             descriptor = os.open(path, os.O_RDONLY)
             try:
                 if is_abandoned(descriptor):
+                    path.with_suffix(SOCKET).unlink(missing_ok=True)
                     path.unlink()
             finally:
                 os.close(descriptor)

@@ -22,6 +22,7 @@ LINE = 64
 COUNTS = ("clock", "packets_in", "bytes_in", "packets_out", "bytes_out", "consumed", "bytes_consumed", "made")
 APART = 128  # areas of two workers share no pair of cache lines
 SUFFIX = ".stats"
+SOCKET = ".sock"  # beside it, where the run answers questions (burstline/view)
 
 
 def lines(words: int) -> int:

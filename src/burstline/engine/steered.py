@@ -14,7 +14,7 @@ from burstline.errors import UsageError
 from burstline.state.region import Block
 from burstline.steering.back_end import BackEnd, Limits
 from burstline.steering.degradation import spread_over
-from burstline.steering.edit import AddRules, Done, Edit, MoveBucket, RemoveRules
+from burstline.steering.edit import AddRules, Done, Edit, MoveBucket, MoveBuckets, RemoveRules
 
 if TYPE_CHECKING:
     from burstline.engine.live_steering import LiveSteering
@@ -149,6 +149,9 @@ class PortsAlike:
                 self._handles.pop(handle, None)
         elif isinstance(edit, MoveBucket):
             self._reta[edit.bucket] = edit.queue
+        else:
+            for bucket, queue in edit.queues:
+                self._reta[bucket] = queue
         return made[0]
 
     def _of(self, edit: Edit, number: int) -> Edit:
@@ -161,6 +164,8 @@ class PortsAlike:
         for port, done in zip(self.ports, made, strict=False):
             if isinstance(edit, MoveBucket):
                 port.change([MoveBucket(edit.bucket, self._reta[edit.bucket])])
+            elif isinstance(edit, MoveBuckets):
+                port.change([MoveBuckets(tuple((bucket, self._reta[bucket]) for bucket, _ in edit.queues))])
             else:
                 port.change([RemoveRules(done.handles)])
 
@@ -198,10 +203,13 @@ def unsent(director: Block) -> int:
 
 
 def check_control(config: Config) -> None:
-    """Raises UsageError where the controller is asked for and has nothing to steer by, or nothing to choose."""
-    act = config.steering_control.act
+    """Raises UsageError where the controller or the balancer has nothing to steer by, or nothing to choose."""
+    steers = config.steering_control.act != "off"
+    who = (
+        f"steering controller is {config.steering_control.act}" if steers else f"balancer is {config.numa_balance.act}"
+    )
     if config.enable_flow_director is False:
         hint = 'write enable_flow_director = "auto" above the first section of burstline.toml'
-        raise UsageError(f"the steering controller is {act}, and the flow director is off", hint)
+        raise UsageError(f"the {who}, and the flow director is off", hint)
     if config.engine.workers < 2:
-        raise UsageError(f"the steering controller is {act}, and there is one worker", "use --workers 2 or more")
+        raise UsageError(f"the {who}, and there is one worker", "use --workers 2 or more")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from burstline.engine.burst_costs import CLASSES, PHASE_SIZE, PHASES, costs_of
+from burstline.engine.burst_costs import costs_by_name
 from burstline.engine.report import Count, Edge, Report
 from burstline.engine.worker import SINK_FAILED, TALLY
 from burstline.errors import BurstlineError
@@ -64,19 +64,7 @@ def add_costs(report: Report, pipeline: Pipeline, phases: Sequence[Region], hz: 
     """What packets cost, from the counters of edges, which are left without them, and each worker's of its phases."""
     timed = {edge: count for edge, count in report.edges.items() if edge[2] in ("cycles", "timed")}
     report.edges = {edge: count for edge, count in report.edges.items() if edge not in timed}
-    sums = [
-        [
-            (_sum(phases, phase * PHASE_SIZE + 16 * k), _sum(phases, phase * PHASE_SIZE + 16 * k + 8))
-            for k in range(CLASSES)
-        ]
-        for phase in range(len(PHASES))
-    ]
-    names = {(c, s): stage.name for c, chain in enumerate(pipeline.chains) for s, stage in enumerate(chain.stages)}
-    report.costs = [cost.as_json() for cost in costs_of(timed, sums, names, hz)]
-
-
-def _sum(regions: Sequence[Region], at: int) -> int:
-    return sum(region.i64(at) for region in regions)
+    report.costs = [cost.as_json() for cost in costs_by_name(timed, pipeline, phases, hz)]
 
 
 def close_sink(report: Report, sink: CaptureSink, linktype: int = LINKTYPE_ETHERNET) -> None:

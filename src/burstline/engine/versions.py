@@ -9,9 +9,11 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from typing import Any
 
 from burstline.engine.carry import Carried, NotRunning, Swap, carry_over
+from burstline.engine.exports import export_counts
 from burstline.engine.program import Instance, Program, rehearse
 from burstline.engine.publisher import Publisher
-from burstline.engine.report import Count, Report
+from burstline.engine.report import Count, Edge, Report
+from burstline.engine.swap_text import described
 from burstline.engine.tally import add_drops, add_edges
 from burstline.engine.threads import keep_off
 from burstline.engine.worker import ENDED, Worker
@@ -50,6 +52,7 @@ class Versions:
         self.failure: Exception | None = None  # of a digest's handler
         self._prepare, self._report, self._stop = prepare, report, stop
         self._announce, self._settled, self._publisher = announce, settled, publisher
+        self.instance: Callable[[Program, int, Mapping[str, int]], Instance] = Instance  # links for a worker
         self.still: Callable[[], AbstractContextManager[object]] = nullcontext  # around workers going over
         self._one_swap, self._switching = threading.Lock(), threading.Lock()
         self._draining = threading.Lock()
@@ -67,7 +70,8 @@ class Versions:
     def link(self, contexts: Sequence[Block], symbols: Mapping[str, int] = {}, cores: Sequence[int] = ()) -> None:
         """Make the code for the workers with these contexts, which have not begun. `cores` are theirs."""
         self._contexts, self._symbols, self._cores = list(contexts), symbols, cores
-        self._instances = self._linked(self.program)
+        with keep_off(cores):  # threads that are begun here have their cores from this one
+            self._instances = self._linked(self.program)
         _work.load()
         _publish.load()
         if self._publisher:
@@ -78,7 +82,7 @@ class Versions:
         self.is_running = True
 
     def _linked(self, program: Program) -> list[Instance]:
-        return [Instance(program, worker, self._symbols) for worker in range(len(self._contexts))]
+        return [self.instance(program, worker, self._symbols) for worker in range(len(self._contexts))]
 
     def work(self, index: int) -> int:
         """A worker's loop, until it comes back; returns why. Releases the GIL meanwhile."""
@@ -90,8 +94,9 @@ class Versions:
         self._workers.discard(threading.get_ident())
         self._contexts[index].set(running=ENDED)
 
-    def swap(self, pipeline: Pipeline) -> Swap:
+    def swap(self, pipeline: Pipeline, *, told: bool = True) -> Swap:
         """Compile `pipeline` and let all workers go over to it, each between two bursts; returns when the last one has.
+        The report tells of it, unless not `told`: where it is only compiled otherwise.
 
         What compiling raises is raised, and the old pipeline runs on. Any thread may call it but those of the run.
         """
@@ -101,14 +106,18 @@ class Versions:
             started = time.perf_counter()
             program = self._prepare(pipeline)
             compiled = time.perf_counter()
+            before = self.pipeline
             with self._switching:
                 if not self.is_running or all(c.get("running") == ENDED for c in self._contexts):
                     raise NotRunning()
                 with self.still():
-                    carried = self._switch(pipeline, program)
-            return Swap(carried, compiled - started, time.perf_counter() - compiled)
+                    carried = self._switch(pipeline, program, told)
+            done = Swap(carried, compiled - started, time.perf_counter() - compiled)
+            if told and self._publisher:
+                self._publisher.events.tell("swap", described(before, pipeline, done, time.perf_counter() - started))
+            return done
 
-    def _switch(self, pipeline: Pipeline, program: Program) -> Carried:
+    def _switch(self, pipeline: Pipeline, program: Program, told: bool) -> Carried:
         with self._draining:
             self._drain(self._digests)  # what the old pipeline has published is for its handlers
             carried = carry_over(self.pipeline, pipeline)
@@ -126,6 +135,8 @@ class Versions:
             time.sleep(LOOK)
         self._settled()
         self._retire(pipeline, program, instances)
+        if told:
+            self._report.swaps.append(time.time())
         with self._draining:
             self._drain(gone)
             self._digests = new
@@ -152,7 +163,27 @@ class Versions:
                 counter.settle(instance.counters)
         self.pipeline, self.program, self._instances = pipeline, program, instances
         self._report.dispatch = program.dispatch
-        self._report.swaps.append(time.time())
+
+    def edges(self) -> dict[Edge, int]:
+        """Packets on each way out of each stage, of the version that runs, where it counts them."""
+        found: dict[Edge, int] = {}
+        with self._switching:
+            for instance in self._instances:
+                add_edges(found, instance.edges, self.program.edges)
+        return found
+
+    def dropped(self) -> int:
+        """Packets, by the version that runs."""
+        drops: dict[str, Count] = {}
+        with self._switching:
+            self._count(drops)
+        return sum(count.packets for count in drops.values())
+
+    def reason(self, entry: int, number: int) -> str:
+        """The name of a drop reason, by the address of the Entry of a version; of those that are gone nobody knows."""
+        with self._switching:
+            known = any(instance.entry.address == entry for instance in self._instances)
+            return self.program.reasons[number] if known and number < len(self.program.reasons) else ""
 
     def _count(self, drops: dict[str, Count]) -> None:
         for instance in self._instances:
@@ -187,6 +218,8 @@ class Versions:
         if self._digests:
             with self._draining:
                 self._drain(self._digests)
+                if self._publisher and (counts := export_counts(self.pipeline)):
+                    self._publisher.show_exports(counts)
 
     def _drain(self, digests: Sequence[Digest[Any]]) -> None:
         self._drainer = threading.get_ident()
@@ -219,6 +252,7 @@ class Versions:
         self.drain()
         for state in self.pipeline.state:
             self._finish(state)
+        self._report.exports = export_counts(self.pipeline)
         self._count(self._drops)
         for instance in self._instances:
             add_edges(self._report.edges, instance.edges, self.program.edges)

@@ -10,8 +10,8 @@ FINISHED, PAUSED, DRAIN_DIGESTS, SWAPPED = range(4)
 ENDED = -1  # `running` of a worker that is through
 
 # Drop reasons of the engine's own come first; number 0 stands for "dropped by the stage that said so".
-ENGINE_REASONS = ("", "no such port", "send failed", "no buffer", "bad checksum")
-NO_SUCH_PORT, SEND_FAILED, NO_BUFFER, BAD_CHECKSUM = 1, 2, 3, 4
+ENGINE_REASONS = ("", "no such port", "send failed", "no buffer", "bad checksum", "writer full")
+NO_SUCH_PORT, SEND_FAILED, NO_BUFFER, BAD_CHECKSUM, WRITER_FULL = 1, 2, 3, 4, 5
 SINK_FAILED = "sink failed"  # found out at the end of a run only
 TALLY = 16  # bytes a drop reason takes: packets, bytes
 PORTS = 64  # ports that a pipeline can send to
@@ -118,8 +118,8 @@ class PortWorker(Worker):
     ports: i64
     out: i64  # number of the port that packets go to by default, or -1
     most: i64  # packets of the largest burst
-    sink: i64  # a capture file to write, or 0
-    interfaces: i64  # what that file says of each port
+    tape: i64  # address of its TapeHead (ports/tape.py), where packets are written, or 0
+    samples: i64  # address of its DropRing, while somebody looks at what is dropped
     outbound: i64  # address of room for mbufs, `most` for each port, by port
     counts: i64  # address of how many there are, by port
     unwanted: i64  # address of room for mbufs to free

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from html import escape
 
 from burstline.numa.draw_text import sized
@@ -16,6 +17,7 @@ COLOURS = {
     "node": "#dbe9f6",
     "alone": "#fbe5c8",
     "core": "#4a7ba6",
+    "busy": "#d2691e",
     "link": "#888",
     "l3": "#bcd3e8",
 }
@@ -23,10 +25,11 @@ PER_ROW = 16  # cores
 Place = tuple[float, float, float]  # the left and right end of a thing, and its middle from above
 
 
-def draw_svg(machine: Topology) -> str:
-    """The text of an SVG file. Raises UsageError where nodes are not joined."""
+def draw_svg(machine: Topology, running: Mapping[int, str] = {}) -> str:
+    """The text of an SVG file; `running` is what runs on a CPU, by its number. Raises UsageError where nodes are not
+    joined."""
     graph = Interconnect.of(machine)
-    boxes = {f"p{p}": _package(machine, p) for p in machine.packages}
+    boxes = {f"p{p}": _package(machine, p, running) for p in machine.packages}
     boxes |= {f"n{n.number}": _alone(machine, n) for n in machine.nodes if n.package is None}
     width = max(w for w, _, _, _ in boxes.values())
     height = max(h for _, h, _, _ in boxes.values())
@@ -49,14 +52,14 @@ def draw_svg(machine: Topology) -> str:
     )
 
 
-def _package(machine: Topology, package: int) -> tuple[float, float, str, dict[str, Place]]:
+def _package(machine: Topology, package: int, running: Mapping[int, str]) -> tuple[float, float, str, dict[str, Place]]:
     """Width, height, drawing, and where links end in it."""
     nodes = [n for n in machine.nodes if any(c.package == package for c in machine.cores_in(node=n.number))]
     drawn: list[str] = []
     ends: dict[str, Place] = {}
     y = float(PAD + LINE)
     for node in nodes:
-        parts, tall = _node(machine, node, package)
+        parts, tall = _node(machine, node, package, running)
         drawn.append(f'<g transform="translate({PAD},{y})">{parts}</g>')
         if node.package == package:
             ends[f"n{node.number}"] = (PAD, NODE_WIDTH + PAD, y + tall / 2)
@@ -66,7 +69,7 @@ def _package(machine: Topology, package: int) -> tuple[float, float, str, dict[s
     return NODE_WIDTH + 2 * PAD, y, f"{box}{_text(PAD, LINE, f'package {package}')}{''.join(drawn)}", ends
 
 
-def _node(machine: Topology, node: Node, package: int) -> tuple[str, float]:
+def _node(machine: Topology, node: Node, package: int, running: Mapping[int, str]) -> tuple[str, float]:
     drawn, y = [_text(4, LINE - 2, _title(node))], float(LINE + 2)
     for cache in machine.caches:
         cores = [c for c in machine.cores_in(cache=cache.number) if c.package == package and c.node == node.number]
@@ -79,9 +82,10 @@ def _node(machine: Topology, node: Node, package: int) -> tuple[str, float]:
         for k, core in enumerate(cores):
             x = 4 + GAP + k % PER_ROW * (CELL + GAP)
             top = y + GAP + k // PER_ROW * (CELL + GAP)
+            busy = "".join(f"; {running[cpu]}" for cpu in core.cpus if cpu in running)
             drawn.append(
-                f'<rect x="{x}" y="{top}" width="{CELL}" height="{CELL}" fill="{COLOURS["core"]}">'
-                f"<title>core {core.number}, CPUs {','.join(map(str, core.cpus))}</title></rect>"
+                f'<rect x="{x}" y="{top}" width="{CELL}" height="{CELL}" fill="{COLOURS["busy" if busy else "core"]}">'
+                f"<title>core {core.number}, CPUs {','.join(map(str, core.cpus))}{escape(busy)}</title></rect>"
             )
         drawn.append("</g>")
         y += tall + GAP

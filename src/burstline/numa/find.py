@@ -7,6 +7,7 @@ from pathlib import Path
 
 from burstline.errors import UsageError
 from burstline.numa.hwloc_xml import read_hwloc_xml
+from burstline.numa.lstopo import ask_lstopo
 from burstline.numa.machine_file import read_machine
 from burstline.numa.synthetic import is_synthetic, read_synthetic
 from burstline.numa.sysfs import read_sysfs
@@ -22,8 +23,8 @@ def names() -> list[str]:
 
 def find_topology(spec: str | None = None, overlay: Path | None = None) -> Topology:
     """The topology that `spec` names: a machine of `names()`, `pack:2 core:4 pu:2`, a .toml or hwloc's .xml, or a
-    directory with sys/devices/system below it; None is this machine. `overlay` is a TOML file that tells more of it.
-    Raises UsageError, OSError."""
+    directory with sys/devices/system below it; None is this machine, `hwloc:` the same by lstopo. `overlay` is a TOML
+    file that tells more of it. Raises UsageError, BurstlineError, OSError."""
     found = _found(spec)
     return read_machine(overlay, found) if overlay is not None else found
 
@@ -31,6 +32,8 @@ def find_topology(spec: str | None = None, overlay: Path | None = None) -> Topol
 def _found(spec: str | None) -> Topology:
     if spec is None:
         return read_sysfs()
+    if spec == "hwloc:":
+        return ask_lstopo()
     if spec in names():
         return read_machine(MACHINES / f"{spec}.toml")
     path = Path(spec)

@@ -63,9 +63,11 @@ def make_plan(
     seconds: float = 2.0,
     seed: int = 1,
     model: CostModel | None = None,
+    bounded: bool = True,
 ) -> Plan:
     """The best plan that is found. `exact` takes as long as it takes (up to an hour), `search` about `seconds`, `auto`
-    solves what is small exactly. Raises UsageError for what has no place, BurstlineError where scipy is missing."""
+    solves what is small exactly; not `bounded`, the bound is 0, which takes no time. Raises UsageError for what has no
+    place, BurstlineError where scipy is missing."""
     started = time.monotonic()
     if not demand.threads:
         raise UsageError("there is no thread to place", "give at least one worker")
@@ -81,7 +83,7 @@ def make_plan(
     if share < 1:
         problem = Problem(machine, scaled(problem.demand, RESERVE * share), fixed, model)
         spot = search(problem, seconds=seconds * 0.35, seed=seed, start=spot)
-    bound = lower_bound(problem)
+    bound = lower_bound(problem) if bounded else 0.0
     done: Literal["exact", "search"] = "search"
     if method == "exact" or (method == "auto" and has_scipy() and flows(problem) <= SMALL):
         spot, bound = solved(problem, spot, bound, AN_HOUR if method == "exact" else max(10.0, 5 * seconds))

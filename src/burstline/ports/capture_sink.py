@@ -10,7 +10,8 @@ from burstline.errors import BurstlineError
 from burstline.native.fieldtypes import i64, shared
 from burstline.native.struct import Struct
 from burstline.ports.capture_format import LINKTYPE_ETHERNET
-from burstline.ports.capture_writer import format_for, mixed_link_types, out_of_time, pcap_header, section_header
+from burstline.ports.capture_writer import format_for, mixed_link_types, out_of_time, pcap_header
+from burstline.ports.pcapng_blocks import section_header
 from burstline.state.region import Block, Region
 
 BUFFER = 2 << 20  # larger than any packet: form.MAX_CAPTURED and its frame

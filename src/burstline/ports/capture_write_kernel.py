@@ -67,19 +67,23 @@ def write_pcapng(sink: Sink, interfaces: int, burst: BurstColumns, i: int) -> No
         describe(sink, interface_at(interfaces + sink.described * INTERFACE_SIZE).linktype)
     padding = -captured & 3
     size = form.BLOCK_MIN + form.ENHANCED_BODY + captured + padding
-    block = reserve(sink, size)
+    put_enhanced(reserve(sink, size), size, number, time, captured, burst.length[i], burst.data[i])
+    sink.packets += 1
+    sink.bytes += burst.length[i]
+
+
+def put_enhanced(block: int, size: int, number: int, time: int, captured: int, length: int, data: int) -> None:
+    """A block of `size` bytes at an address."""
     store32(block, form.ENHANCED_PACKET)
     store32(block + 4, size)
     store32(block + 8, number)
     store32(block + 12, time >> 32)
     store32(block + 16, time)
     store32(block + 20, captured)
-    store32(block + 24 + captured + padding, 0)  # the padding, and with no bytes captured the length, written next
-    store32(block + 24, burst.length[i])
-    copy(block + 28, burst.data[i], captured)
+    store32(block + size - 8, 0)  # the padding, and with no bytes captured the length, written next
+    store32(block + 24, length)
+    copy(block + 28, data, captured)
     store32(block + size - 4, size)
-    sink.packets += 1
-    sink.bytes += burst.length[i]
 
 
 def write_pcap(sink: Sink, interfaces: int, burst: BurstColumns, i: int) -> None:
@@ -95,14 +99,18 @@ def write_pcap(sink: Sink, interfaces: int, burst: BurstColumns, i: int) -> None
         sink.fault = OUT_OF_TIME
     if sink.fault != 0:
         return
-    record = reserve(sink, form.PCAP_RECORD + captured)
-    store32(record, seconds)
-    store32(record + 4, time % 1_000_000_000)
-    store32(record + 8, captured)
-    store32(record + 12, burst.length[i])
-    copy(record + form.PCAP_RECORD, burst.data[i], captured)
+    put_record(reserve(sink, form.PCAP_RECORD + captured), time, captured, burst.length[i], burst.data[i])
     sink.packets += 1
     sink.bytes += burst.length[i]
+
+
+def put_record(record: int, time: int, captured: int, length: int, data: int) -> None:
+    """A record at an address."""
+    store32(record, time // 1_000_000_000)
+    store32(record + 4, time % 1_000_000_000)
+    store32(record + 8, captured)
+    store32(record + 12, length)
+    copy(record + form.PCAP_RECORD, data, captured)
 
 
 def start_pcap(sink: Sink, linktype: int) -> None:

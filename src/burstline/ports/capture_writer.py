@@ -10,11 +10,11 @@ from typing import BinaryIO, Literal, cast
 
 from burstline.errors import BurstlineError
 from burstline.ports import capture_format as form
+from burstline.ports.pcapng_blocks import interface_description, section_header
 
 Format = Literal["pcapng", "pcap"]
 STANDARD_OUTPUT = "-"
 _BUFFER = 256 << 10
-_NANOSECONDS = 9  # if_tsresol
 
 
 def format_for(path: str | os.PathLike[str]) -> Format:
@@ -22,27 +22,9 @@ def format_for(path: str | os.PathLike[str]) -> Format:
     return "pcap" if os.fspath(path).lower().endswith(".pcap") else "pcapng"
 
 
-def section_header() -> bytes:
-    """NG "Section Header Block", little-endian, of a length that is not told."""
-    body = struct.pack("<IHHq", form.BYTE_ORDER_MAGIC, *form.PCAPNG_VERSION, -1)
-    return _block(form.SECTION_HEADER, body)
-
-
-def interface_description(linktype: int) -> bytes:
-    """NG "Interface Description Block": timestamps in nanoseconds, packets of any size."""
-    resolution = struct.pack("<HHBxxx", form.IF_TSRESOL, 1, _NANOSECONDS)
-    end = struct.pack("<HH", form.OPTION_END, 0)
-    return _block(form.INTERFACE_DESCRIPTION, struct.pack("<HHI", linktype, 0, 0) + resolution + end)
-
-
 def pcap_header(linktype: int) -> bytes:
     """The header of a little-endian pcap file with nanoseconds."""
     return struct.pack("<IHHIIII", form.PCAP_MAGIC_NS, *form.PCAP_VERSION, 0, 0, form.MAX_CAPTURED, linktype)
-
-
-def _block(kind: int, body: bytes) -> bytes:
-    length = struct.pack("<I", len(body) + form.BLOCK_MIN)
-    return struct.pack("<I", kind) + length + body + length
 
 
 def create_capture(path: str | os.PathLike[str]) -> CaptureWriter:
@@ -56,7 +38,7 @@ def create_capture(path: str | os.PathLike[str]) -> CaptureWriter:
         # Unbuffered: after a failed write, nothing is left over that closing would try to write again.
         stream = cast(BinaryIO, open(name, "wb", buffering=0))  # noqa: SIM115 the writer closes it
     except OSError as error:
-        raise BurstlineError(f"cannot write {name}: {error.strerror}", _hint(error)) from error
+        raise BurstlineError(f"cannot write {name}: {error.strerror}", hint_for(error)) from error
     return CaptureWriter(stream, format_for(name), name, owned=True)
 
 
@@ -137,7 +119,7 @@ class CaptureWriter:
 
     def _told(self, error: OSError) -> BurstlineError:
         reason = error.strerror or str(error)
-        return BurstlineError(f"cannot write {self.name}: {reason}; it holds {self.packets} packets", _hint(error))
+        return BurstlineError(f"cannot write {self.name}: {reason}; it holds {self.packets} packets", hint_for(error))
 
     def __enter__(self) -> CaptureWriter:
         return self
@@ -199,7 +181,7 @@ def out_of_time(name: str) -> BurstlineError:
     return BurstlineError(message, "give the output a name that ends in .pcapng")
 
 
-def _hint(error: OSError) -> str:
+def hint_for(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "free space there, or write to another disk"
     if error.errno == errno.EPIPE:

@@ -13,7 +13,7 @@ import stat
 import threading
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from burstline.errors import BurstlineError
@@ -21,6 +21,7 @@ from burstline.ports.capture_format import GZIP_MAGIC, ZSTD_MAGIC, ZSTD_SKIPPABL
 
 STANDARD_INPUT = "-"
 _PIECE = 8 << 10  # compressed bytes at a time: zstd may make 256 MiB of them at worst (128 KiB of a 4-byte block)
+_GROWN = 256 << 10  # plain or compressed bytes of a file that still grows
 _PIPE = 1 << 20
 
 
@@ -38,6 +39,18 @@ class _Codec(NamedTuple):
     name: str
     decoder: Callable[[], _Decoder]  # for one gzip member or one zstd frame
     error: type[Exception]
+
+
+class _Input(Protocol):
+    """What plain bytes are made from."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def codec(self) -> _Codec | None: ...
+
+    def pieces(self) -> Iterator[bytes]: ...
 
 
 class _File(NamedTuple):
@@ -68,6 +81,40 @@ class _File(NamedTuple):
             yield data
 
 
+class _Growing(NamedTuple):
+    """A file that may go on when its end is reached: `goes_on` waits a moment, and tells whether to look again."""
+
+    file: _File
+    goes_on: Callable[[], bool]
+
+    @property
+    def name(self) -> str:
+        return self.file.name
+
+    @property
+    def codec(self) -> _Codec | None:
+        return self.file.codec
+
+    def pieces(self) -> Iterator[bytes]:
+        while True:
+            if data := self.file.read(_GROWN):
+                yield data
+            elif not self.goes_on():
+                return
+
+
+@contextmanager
+def open_growing(path: str | os.PathLike[str], goes_on: Callable[[], bool]) -> Iterator[_Input]:
+    """A file whose `pieces` end when `goes_on` says so at its end. Raises BurstlineError."""
+    fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    try:
+        while len(head := os.pread(fd, 4, 0)) < 4 and goes_on():
+            pass
+        yield _Growing(_File(fd, os.fspath(path), b"", True, _codec(head, os.fspath(path)), True), goes_on)
+    finally:
+        os.close(fd)
+
+
 def open_capture(path: str | os.PathLike[str]) -> BinaryIO:
     """The uncompressed bytes of a file, or of standard input for `-`.
 
@@ -85,7 +132,7 @@ class _Pieces(io.RawIOBase):
 
     def __init__(self, file: _File) -> None:
         self._file = file
-        self._pieces = _plain_pieces(file)
+        self._pieces = plain_pieces(file)
         self._rest = memoryview(b"")
 
     def readable(self) -> bool:
@@ -146,7 +193,7 @@ class Feeder:
 
     def _pump(self, file: _File, inlet: int) -> None:
         try:
-            for piece in _plain_pieces(file):
+            for piece in plain_pieces(file):
                 rest = memoryview(piece)
                 while rest:
                     rest = rest[os.write(inlet, rest) :]
@@ -229,7 +276,7 @@ def _zstd(name: str) -> _Codec:
     )
 
 
-def _plain_pieces(file: _File) -> Iterator[bytes]:
+def plain_pieces(file: _Input) -> Iterator[bytes]:
     """The uncompressed bytes, all members or frames one after the other."""
     codec = file.codec
     if codec is None:

@@ -14,8 +14,9 @@ from burstline.native.fieldtypes import f64, i64, u32
 from burstline.native.kernel import Kernel
 from burstline.native.struct import Struct
 from burstline.ports import capture_format as form
-from burstline.ports.capture_writer import Format, interface_description, pcap_header, section_header
+from burstline.ports.capture_writer import Format, pcap_header
 from burstline.ports.frame_sizes import size_table
+from burstline.ports.pcapng_blocks import interface_description, section_header
 from burstline.ports.traffic import LARGEST, SMALLEST, START, Traffic
 from burstline.state.region import Block, Region
 

@@ -8,6 +8,8 @@ from typing import BinaryIO, Protocol, cast
 from burstline.ports.decompress import Feeder, open_capture
 from burstline.ports.traffic import SCHEME
 
+FOLLOWED = "follow:"
+
 
 class Source(Protocol):
     """A capture that compiled code reads from the descriptor `fd`, after the bytes of `head`.
@@ -27,11 +29,16 @@ class Source(Protocol):
 
 
 def open_source(path: str) -> Source:
-    """`gen:...`, a capture file, or `-` for standard input. Raises `BurstlineError` when it cannot be opened."""
+    """`gen:...`, `follow:...`, a capture file, or `-` for standard input. Raises `BurstlineError` when it cannot be
+    opened."""
     if path.startswith(SCHEME):
         from burstline.ports.generator_feeder import GeneratorFeeder
 
         return GeneratorFeeder(path)
+    if path.startswith(FOLLOWED):
+        from burstline.ports.follow import Follower
+
+        return Follower(path.removeprefix(FOLLOWED))
     return Feeder(path)
 
 

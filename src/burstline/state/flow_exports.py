@@ -1,12 +1,16 @@
-"""Records that leave a flow table while packets flow: to a function of the user's, or to a Parquet file."""
+"""Records that leave a flow table while packets flow: to a function of the user's, and to sinks."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from burstline.errors import BurstlineError
+from burstline.export.outlet import Outlet
+from burstline.export.shape import Shape
+from burstline.state.address_text import load as load_texts
 from burstline.state.digest import Digest
+from burstline.state.flow_keys import FieldKeys
 
 if TYPE_CHECKING:
     from burstline.state.flow_table import FlowTable
@@ -19,7 +23,13 @@ class FlowExports(Digest[Any]):
         super().__init__(table.record, capacity)
         self._table = table
         self._rows: list[tuple[Any, ...]] = []  # interpreted
-        self._file: ParquetFile | None = None
+        self._has_begun = False
+        self.outlets: list[Outlet] = []
+        self.passed_on: set[Outlet] = set()  # those that another table goes on with
+        self.waits = False  # whoever drains may be kept waiting: over a file
+        self.stays_open = False  # for another run, whose records go the same way
+        self._shown: tuple[Shape, Callable[[Any], Any]] | None = None
+        self.ended = 0  # records that were still there at the end
 
     @property
     def stride(self) -> int:
@@ -35,22 +45,50 @@ class FlowExports(Digest[Any]):
     @property
     def is_wanted(self) -> bool:
         """Whether somebody takes the records."""
-        return self._handler is not None
+        return self._handler is not None or bool(self.outlets)
 
-    def write_to(self, path: str) -> None:
-        """Every record that leaves goes to this Parquet file, which is complete when the run is over."""
-        self._file = ParquetFile(path, self._table)
-        self._handler = self._file.write
+    def write_to(self, spelled: str) -> None:
+        """Every record that leaves goes there, too: a file or a URL (export/spelling.py)."""
+        self.outlets.append(Outlet(spelled))
+
+    def begin(self) -> None:
+        """Start what takes the records, with the calling thread's cores; not twice in a run."""
+        if self.outlets and not self._has_begun:
+            self._has_begun = True
+            load_texts()
+            for outlet in self.outlets:
+                outlet.begin(self.shape)
+
+    def show_as(self, shape: Shape, rows_of: Callable[[Any], Any]) -> None:
+        """Records go to sinks as rows of another shape, which `rows_of` makes of them."""
+        self._shown = shape, rows_of
+
+    @property
+    def shape(self) -> Shape:
+        if self._shown is not None:
+            return self._shown[0]
+        table = self._table
+        kinds = {slot.name: slot.type.kind for slot in table.record.layout}
+        if isinstance(table.keys, FieldKeys):
+            kinds |= {part.name: part.kind for part in table.keys.parts}
+        dtype = table.plain_rows([], with_reasons=True).dtype
+        return Shape(table.record.__name__, dtype, kinds, table.arrow, table.keys.both_ways)
 
     def go_on(self, old: FlowExports) -> None:
-        """With the file of a table that this one takes over, if the rows are alike; else with a file beside it."""
-        if self._file is not None and old._file is not None and self._file.path == old._file.path:
-            if self._table.plain_rows([], True).dtype == old._table.plain_rows([], True).dtype:
-                self._file.go_on(old._file)
-                old._handler = self._file.write  # of what is still on its way
-            else:
-                path = Path(old._file.path)
-                self._file.path = str(path.with_stem(f"{path.stem}-next"))
+        """With the sinks of a table that this one takes over, where the rows are alike; else with a file beside its."""
+        alike = self.shape.dtype == old.shape.dtype
+        for place, outlet in enumerate(self.outlets):
+            before = next((o for o in old.outlets if o.spelled == outlet.spelled), None)
+            if before is None:
+                continue
+            if alike:
+                self.outlets[place] = before
+                old.passed_on.add(before)
+            elif outlet.target.path not in ("", "-") and "rotate" not in outlet.target.options:
+                path = Path(outlet.target.path)
+                self.outlets[place] = Outlet(
+                    outlet.spelled.replace(str(path), str(path.with_stem(f"{path.stem}-next")))
+                )
 
     def leave(self, *row: Any) -> None:
         """An interpreted record leaves: its key, whether it goes the other way, the record, the reason."""
@@ -68,62 +106,58 @@ class FlowExports(Digest[Any]):
     def _give(self, batch: Any) -> None:
         self._hand(self._table.shown(batch["entry"], batch["cold"], batch["reason"]))
 
-    def _hand(self, rows: Any) -> None:
+    def _hand(self, rows: Any, waits: bool = False) -> None:
+        self.begin()
+        shown = self._shown[1](rows) if self._shown is not None and self.outlets else rows
+        for outlet in self.outlets:
+            outlet.put(shown, waits or self.waits)
         super()._give(rows)
 
     def hand_rest(self, rows: Any) -> None:
         """The run is over: what is still in the table goes the same way."""
+        self.begin()
         self.drain()
         if self.is_wanted and len(rows):
-            self._hand(rows)
-        if self._file is not None:
-            self._file.close(rows[:0])
+            self.ended += len(rows)
+            self._hand(rows, waits=True)
+        if not self.stays_open:
+            self.close()
 
     def leave_off(self) -> None:
-        """Another table goes on with the records, and perhaps with the file."""
+        """Another table goes on with the records, and perhaps with their sinks."""
         self.drain()
-        if self._file is not None and self._file.is_open:
-            self._file.close(None)
+        self.close()
+
+    def close(self) -> None:
+        """No more records come. Raises why a sink failed, after a run over a file, which may have been for its sake."""
+        own = [outlet for outlet in self.outlets if outlet not in self.passed_on]
+        for outlet in own:
+            outlet.close()
+        self._has_begun = False
+        failure = next((o.failure for o in own if o.failure is not None), None)
+        if self.waits and failure is not None:
+            raise failure
+
+    def status(self) -> list[dict[str, Any]]:
+        """Of each sink: records exported, refused and waiting. What the rings had no room for is refused, too."""
+        found = [outlet.status() for outlet in self.outlets]
+        for each in found:
+            each["refused"] += self.lost
+        return found
 
     def signature(self) -> tuple[Any, ...]:
         return (self._table.geometry.row,)
 
     def reset(self) -> None:
         super().reset()
-        self._rows = []
+        self._rows, self.passed_on, self.ended = [], set(), 0
+        self.waits = self._has_begun = False
 
-
-class ParquetFile:
-    """Written batch by batch; needs pyarrow."""
-
-    def __init__(self, path: str, table: FlowTable[Any]) -> None:
-        self.path, self._table = path, table
-        self._writer: Any = None
-        try:
-            import pyarrow.parquet  # noqa: F401
-        except ImportError:
-            raise BurstlineError("a Parquet file of flows needs pyarrow", 'pip install "burstline[arrow]"') from None
-        if not Path(path).absolute().parent.is_dir():
-            raise BurstlineError(f"cannot write {path}: there is no such directory", "make it first")
-
-    @property
-    def is_open(self) -> bool:
-        return self._writer is not None
-
-    def write(self, rows: Any) -> None:
-        from pyarrow import parquet
-
-        arrow = self._table.arrow(rows)
-        if self._writer is None:
-            self._writer = parquet.ParquetWriter(self.path, arrow.schema)
-        self._writer.write_table(arrow)
-
-    def go_on(self, old: ParquetFile) -> None:
-        self.path, self._writer, old._writer = old.path, old._writer, self._writer
-
-    def close(self, none: Any) -> None:
-        """A run without a flow leaves a file without a row."""
-        if self._writer is None:
-            self.write(none)
-        self._writer.close()
-        self._writer = None
+    def warnings(self) -> list[str]:
+        """Of records that did not go where they should."""
+        found = []
+        for each in self.status():
+            if each["refused"]:
+                why = f" ({each['trouble']})" if each["trouble"] else ""
+                found.append(f"{each['refused']:,} flow records did not go to {each['to']}{why}")
+        return found if self.outlets else super().warnings()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from burstline.native.struct import Struct, plain_value
 from burstline.packet.flow_key import KEY_SIZE
+from burstline.state.address_text import address_texts, texts_of
 from burstline.state.flow_head import MARK_AT, REASONS, SIDE, Geometry
 from burstline.state.flow_keys import FieldKeys, FlowKeys, TupleKeys
 
@@ -101,27 +101,26 @@ def as_stored(at: Geometry, flows: Sequence[tuple[bytes, bool, Struct]]) -> tupl
     return entries, cold
 
 
-def texts(keys: FlowKeys, rows: Any) -> dict[str, list[str | None]]:
-    """The columns that are better read as text: addresses, reasons."""
-    found: dict[str, list[str | None]] = {}
+def texts(keys: FlowKeys, rows: Any) -> dict[str, Any]:
+    """The columns that are better read as text, as pyarrow arrays: addresses, reasons."""
+    found: dict[str, Any] = {}
     if isinstance(keys, TupleKeys):
-        found = {name: list(_addresses(rows["version"], rows[name])) for name in ("src", "dst")}
+        found = {name: address_texts(rows[name], rows["version"]) for name in ("src", "dst")}
     elif isinstance(keys, FieldKeys):
         for part in keys.parts:
-            if part.kind == "ipv4":
-                found[part.name] = [socket.inet_ntoa(int(a).to_bytes(4, "big")) for a in rows[part.name]]
-            elif part.kind == "ipv6":
-                found[part.name] = [socket.inet_ntop(socket.AF_INET6, a.tobytes()) for a in rows[part.name]]
+            if part.kind in ("ipv4", "ipv6"):
+                found[part.name] = texts_of(part.kind, rows[part.name])
     if "reason" in rows.dtype.names:
-        found["reason"] = [reason.decode() for reason in rows["reason"]]
+        found["reason"] = reason_texts(rows["reason"])
     return found
 
 
-def _addresses(versions: Any, raw: Any) -> Iterator[str | None]:
-    for version, address in zip(versions.tolist(), raw, strict=True):
-        if version == 4:
-            yield socket.inet_ntoa(address[:4].tobytes())
-        elif version == 6:
-            yield socket.inet_ntop(socket.AF_INET6, address.tobytes())
-        else:
-            yield None
+def reason_texts(reasons: Any) -> Any:
+    """Why records left, as a pyarrow array."""
+    import numpy as np
+    import pyarrow as pa
+
+    numbers = np.zeros(len(reasons), "i4")
+    for number, reason in enumerate(REASONS):
+        numbers[reasons == reason.encode()] = number
+    return pa.array(REASONS, pa.string()).take(pa.array(numbers))

@@ -77,7 +77,7 @@ class FlowTable(LookAhead, Generic[R]):
         idle: float | None = None,
         active: float | None = None,
         full: Literal["refuse", "evict"] = "refuse",
-        sink: str | None = None,
+        sink: str | Sequence[str] | None = None,
         merge: Mapping[str, Merge] | Literal["apart"] | None = None,
     ) -> None:
         if not (isinstance(record, type) and issubclass(record, Record)):
@@ -96,8 +96,8 @@ class FlowTable(LookAhead, Generic[R]):
         self.merge = merge if merge is None or merge == "apart" else merge_of(record, merge)
         self.layout: Layout = record.layout
         self.exports = FlowExports(self)
-        if sink is not None:
-            self.exports.write_to(sink)
+        for spelled in [sink] if isinstance(sink, str) else sink or []:
+            self.exports.write_to(spelled)
         self._own: dict[bytes, Flow] = {}
         self._own_left = [0] * len(REASONS)
         self._own_refused = self._looked = 0
@@ -206,6 +206,7 @@ class FlowTable(LookAhead, Generic[R]):
         return (self.geometry, self.keys, self.exports.is_wanted)
 
     def attach(self) -> int:
+        self.exports.begin()
         at, (first, last) = self.geometry, self.buckets
         head = Block(TableHead.layout, FOUND_AT - TableHead.layout.size + 4 * PACKETS)
         entries, index = Region((self.capacity + 2) * at.stride), Region(2 * last * LINE)
@@ -327,8 +328,9 @@ class FlowTable(LookAhead, Generic[R]):
 
     def arrow(self, rows: Any) -> Any:
         """Rows as `to_numpy` or the batches of `expired` have them, as a pyarrow.Table."""
-        from burstline.state.arrow import arrow_table
+        from burstline.state.arrow import arrow_table, needs_arrow
 
+        needs_arrow()
         return arrow_table(rows, self.record.layout, texts(self.keys, rows))
 
     def _rows(self, reason: int | None) -> Any:

@@ -6,6 +6,8 @@ import ctypes
 import mmap
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 HUGE = 2 << 20
@@ -28,12 +30,18 @@ class Region:
             self._map.madvise(mmap.MADV_HUGEPAGE)
         self._bytes = memoryview(self._map)[skipped : skipped + self.size]
         self.address = start + skipped
+        if (note := getattr(_making, "note", None)) is not None:
+            note(self)
 
     def numpy(self, dtype: Any, count: int, offset: int = 0) -> Any:
         """A NumPy array over the region itself, not a copy."""
         import numpy as np
 
         return np.frombuffer(self._bytes, dtype, count, offset)
+
+    def view(self, offset: int, size: int) -> memoryview:
+        """The memory itself, not a copy."""
+        return self._bytes[offset : offset + size]
 
     def read(self, offset: int, size: int) -> bytes:
         return bytes(self._bytes[offset : offset + size])
@@ -82,15 +90,30 @@ class Block:
 SMALL, SHARED, APART, LINE = 1024, 1 << 16, 128, 64  # bytes
 _shared: list[tuple[Region, int]] = []  # the region that small blocks come from at present, and how much is taken
 _sharing = threading.Lock()
+_making = threading.local()  # what `regions_noted` says, in its thread
+
+
+@contextmanager
+def regions_noted(note: Callable[[Region], None]) -> Iterator[None]:
+    """`note` is handed each region that this thread makes in the block, before anybody touches it. Small blocks of
+    different ones of these blocks lie in different regions."""
+    before = getattr(_making, "note", None), getattr(_making, "shared", None)
+    _making.note, _making.shared = note, []
+    try:
+        yield
+    finally:
+        _making.note, _making.shared = before
 
 
 def _share(size: int) -> tuple[Region, int]:
     """A piece of a region, which lives as long as a block in it."""
+    own = getattr(_making, "shared", None)
+    shared = _shared if own is None else own
     with _sharing:
-        region, taken = _shared.pop() if _shared else (Region(SHARED), 0)
+        region, taken = shared.pop() if shared else (Region(SHARED), 0)
         if taken + size > SHARED:
             region, taken = Region(SHARED), 0
-        _shared.append((region, -(-(taken + size) // APART) * APART))
+        shared.append((region, -(-(taken + size) // APART) * APART))
         return region, taken
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -67,6 +67,10 @@ class BackEnd(Protocol):
         ...
 
     def move_bucket(self, bucket: int, queue: int) -> None: ...
+
+    def move_buckets(self, queues: Mapping[int, int]) -> None:
+        """Each bucket of these to its queue, all or none."""
+        ...
 
     def close(self) -> None:
         """No rule any more."""

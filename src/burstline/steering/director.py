@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from burstline.state.rule import BadField
 from burstline.state.steering_rules import Wildcard
-from burstline.state.steering_table import MOST_COUNTERS
+from burstline.state.steering_table import MOST_COUNTERS, check_bucket
 from burstline.state.steering_words import Decision
 from burstline.steering.back_end import CannotSteer, Limits
 from burstline.steering.rule import SteeringRule
@@ -109,6 +109,16 @@ class SoftwareDirector:
 
     def move_bucket(self, bucket: int, queue: int) -> None:
         self.table.move_bucket(bucket, queue)
+
+    def move_buckets(self, queues: Mapping[int, int]) -> None:
+        self.check(queues)
+        for bucket, queue in queues.items():
+            self.table.move_bucket(bucket, queue)
+
+    def check(self, queues: Mapping[int, int]) -> None:
+        """Raises UsageError where there is no such bucket, or no such queue."""
+        for bucket, queue in queues.items():
+            check_bucket(bucket, queue, self.table.buckets, self.table.queues)
 
     def close(self) -> None:
         """No rule any more."""

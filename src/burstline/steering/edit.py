@@ -29,7 +29,14 @@ class MoveBucket:
     queue: int
 
 
-Edit = AddRules | RemoveRules | MoveBucket
+@dataclass(frozen=True)
+class MoveBuckets:
+    """Each bucket of these pairs to its queue, all or none, by one update of the RETA."""
+
+    queues: tuple[tuple[int, int], ...]
+
+
+Edit = AddRules | RemoveRules | MoveBucket | MoveBuckets
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,8 @@ def carry_out(back_end: BackEnd, edit: Edit) -> Done:
                     back_end.remove(handle)
             case MoveBucket(bucket, queue):
                 back_end.move_bucket(bucket, queue)
+            case MoveBuckets(queues):
+                back_end.move_buckets(dict(queues))
     except BurstlineError as error:
         return Done(error=error)
     return Done()

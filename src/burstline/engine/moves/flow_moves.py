@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from burstline.engine.moves.memory import Links, MoverMemory
@@ -192,7 +192,7 @@ class FlowMoves:
             if carried:
                 self._wait(self._effective())
                 time.sleep(self._settle)
-            self._go_through()
+            self._go_through(_together(plan.sources for plan in going))
             for plan in carried:
                 plan.settle()
                 done[id(plan)] = Done(plan.handles)
@@ -216,9 +216,11 @@ class FlowMoves:
         for memory in self._memory:
             memory.moving.set(listed=self._listed.address, listed_count=len(known) // 40)
 
-    def _go_through(self) -> None:
+    def _go_through(self, sources: Sequence[int] | None = None) -> None:
+        """Workers that flows leave are `sources`, all where that is not known. Packets by the old rules that wait at
+        others are of flows that stay there; and one that gets many may have no room left to take them."""
         self._enter(CHANGED)
-        if not self._wait(lambda: self._all("drained"), PATIENCE):
+        if not self._wait(lambda: self._all("drained", sources), PATIENCE):
             self.late += 1
         time.sleep(self._settle)  # what software merges at a port comes out of it meanwhile
         self._enter(EXPORTING)
@@ -243,11 +245,11 @@ class FlowMoves:
         self._set(phase)
         self._wait(lambda: self._all("seen"))
 
-    def _all(self, mark: str) -> bool:
+    def _all(self, mark: str, workers: Sequence[int] | None = None) -> bool:
         word = self._phase.i64(0)
         return all(
-            memory.mover.get(mark) == word or context.get("running") == ENDED
-            for memory, context in zip(self._memory, self._contexts, strict=True)
+            self._memory[k].mover.get(mark) == word or self._contexts[k].get("running") == ENDED
+            for k in (range(len(self._memory)) if workers is None else workers)
         )
 
     def _wait(self, condition: Callable[[], bool], seconds: float | None = None) -> bool:
@@ -260,6 +262,13 @@ class FlowMoves:
                 return False
             time.sleep(LOOK)
         return True
+
+
+def _together(sources: Iterable[frozenset[int] | None]) -> list[int] | None:
+    """Those of all; None where one is not known."""
+    found = list(sources)
+    known = [each for each in found if each is not None]
+    return sorted(frozenset().union(*known)) if len(known) == len(found) else None
 
 
 class PortsWithMoves:

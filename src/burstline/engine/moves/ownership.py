@@ -11,7 +11,7 @@ from burstline.errors import UsageError
 from burstline.state.steering_table import SteeringTable
 from burstline.steering.back_end import CannotSteer, add_together
 from burstline.steering.director import SoftwareDirector
-from burstline.steering.edit import AddRules, Changer, Edit, MoveBucket, RemoveRules
+from burstline.steering.edit import AddRules, Changer, Edit, MoveBucket, MoveBuckets, RemoveRules
 from burstline.steering.rule import SteeringRule
 from burstline.steering.software import key_of
 from burstline.steering.target import Cores
@@ -74,8 +74,10 @@ class Ownership:
                 return Adding(self, edit)
             case RemoveRules():
                 return Removing(self, edit)
-            case MoveBucket():
-                return MovingBucket(self, edit)
+            case MoveBucket(bucket, queue):
+                return MovingBuckets(self, edit, {bucket: queue})
+            case MoveBuckets(queues):
+                return MovingBuckets(self, edit, dict(queues))
 
     def _check(self, rules: Sequence[SteeringRule]) -> None:
         for rule in rules if self._own_groups else ():
@@ -90,7 +92,7 @@ class Ownership:
         taken: set[object] = set()
         for edit in edits:
             touched = self._touched(edit)
-            kinds = {isinstance(each, MoveBucket) for each in (edit, *batch)}
+            kinds = {isinstance(each, MoveBucket | MoveBuckets) for each in (edit, *batch)}
             if batch and (not touched or not taken or touched & taken or len(kinds) > 1):
                 yield batch
                 batch, taken = [], set()
@@ -104,6 +106,8 @@ class Ownership:
         match edit:
             case MoveBucket(bucket, _):
                 return {bucket}
+            case MoveBuckets(queues):
+                return {bucket for bucket, _ in queues}
             case AddRules(rules):
                 return _flows(rules)
             case RemoveRules(handles) if all(handle in self._owned for handle in handles):
@@ -140,6 +144,7 @@ class Planned(ABC):
 
     handles: tuple[int, ...] = ()
     keys: bytes | None = None  # of all flows that it can move, where they are known
+    sources: frozenset[int] | None = None  # the workers that they are at; None where they may be at any
 
     @abstractmethod
     def carry_out(self) -> None: ...
@@ -200,17 +205,19 @@ class Removing(Planned):
             self._ownership.forget(number)
 
 
-class MovingBucket(Planned):
-    def __init__(self, ownership: Ownership, edit: MoveBucket) -> None:
-        self._ownership, self._edit = ownership, edit
-        self._queue = ownership.tables[1].queue_of(edit.bucket)
-        ownership.after.move_bucket(edit.bucket, edit.queue)
+class MovingBuckets(Planned):
+    def __init__(self, ownership: Ownership, edit: MoveBucket | MoveBuckets, queues: Mapping[int, int]) -> None:
+        self._ownership, self._edit, self._queues = ownership, edit, queues
+        ownership.after.check(queues)
+        self._before = {bucket: ownership.tables[1].queue_of(bucket) for bucket in queues}
+        self.sources = frozenset(self._before.values())
+        ownership.after.move_buckets(queues)
 
     def carry_out(self) -> None:
         self._ownership.tell(self._edit)
 
     def take_back(self) -> None:
-        self._ownership.after.move_bucket(self._edit.bucket, self._queue)
+        self._ownership.after.move_buckets(self._before)
 
     def settle(self) -> None:
-        self._ownership.before.move_bucket(self._edit.bucket, self._edit.queue)
+        self._ownership.before.move_buckets(self._queues)

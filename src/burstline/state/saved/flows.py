@@ -114,14 +114,14 @@ class Left:
         self.table = table
         self.parts: list[Copy] = []
         exports: FlowExports = table.exports
-        self._before = exports._handler, exports._file
-        exports._handler, exports._file = _nobody, None
+        self._before = exports._handler, exports.outlets
+        exports._handler, exports.outlets = _nobody, []
         exports._give = self._keep  # type: ignore[method-assign]  # before rows are made for the handler
 
     def undo(self) -> None:
         """The handler has its place again."""
         exports = self.table.exports
-        exports._handler, exports._file = self._before
+        exports._handler, exports.outlets = self._before
         del exports.__dict__["_give"]
 
     def _keep(self, batch: Any) -> None:

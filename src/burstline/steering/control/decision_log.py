@@ -48,7 +48,9 @@ def spelled_failure(time: float, failure: Failure) -> dict[str, Any]:
 
 
 def in_words(one: dict[str, Any]) -> str:
-    """What `spelled` gives, in a few words."""
+    """What `spelled` gives, in a few words; or those that it brings."""
+    if "words" in one:
+        return str(one["words"])
     action = one["action"]
     if action == "Place":
         return f"place {one['flow']} on core {one['core']}, {one['level']}"
@@ -80,7 +82,8 @@ def summary(steering: Mapping[str, Any]) -> list[str]:
         return []
     last = f"; the last: {in_words(steering['decisions'][-1])}" if steering["decisions"] else ""
     count = steering["decided"]
-    return [f"steering controller ({steering['act']}): {count:,} decision{'s' * (count != 1)}{last}"]
+    who = steering.get("by", "steering controller")
+    return [f"{who} ({steering['act']}): {count:,} decision{'s' * (count != 1)}{last}"]
 
 
 class DecisionLog:

@@ -130,6 +130,9 @@ class RteFlow:
     def move_bucket(self, bucket: int, queue: int) -> None:
         self._move({bucket: queue})
 
+    def move_buckets(self, queues: Mapping[int, int]) -> None:
+        self._move(queues)
+
     @property
     def limits(self) -> Limits:
         driver = self.driver

@@ -1,0 +1,24 @@
+"""`burstline run --metrics`: a process beside the run that serves its metrics, and ends with it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from burstline.cli.serve import address
+
+
+@contextmanager
+def served_metrics(where: str) -> Iterator[None]:
+    """While the block runs. Raises UsageError for an address that cannot be."""
+    address(where)
+    words = ["-m", "burstline", "metrics", str(os.getpid()), "--wait", "--listen", where]
+    beside = subprocess.Popen([sys.executable, *words], stdin=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        beside.terminate()
+        beside.wait()

@@ -1,0 +1,54 @@
+"""`burstline serve [RUN]`: a running pipeline as a web page, and its metrics for Prometheus."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from burstline.errors import UsageError
+
+LISTEN = "127.0.0.1:8470"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "which", metavar="RUN", nargs="?", help="a process or an application; the only run when left out"
+    )
+    parser.add_argument(
+        "--listen", metavar="HOST:PORT", default=LISTEN, help=f"where to serve (default {LISTEN}); others need a token"
+    )
+    parser.add_argument(
+        "--token", metavar="WORD", help="what who looks must know (made when left out, where one is needed)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    host, port = address(args.listen)
+    import secrets
+
+    import uvicorn
+
+    from burstline.view.attached import attach
+    from burstline.view.web.app import web_app
+    from burstline.view.web.guard import is_loopback
+
+    token = args.token or (None if is_loopback(host) else secrets.token_urlsafe(18))
+    attached = attach(args.which)
+    shown = f"[{host}]" if ":" in host else host
+    print(f"{attached.name}: http://{shown}:{port}/{'?token=' + token if token else ''}", file=sys.stderr, flush=True)
+    server = uvicorn.Server(
+        uvicorn.Config(web_app(attached, token), host, port, log_level="warning", timeout_graceful_shutdown=1)
+    )
+    server.run()
+    if not server.started:
+        raise UsageError(f"cannot listen at {args.listen}", "is another program there? --listen 127.0.0.1:8471")
+    return 0
+
+
+def address(text: str) -> tuple[str, int]:
+    """Of `HOST:PORT`, `[::1]:PORT` or `PORT`. Raises UsageError."""
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]") or "127.0.0.1"
+    if not port.isdecimal() or int(port) > 65535:
+        raise UsageError(f"{text} is no address to listen at", f"write {LISTEN}")
+    return host, int(port)

@@ -1,0 +1,3 @@
+"""Options that every exporter has, which `outlet.py` reads."""
+
+OF_ALL = ("queue", "patience")

@@ -1,0 +1,19 @@
+"""What an exporter knows of the records that it gets: the rows of one flow table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Rows are structured arrays of `dtype`. `kinds` tells of its columns which hold addresses (ipv4, ipv6), bytes or
+    times (ns since the epoch); `arrow` makes a pyarrow.Table of rows; `two_way` says that a row is both directions."""
+
+    name: str
+    dtype: Any
+    kinds: Mapping[str, str]
+    arrow: Callable[[Any], Any]
+    two_way: bool = False

@@ -1,0 +1,1 @@
+"""`burstline top`: the views of a run in a terminal."""

@@ -1,0 +1,1 @@
+"""`burstline serve`: the views of a run as a web page."""

@@ -1,0 +1,31 @@
+"""The operate bench: a run is looked at by all that can, each is answered, and packets flow meanwhile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import operate
+from benchmarks.harness.onlookers import missing
+from benchmarks.harness.process import cores
+from burstline import dpdk
+from burstline.cli.bench import Options
+from dpdk_live import needs_root
+
+pytestmark = [
+    needs_root,
+    pytest.mark.skipif(not dpdk.available() or len(cores()) < 2, reason="needs DPDK and two cores"),
+    pytest.mark.skipif(bool(missing()), reason=f"needs {', '.join(missing())}"),
+]
+
+
+def test_all_onlookers_are_answered_and_packets_flow(tmp_path: Path) -> None:
+    said: list[str] = []
+    options = Options("operate", quick=True, cache=tmp_path, say=said.append)
+    rows = list(operate.run(options))
+    assert not options.failures and [row.case for row in rows] == [
+        operate.CASE, f"{operate.CASE}, of the time on its core",
+    ]  # fmt: skip
+    assert all(row.ours > 0 and row.theirs and row.runs == 2 for row in rows)
+    assert len(said) == 3 and all("answers" in line for line in said)
