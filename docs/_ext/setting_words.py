@@ -131,6 +131,9 @@ SETTINGS = {
     "steering_control.bypass": "Flows that are marked bypass the cores: the device drops them.",
     "steering_control.new_connections": "Buckets without packets move to where there is less to do, for connections "
     "that begin.",
+    "service.user": "The user that a run between ports [becomes](service.md) once they are open; `--user`.",
+    "service.state": "A directory that counters and tables are kept in from run to run; `--keep-state`.",
+    "service.state_interval": "Seconds from one time that they are written to the next.",
     "enable_flow_director": 'Steering of packets to workers: `"auto"` where there are rules, `true` always.',
     **{f"steering.{name}": f"As `{name}` of a `SteeringRule`." for name in STEERING},
 }

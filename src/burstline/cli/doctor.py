@@ -33,10 +33,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings for the ports")
     parser.add_argument("--json", action="store_true", help="print one JSON object in place of the table")
+    parser.add_argument(
+        "--fix", action="store_true", help="reserve hugepages, and bind the named PCI ports to vfio-pci"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="with --fix: only say what would be done")
+    parser.add_argument("--pages", type=int, metavar="N", help="with --fix: hugepages in all (default: 1 GiB of them)")
     parser.epilog = "The exit code is 1 when not even capture files can be processed, and 0 otherwise."
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.fix:
+        from burstline.cli.doctor_fix import fix
+
+        return fix(args.ports, args.pages, dry=args.dry_run)
+    if args.dry_run or args.pages is not None:
+        raise UsageError("--dry-run and --pages say how to mend", "write --fix, too")
     ports = [*examine_ports(args.ports, load(args.config))] if args.ports else []
     found = examine()
     works = offline_works(found)

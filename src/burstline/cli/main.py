@@ -17,6 +17,7 @@ from burstline.errors import BurstlineError, UsageError
 
 COMMANDS = {
     "run": "run a pipeline over a capture file, a generator or live ports",
+    "archive": "run a pipeline over many captures on all cores or a cluster, with one result",
     "top": "look at a running pipeline in the terminal: rates, stages, cores, pools, flows, steering",
     "serve": "show a running pipeline as a web page, and its metrics to Prometheus",
     "metrics": "print metrics of a running pipeline, serve them to Prometheus, or send them by OpenTelemetry",

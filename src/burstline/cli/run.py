@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from burstline.cli.beside import beside
 from burstline.cli.core_list import cores_of
 from burstline.cli.graph import check_suffix, write
 from burstline.cli.metrics_beside import served_metrics
@@ -30,7 +31,7 @@ from burstline.pipeline.pipeline import Pipeline
 from burstline.steering.control.settings import ACTS
 
 if TYPE_CHECKING:
-    from burstline.engine.watch import Watch
+    from burstline.engine.service.service import Service
     from burstline.view.questions import Viewed
 
 EPILOG = """sources and sinks:
@@ -67,6 +68,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: burstline.toml beside the app)")
     parser.add_argument("--watch", action="store_true", help="when APP is saved, swap the pipeline while it runs")
     parser.add_argument(
+        "--keep-state", metavar="DIR", help="go on with counters and tables of the last run, from there"
+    )
+    parser.add_argument("--user", metavar="NAME", help="between ports: become this user when they are open")
+    parser.add_argument(
         "--graph", type=Path, metavar="FILE", help="draw the graph with its packets: .svg .dot .txt .json"
     )
     parser.add_argument(
@@ -96,6 +101,8 @@ def run(args: argparse.Namespace) -> int:
         dispatch=args.dispatch,
         cores=cores_of(args.cores),
         hugepages=False if args.no_huge else None,
+        service_user=args.user,
+        service_state=args.keep_state,
         steering_control_act=args.steer,
         export=args.export,
         plan=False if args.plan == "off" else args.plan,
@@ -120,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
         try:
             with (
                 served_metrics(args.metrics) if args.metrics else contextlib.nullcontext(),
-                _watch(app, runner, log, args.debug) if args.watch else contextlib.nullcontext(),
+                beside(app, runner, config, log, args),
             ):
                 runner.run()
         except BurstlineError as error:
@@ -141,25 +148,6 @@ def run(args: argparse.Namespace) -> int:
     if failure:
         raise failure
     return 0
-
-
-def _watch(app: Application, runner: _Runner, log: RunLog, debug: bool) -> Watch:
-    from burstline.cli.main import internal
-    from burstline.cli.main import report as show
-    from burstline.engine.watch import Watch
-
-    def failed(error: Exception) -> None:
-        if log.as_json:
-            log.refused(error)
-            return
-        log.clear()
-        if isinstance(error, BurstlineError):
-            show(error.message, error.hint, error.exit_code, debug)
-        else:
-            internal(error, debug)
-        log.said("the pipeline runs on as it was")
-
-    return Watch(app, runner, log.said, failed, getattr(runner, "rehearse", lambda: None))
 
 
 def _count_costs(runner: _Runner) -> None:
@@ -243,6 +231,7 @@ class _Runner(Protocol):
 
     report: Report
     count_edges: bool
+    service: Service | None  # of compiled ones
 
     @property
     def pipeline(self) -> Pipeline: ...
@@ -257,6 +246,7 @@ class _Runner(Protocol):
 
 class _FileInterpreter:
     count_edges = True
+    service: Service | None = None
 
     def __init__(
         self, pipeline: Pipeline, path: str, out: str | None, config: Config, progress: ProgressLine | None

@@ -68,6 +68,11 @@ def carry_over(old: Pipeline, new: Pipeline) -> Carried:
     return Carried(tuple(kept), tuple(anew))
 
 
+def named_state(pipeline: Pipeline) -> dict[str, State]:
+    """Every state object by its first name, `module:name`; what is a part of another is left out."""
+    return {":".join(names[0]): state for names, state in _by_object(pipeline)}
+
+
 def _by_object(pipeline: Pipeline) -> Iterator[tuple[list[Name], State]]:
     """Every state object with all its names."""
     for state in pipeline.state:

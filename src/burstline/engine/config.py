@@ -199,6 +199,15 @@ class Numa:
         return None
 
 
+@dataclass(frozen=True)
+class Service:
+    """`[service]`: of a run that goes on for weeks."""
+
+    user: str | None = key(None, text("the name or number of a user"))
+    state: str | None = key(None, text("a directory"))
+    state_interval: float = key(60.0, seconds())
+
+
 _RULE_FIELD = either(text("a text"), integer(0))
 
 
@@ -251,6 +260,7 @@ class Config:
     enable_flow_director: Switch = key(False, one_of("auto", True, False))
     steering: tuple[Steering, ...] = sections(Steering)
     steering_control: Control = section(Control)
+    service: Service = section(Service)
     file: Path | None = None
 
     def conflict(self) -> Conflict | None:

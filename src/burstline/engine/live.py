@@ -37,6 +37,7 @@ from burstline.steering.edit import Done, Edit
 
 if TYPE_CHECKING:
     from burstline.dpdk.port import Port
+    from burstline.engine.service.service import Service
 
 BUFFERS_EVERY = 0.02  # seconds between two looks at the pools
 Progress = Callable[[int, "int | None", int], None]
@@ -77,6 +78,7 @@ class LiveRun:
         self.count_edges = False  # packets on each way out of each stage, for the report
         self.count_costs = False  # and what they cost by the size of their burst
         self.explain: Callable[[str], None] | None = None  # is handed what the steering controller decides
+        self.service: Service | None = None
         self.events = publisher.events if publisher else Events()
         self.view: LiveView | None = None  # from when packets flow, where they are published
         self.counts_for_now = False  # as `count_edges` and `count_costs`, of what is compiled next
@@ -230,8 +232,9 @@ class LiveRun:
         )
         started = time.perf_counter()
         try:
+            service = self.service.working(versions, self.ports.devices) if self.service else nullcontext()
             held = self.placement.carried_out(lambda: buffers_at(self.ports), ports_at(self.ports))
-            with watch, self.directing.control or nullcontext(), held, self.capture.writing():
+            with service, watch, self.directing.control or nullcontext(), held, self.capture.writing():
                 team.run(self.stop, tick, self.config.engine.duration, period)
             self.report.stopped = True
         finally:

@@ -34,6 +34,7 @@ from burstline.steering.director import SoftwareDirector
 if TYPE_CHECKING:
     from burstline.dpdk.port import Port
     from burstline.engine.port_twins import PortTwins
+    from burstline.engine.service.service import Service
 
 _, NO_SUCH_PORT, SEND_FAILED, NO_BUFFER, BAD_CHECKSUM, _ = ENGINE_REASONS
 SEND_TRIES = 4  # as port_queue_kernel: a port whose ring is full gets this many chances a burst
@@ -74,6 +75,7 @@ class LiveInterpreter:
             director = SoftwareDirector(self._table, self.steering.core_queue)
             self.steering.direct_by(director, RssFacts(self._table.key, tuple(self._table.reta())))
         self._shares = [0] * workers  # packets of the worker that each would come to
+        self.service: Service | None = None  # only compiled runs have one
         self.count_edges = True
         self._interpreter = Interpreter(pipeline, " ".join(f"dpdk:{d}" for d in devices), config.parser.tunnel_ports)
         self.report = self._interpreter.report

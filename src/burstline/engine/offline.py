@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,7 @@ from burstline.state.region import Block, Region
 
 if TYPE_CHECKING:
     from burstline.engine.live_view import LiveView
+    from burstline.engine.service.service import Service
 
 CAPACITY = CHUNK_PACKETS + 64  # the prefetch looks a little past the last packet
 ALIGN = 64  # room before a buffer, for poll(2)'s structure
@@ -67,6 +69,7 @@ class FileRun:
         self.dispatch, self.tunnel_ports, self.publisher = dispatch, tunnel_ports, publisher
         self.report = Report(path, "compiled", workers)
         self.count_edges = False  # packets on each way out of each stage, for the report
+        self.service: Service | None = None
         self.view: LiveView | None = None  # which only live runs have
         self._stop = Region(64)
         self._versions: Versions | None = None
@@ -185,7 +188,8 @@ class FileRun:
         self._versions = versions
         started = time.perf_counter()
         try:
-            team.run(self.stop, tick, self.duration, lambda: 0.1)
+            with self.service.working(versions) if self.service else nullcontext():
+                team.run(self.stop, tick, self.duration, lambda: 0.1)
         finally:
             self.report.seconds = time.perf_counter() - started
             self.report.buffers = self._making.usage()

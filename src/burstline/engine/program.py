@@ -38,7 +38,10 @@ _compiling = threading.Lock()  # Numba is not made for two threads at a time
 class Program:
     """Object code for a pipeline, and what one must know to use it."""
 
-    def __init__(self, pipeline: Pipeline, plan: Mapping[str, Any], code: bytes, about: dict[str, Any]) -> None:
+    def __init__(
+        self, pipeline: Pipeline, plan: Mapping[str, Any], code: bytes, about: dict[str, Any], key: str = ""
+    ) -> None:
+        self.key = key  # in the cache
         self.pipeline = pipeline
         self.plan = plan
         self.code = code
@@ -149,7 +152,7 @@ def prepare(
             code = compile_pipeline(pipeline, plan_of(plan))
         found = code.object, code.about()
         cache.save(key, *found)
-    return Program(pipeline, plan, *found)
+    return Program(pipeline, plan, *found, key)
 
 
 def rehearse(program: Program) -> None:

@@ -115,6 +115,15 @@ class Publisher:
         except OSError as error:
             self.warnings.append(f"`burstline stats` does not see all of this run: {error.strerror}")
 
+    def go_on_with(self, counts: Mapping[int, int]) -> None:
+        """Counters, by their identities, had these counts before the workers began."""
+        if self._file is None or not self._versions:
+            return
+        with self._lock, suppress(OSError):
+            others = [0] * (len(self._versions[0].instances) - 1)
+            self._counters |= {identity: [count, *others] for identity, count in counts.items() if count}
+            self._publish()
+
     def settle(self, instances: Sequence[Instance]) -> None:
         """All workers have left these instances: what they counted goes into the directory."""
         with self._lock:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
 from burstline.engine.carry import Carried, NotRunning, Swap, carry_over
@@ -188,6 +188,21 @@ class Versions:
     def _count(self, drops: dict[str, Count]) -> None:
         for instance in self._instances:
             add_drops(drops, instance.tallies, self.program.reasons)
+
+    @contextmanager
+    def held(self) -> Iterator[Pipeline]:
+        """The pipeline that runs: no swap comes between."""
+        with self._switching:
+            yield self.pipeline
+
+    @property
+    def contexts(self) -> Sequence[Block]:
+        """The workers', once they are linked."""
+        return self._contexts
+
+    @property
+    def publisher(self) -> Publisher | None:
+        return self._publisher
 
     def rehearse(self) -> None:
         """Get ready for a first change: what compiles is imported, and knows the functions that run."""

@@ -36,7 +36,7 @@ class Watch:
     """A thread that looks at the application's files from when the run has begun and `prepare` is done.
 
     `said` gets a line then, and about each swap; `failed` gets the error of an application that cannot be loaded or
-    compiled, with which the old pipeline runs on.
+    compiled, with which the old pipeline runs on. Without `looks`, files are loaded only when `ask` is called.
     """
 
     def __init__(
@@ -46,9 +46,12 @@ class Watch:
         said: Callable[[str], None],
         failed: Callable[[Exception], None],
         prepare: Callable[[], None] = lambda: None,
+        *,
+        looks: bool = True,
     ) -> None:
         self._app, self._run = app, run
         self._said, self._failed, self._prepare = said, failed, prepare
+        self._looks, self._asked = looks, False
         self._over = threading.Event()
         self._seen = _stamps(app.files)
         self._thread = threading.Thread(target=self._watch, name="watch", daemon=True)
@@ -67,11 +70,17 @@ class Watch:
                 return
         if self._over.wait(SETTLE):
             return
-        self._prepare()
-        self._said(f"watching {', '.join(file.name for file in self._app.files)}")
+        if self._looks:
+            self._prepare()
+            self._said(f"watching {', '.join(file.name for file in self._app.files)}")
         while not self._over.wait(PERIOD):
-            if self._was_saved():
+            if (self._looks and self._was_saved()) or self._asked:
+                self._asked = False
                 self._reload()
+
+    def ask(self) -> None:
+        """Load the application again, saved or not. A handler of signals may call it."""
+        self._asked = True
 
     def _was_saved(self) -> bool:
         """Whether a file is another one than before. While one is missing, an editor is about to replace it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from burstline.errors import UsageError
@@ -30,6 +30,7 @@ from burstline.state.flow_head import (
 )
 from burstline.state.flow_inherit import Heritage, copy_values, inherit, shared_fields
 from burstline.state.flow_keys import keys_of
+from burstline.state.flow_merge import Merge, merge_of
 from burstline.state.flow_read import Copy, Rows, read_flows
 from burstline.state.flow_rows import as_stored, shown, texts
 from burstline.state.record import Record
@@ -59,6 +60,9 @@ class FlowTable(LookAhead, Generic[R]):
     `flows.close(pkt)`, and from a full table with `full="evict"`: the one that was idle for longest of those beside the
     new one. `expired` and `sink` say where to. Otherwise a full table refuses new flows: they share a scratch record
     that is cleared for every packet, and `refused` counts the packets. `capacity` is of each worker.
+
+    `merge` says what becomes of a flow that has records of several captures of an archive: of each field "add", "min",
+    "max", "or", "first" or "last"; or "apart": they stay as they are.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class FlowTable(LookAhead, Generic[R]):
         active: float | None = None,
         full: Literal["refuse", "evict"] = "refuse",
         sink: str | Sequence[str] | None = None,
+        merge: Mapping[str, Merge] | Literal["apart"] | None = None,
     ) -> None:
         if not (isinstance(record, type) and issubclass(record, Record)):
             raise UsageError(
@@ -88,6 +93,7 @@ class FlowTable(LookAhead, Generic[R]):
         self.keys = keys_of(key, both_ways, vlan, tunnel)
         self.idle, self.active = (_milliseconds(n, s) for n, s in (("idle", idle), ("active", active)))
         self.evicts = full == "evict"
+        self.merge = merge if merge is None or merge == "apart" else merge_of(record, merge)
         self.layout: Layout = record.layout
         self.exports = FlowExports(self)
         for spelled in [sink] if isinstance(sink, str) else sink or []:

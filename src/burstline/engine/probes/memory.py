@@ -8,7 +8,7 @@ from pathlib import Path
 from burstline.engine.probes.finding import Finding, count, no, read, size, unknown, yes
 from burstline.engine.probes.privilege import holds
 
-_WANTED_KIB = 1 << 20  # 1 GiB of hugepages: enough for several ports
+WANTED_KIB = 1 << 20  # 1 GiB of hugepages: enough for several ports
 _LOCK_KIB = 64 << 10  # a small pool of packets fits into this
 _THP = "sys/kernel/mm/transparent_hugepage/enabled"
 
@@ -55,7 +55,7 @@ def reserve(root: Path, pools: dict[int, tuple[int, int]]) -> str:
     """The command that reserves hugepages, beyond those that are there and in use."""
     default = re.search(r"Hugepagesize:\s+(\d+) kB", read(root / "proc/meminfo"))
     kib = 2048 if 2048 in pools else min(pools)
-    pages = max(1, _WANTED_KIB // kib) + pools[kib][0]
+    pages = max(1, WANTED_KIB // kib) + pools[kib][0]
     if default and int(default[1]) == kib:
         return f"echo {pages} > /proc/sys/vm/nr_hugepages"
     return f"echo {pages} > /sys/kernel/mm/hugepages/hugepages-{kib}kB/nr_hugepages"

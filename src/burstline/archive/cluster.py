@@ -1,0 +1,83 @@
+"""The same on a Dask cluster: https://distributed.dask.org. Captures must have the same paths on its machines.
+
+The scheduler hands a lost worker's captures to others. Results come back here, so that nothing but the captures need
+be shared; the application and its compiled object go along with the task.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from burstline.archive.captures import Capture
+from burstline.archive.pool import TRIES, Events
+from burstline.archive.task import Task
+from burstline.errors import BurstlineError
+
+TIMEOUT = 10  # seconds for the scheduler to answer
+
+
+class ClusterPool:
+    """`run` as that of `ProcessPool`."""
+
+    def __init__(self, task: Task, address: str, *, sync: bool = False) -> None:
+        self.task, self.address, self.sync = task, address, sync
+
+    def run(
+        self, captures: Sequence[Capture], order: Sequence[int], place: Callable[[int], Path], events: Events
+    ) -> None:
+        try:
+            from distributed import Client, as_completed
+        except ImportError:
+            raise BurstlineError("a Dask cluster needs distributed", 'pip install "burstline[dask]"') from None
+        from burstline.state.saved.file import write
+
+        try:
+            client = Client(self.address, timeout=TIMEOUT, set_as_default=False)
+        except (OSError, ValueError) as error:
+            hint = "dask scheduler prints its address when it starts, such as tcp://host:8786"
+            raise BurstlineError(f"no Dask scheduler answers at {self.address}: {error}", hint) from error
+        with client, client.as_current():
+            if not client.scheduler_info()["workers"]:
+                raise BurstlineError(f"the cluster at {self.address} has no workers", f"dask worker {self.address}")
+            [task] = client.scatter([self.task], broadcast=True)
+            name = f"burstline-{self.task.digest}"
+            futures = {
+                client.submit(
+                    run_on_worker, task, captures[number].path, key=f"{name}-{place(number).stem}",
+                    priority=-at, retries=TRIES - 1, pure=True,
+                ): number
+                for at, number in enumerate(order)
+            }  # fmt: skip
+            for future in as_completed(list(futures)):
+                number = futures[future]
+                if future.status == "finished":
+                    result, packets = future.result()
+                    write(place(number), result, sync=self.sync)
+                    events.done(number, packets)
+                else:
+                    _refuse(future, number, events)
+                future.release()  # the cluster need not keep the result
+                events.tick()
+
+
+def _refuse(future: Any, number: int, events: Events) -> None:
+    error = future.exception()
+    if isinstance(error, BurstlineError):
+        raise error
+    events.lost(number, f"{type(error).__name__}: {error}", False)
+
+
+def run_on_worker(task: Task, path: str) -> tuple[bytes, int]:
+    """In a process of the cluster, which keeps what it has loaded for the next capture."""
+    from burstline.archive.partial import Runner
+
+    runner = _runners.get(task.digest)
+    if runner is None:
+        runner = _runners[task.digest] = Runner(task, Path(tempfile.mkdtemp(prefix="burstline-")))
+    return runner.run(path), runner.packets
+
+
+_runners: dict[str, Any] = {}

@@ -1,0 +1,49 @@
+"""The state directory: results of the captures that are done, so that another start goes on where this one stopped.
+
+A result is a file, written whole or not at all, whose name is made of the capture's path, size and time of change, and
+of the pipeline: what has changed is not found, and done again.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from burstline.archive.captures import Capture
+from burstline.errors import BurstlineError, UsageError
+from burstline.state.saved.file import Contents, decoded
+
+SUFFIX = ".part"
+
+
+class Ledger:
+    """Of one archive and one pipeline."""
+
+    def __init__(self, directory: Path, pipeline: str) -> None:
+        self.directory, self.pipeline = directory, pipeline
+        if directory.exists() and not directory.is_dir():
+            raise UsageError(f"{directory} is no directory", "--state DIR names one, which is made if need be")
+        directory.mkdir(parents=True, exist_ok=True)
+
+    def place(self, capture: Capture) -> Path:
+        return self.directory / f"{capture.identity(self.pipeline)}{SUFFIX}"
+
+    def read(self, capture: Capture) -> Contents | None:
+        """The result of a capture, if it is there and whole."""
+        place = self.place(capture)
+        with suppress(OSError, BurstlineError):
+            return decoded(place.read_bytes(), str(place))
+        return None
+
+    def has(self, capture: Capture) -> bool:
+        return self.place(capture).is_file()
+
+    def forget(self, capture: Capture) -> None:
+        self.place(capture).unlink(missing_ok=True)
+
+    def clean(self, captures: list[Capture]) -> None:
+        """Remove what is of other captures or other pipelines, and what was being written when a process ended."""
+        known = {self.place(capture).name for capture in captures}
+        for place in [*self.directory.glob(f"*{SUFFIX}"), *self.directory.glob(".*.new")]:
+            if place.name not in known:
+                place.unlink(missing_ok=True)
