@@ -228,8 +228,9 @@ def test_a_service_goes_on_as_another_user_is_loaded_again_and_loses_little_when
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(folder / "notify"))
         (folder / "notify").chmod(0o777)
-        manager.settimeout(LIMIT)
         first = Running(folder, "--user", "nobody", env={"NOTIFY_SOCKET": str(folder / "notify")})
+        first.wait_for("running as nobody")
+        manager.settimeout(30)
         assert manager.recv(4096).decode() == "READY=1\nSTATUS=1 workers"
         nobody = privileges.user_of("nobody")
         for task in Path(f"/proc/{first.process.pid}/task").iterdir():

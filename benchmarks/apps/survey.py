@@ -12,7 +12,13 @@ class Flow(bl.Record):
     last: bl.u64
 
 
+class Pair(bl.Record):
+    packets: bl.u64
+    forward: bl.u64
+
+
 flows = bl.FlowTable(Flow, 200_000, merge={"packets": "add", "bytes": "add", "first": "first", "last": "last"})
+pairs = bl.FlowTable(Pair, 200_000, both_ways=True, merge={"packets": "add", "forward": "add"})
 sizes = bl.Histogram("sizes")
 talkers = bl.CountMin()
 sources = bl.HyperLogLog()
@@ -28,6 +34,10 @@ def survey(pkt: Any) -> None:
     flow.packets += 1
     flow.bytes += pkt.length
     flow.last = pkt.time
+    pair = pairs[pkt]
+    pair.packets += 1
+    if pairs.is_forward(pkt):
+        pair.forward += 1
     sizes.add(pkt.length)
     talkers.add(pkt, pkt.length)
     sources.add(pkt.ipv4.src)

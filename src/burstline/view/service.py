@@ -48,7 +48,8 @@ class RunService:
         with self._lock:
             server, path, self._server, self._path = self._server, self._path, None, None
         if path is not None:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # it may be of root, whom this run was: the next one removes it
+                path.unlink(missing_ok=True)
         if server is not None:
             threading.Thread(target=_end, args=(server,), daemon=True).start()  # the run need not wait for that
 
