@@ -10,10 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest.register_assert_rewrite("both_modes")
 
 ROOT = Path(__file__).parents[1]
+# However slowly a machine that others use makes examples: a test of ours that is slow is seen by --durations.
+settings.register_profile("burstline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("burstline")
 CAPTURES = Path(os.environ.get("BURSTLINE_CAPTURES", ROOT.parent / "shared" / "captures"))
 
 

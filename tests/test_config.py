@@ -130,6 +130,11 @@ dedicate = 0.7
 fast = 1000000
 bypass = true
 new_connections = true
+
+[service]
+user = "nobody"
+state = "state"
+state_interval = 30.0
 """
 SECTIONS = {name: made.metadata["section"] for name, made in keys(Config).items() if "section" in made.metadata}
 KEYS = sorted((section, name) for section, kind in SECTIONS.items() for name in keys(kind))
@@ -180,6 +185,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert (config.pools.classes, config.pools.receive, config.pools.ops) == ((128, 2048, 9216), "scatter", "burstline")
     assert config.flows.export == ("flows.parquet?rotate=60s", "ipfix+udp://127.0.0.1")
     assert (config.numa.enabled, config.numa.node) == (True, 1)
+    assert (config.service.user, config.service.state, config.service.state_interval) == ("nobody", "state", 30.0)
 
 
 def test_the_text_above_holds_every_key() -> None:
