@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import builtins
 import enum
+import os
 from ipaddress import IPv4Address, IPv6Address
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
+import burstline
 from burstline.compiler.rules import ALLOCATES, INTEGERS, TOO_LARGE
 from burstline.native.memory import LOWERED
 from burstline.packet.protocol import Protocol
@@ -30,6 +32,8 @@ USABLE = (
     "Histogram, Meter, CountMin, HyperLogLog, HeavyHitters, RuleSet, PatternSet, ByteHistogram, Toeplitz, "
     "SteeringTable, Template, chains, branches, protocols"
 )
+
+OURS = os.path.dirname(burstline.__file__) + os.sep
 
 Refusal = tuple[str, str]  # the rule, and what to write instead
 
@@ -115,5 +119,7 @@ def function_refused(name: str, value: Any) -> Refusal | None:
 
 
 def _is_foreign(function: FunctionType) -> bool:
-    """Functions of installed packages are not for compiling; the user's own are."""
-    return "site-packages" in function.__code__.co_filename or "/lib/python" in function.__code__.co_filename
+    """Functions of installed packages are not for compiling; the user's own are, and those of applications that come
+    with burstline (flows/meter_stages.py)."""
+    file = function.__code__.co_filename
+    return ("site-packages" in file or "/lib/python" in file) and not file.startswith(OURS)
