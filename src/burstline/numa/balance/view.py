@@ -15,6 +15,7 @@ from burstline.numa.balance.waiting import cost
 
 LEAST_NS = 1.0
 UNEXPLAINED = 0.05  # of a worker's packets: less is chance
+FULL = 1.0  # of a core
 LARGE = 0.01  # of a core: a group whose change is one for its worker
 FIXED = 0.5  # waiting packets times seconds: of any move
 
@@ -79,6 +80,9 @@ class View:
         after = cost(np.maximum(low[source] - gone, 0.0), self.dispersion)
         risen = cost(high[:, None] + come, self.dispersion) - cost(high, self.dispersion)[:, None]
         found: Floats = (before - after)[None, :] - risen
+        # What a full worker took from one that has less to do would be dropped there instead, and come back.
+        crowded = (self.loads[:, None] + come >= FULL) & (self.loads[:, None] + come >= self.loads[source][None, :])
+        found[crowded] = -np.inf
         found[~self.open] = -np.inf
         found[source, each] = -np.inf
         return found
