@@ -147,7 +147,7 @@ def test_every_drop_reason_of_the_program_is_named_once(graph: dict[str, Any]) -
     reasons = graph["drop_reasons"]
     assert sorted(reasons["stages"]) == ["first", "too long"]
     assert reasons["errors"] == ["first: error", "last: error", "log: error"]
-    assert reasons["engine"] == ["no such port", "send failed", "no buffer", "bad checksum"]
+    assert reasons["engine"] == ["no such port", "send failed", "no buffer", "bad checksum", "writer full"]
 
 
 def test_the_text_says_the_same(app: str, capsys: pytest.CaptureFixture[str]) -> None:
