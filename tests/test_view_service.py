@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,22 @@ def path(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     yield folder / "1.sock"
 
 
-def test_a_run_answers_and_goes_on_when_it_cannot(path: Path) -> None:
+def opened(path: Path) -> RunService:
+    """A service that answers by now: it begins in a thread of its own."""
     service = RunService(OverFile())
     service.open(path)
+    end = time.monotonic() + 120
+    while True:
+        try:
+            ask(path, "flows")
+            return service
+        except NotAnswered:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+
+def test_a_run_answers_and_goes_on_when_it_cannot(path: Path) -> None:
+    service = opened(path)
     try:
         assert ask(path, "flows") == {"tables": [], "columns": [], "rows": [], "total": 0, "matched": 0}
         for question in ("drops", "measure"):
@@ -62,8 +76,7 @@ def test_a_run_answers_and_goes_on_when_it_cannot(path: Path) -> None:
 
 @pytest.mark.parametrize("text", [b"\n", b"nonsense\n", b"[]\n", b'"flows"\n', b"{}\n", b'{"ask": 7}\n'])
 def test_what_is_no_question_ends_nothing(path: Path, text: bytes) -> None:
-    service = RunService(OverFile())
-    service.open(path)
+    service = opened(path)
     try:
         with address_of(path) as address, socket.socket(socket.AF_UNIX) as peer:
             peer.connect(address)
@@ -83,8 +96,7 @@ def test_an_error_of_ours_is_told_and_not_raised() -> None:
 
 
 def test_nobody_else_may_ask(path: Path) -> None:
-    service = RunService(OverFile())
-    service.open(path)
+    service = opened(path)
     mode = path.stat().st_mode
     service.close()
     assert stat.S_ISSOCK(mode) and stat.S_IMODE(mode) == 0o600
@@ -92,8 +104,7 @@ def test_nobody_else_may_ask(path: Path) -> None:
 
 def test_a_socket_that_a_killed_process_left_is_taken_over(path: Path) -> None:
     path.touch()
-    service = RunService(OverFile())
-    service.open(path)
+    service = opened(path)
     try:
         assert ask(path, "flows")["total"] == 0
     finally:
