@@ -26,8 +26,8 @@ from burstline.simd import level
 KEEP_BYTES = 256 << 20
 # Whose source kernels are compiled from.
 ROOMS = (
-    "buffers", "compiler", "engine", "filter", "native", "numa", "offload", "packet", "pipeline", "ports", "simd", "state",
-    "steering",
+    "buffers", "compiler", "engine", "filter", "native", "numa", "offload", "packet", "pipeline", "ports", "simd",
+    "state", "steering",
 )  # fmt: skip
 
 
