@@ -1,6 +1,7 @@
 # make build   burstline and what it needs, in .venv          make check   format, lint, types
 # make demo    see it work (as root: live ports, too)         make bench   measure it beside its peers
 # make test    run the tests (as root: live ports, too)       make docs    the documentation, in docs/_build
+# make test-bench  the tests of the benches, which run each for a moment: some minutes
 # make fuzz    ten million mutated packets through the parser, some minutes on two cores
 # make soak    ten minutes of clones, emitted packets, drops and jumbo frames on virtual devices, as root
 # make soak-export  half an hour of flow export with collectors that are killed, as root
@@ -16,7 +17,7 @@ built := $(VENV)/.built-$(shell pkg-config --modversion libdpdk 2>/dev/null || e
 # On all cores, but for `make test PYTEST_ARGS="-p no:xdist"`; `-n 0` there runs one test after the other, too.
 parallel := $(if $(findstring no:xdist,$(PYTEST_ARGS)),,-n logical --maxprocesses 4)
 
-.PHONY: build demo test fuzz soak soak-export lab large check bench docs clean
+.PHONY: build demo test test-bench fuzz soak soak-export lab large check bench docs clean
 build: $(built)
 
 $(built): $(sources)
@@ -26,7 +27,10 @@ demo: build
 	@PYTHON=$(abspath $(python)) demo/run.sh
 
 test: build
-	$(python) -m pytest $(parallel) $(PYTEST_ARGS)
+	$(python) -m pytest $(parallel) --ignore-glob='*/test_bench_*.py' $(PYTEST_ARGS)
+
+test-bench: build
+	$(python) -m pytest -n 0 $(sort $(wildcard tests/test_bench_*.py)) $(PYTEST_ARGS)
 
 fuzz: build
 	PYTHONPATH=. $(python) tests/fuzz_parser.py --packets $(or $(PACKETS),10000000)

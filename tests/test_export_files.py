@@ -132,6 +132,11 @@ def test_files_are_rotated_by_time_also_when_nothing_comes(tmp_path: Path) -> No
     assert len(list(tmp_path.glob("*/*.parquet"))) == outlet.status()["files"] == 2
 
 
+def environment() -> dict[str, str]:
+    """Of a child that imports this module."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+
+
 def test_a_full_disk_leaves_no_file_and_is_counted(tmp_path: Path) -> None:
     (tmp_path / "f.parquet").write_bytes(b"from before")
     code = (
@@ -142,8 +147,9 @@ def test_a_full_disk_leaves_no_file_and_is_counted(tmp_path: Path) -> None:
         "print(outlet.status()['exported'], outlet.status()['refused'], outlet.failure.message)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, f"{tmp_path}/f.parquet?group=1000"], capture_output=True, text=True, timeout=120
-    )
+        [sys.executable, "-c", code, f"{tmp_path}/f.parquet?group=1000"], capture_output=True, text=True, timeout=120,
+        env=environment(),
+    )  # fmt: skip
     assert done.stdout.startswith("0 30000 "), done.stderr
     assert "File too large" in done.stdout
     assert names(tmp_path) == ["f.parquet"]
@@ -152,7 +158,7 @@ def test_a_full_disk_leaves_no_file_and_is_counted(tmp_path: Path) -> None:
 
 def test_a_killed_process_leaves_only_whole_files_and_the_next_one_clears_the_rest(tmp_path: Path) -> None:
     spelled = f"{tmp_path}/%H%M%S.parquet?rotate=200kB&group=5000"
-    writer = subprocess.Popen([sys.executable, "-c", WRITER, spelled])
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, spelled], env=environment())
     try:
         while len(list(tmp_path.glob("*.parquet"))) < 3 or not list(tmp_path.glob(f".*{PARTIAL}")):
             assert writer.poll() is None
