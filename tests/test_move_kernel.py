@@ -246,7 +246,7 @@ class Bench:
         return one, other
 
 
-@settings(quickly, max_examples=40)
+@settings(quickly, max_examples=60)
 @given(steps)
 @example([[(("add", [rule(1, 0), rule(1, 1)]), False)], [(("remove", 0), True)], [(("add", [rule(1, 2)]), True)]])
 def test_whatever_ports_refuse_both_tables_and_the_ports_end_with_the_same_rules(step: list[Any]) -> None:
@@ -290,7 +290,7 @@ def flows_of(edit: Edit, rules: dict[int, bl.SteeringRule]) -> set[Any] | None:
     return {str(each.dport) for each in named} if all(each.is_exact for each in named) else None
 
 
-@settings(quickly, max_examples=40)
+@settings(quickly, max_examples=60)
 @given(st.lists(exact_rules | wild_rules, max_size=5), st.lists(wishes, max_size=10))
 def test_edits_that_go_together_have_no_flow_in_common_and_keep_their_order(
     there: list[bl.SteeringRule], wished: list[tuple[str, Any]]
