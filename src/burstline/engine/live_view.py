@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 from burstline.buffers.usage import ClassUsage
 from burstline.engine.burst_costs import costs_by_name
 from burstline.engine.drop_samples import DropSamples
+from burstline.engine.report import Edge
+from burstline.engine.tally import sum_edges
 from burstline.engine.versions import Versions
 from burstline.errors import UsageError
+from burstline.pipeline.pipeline import Pipeline
 from burstline.state.region import Block
 
 if TYPE_CHECKING:
@@ -87,21 +90,24 @@ class LiveView:
                 self._versions.swap(self._versions.pipeline, told=False)
                 self._measuring = since = time.time()
                 time.sleep(seconds)
-                found = self.measured(since)
             finally:
                 self._measuring = None
                 self._run.counts_for_now = False
-                self._versions.swap(self._versions.pipeline, told=False)
-            self.last = found
+                counters, pipeline = self._versions.edge_counters(), self._versions.pipeline
+                self._versions.swap(pipeline, told=False)
+            # Nobody counts there any more: what went into a stage is what came out of it.
+            self.last = found = self._found(since, sum_edges(counters), pipeline)
             self._publisher.events.tell("measure", f"packets by edge and cycles by stage over {seconds:g} s")
             self._publisher.show(measured=found)
             return found
 
     def measured(self, since: float) -> dict[str, Any]:
-        """What was counted by the version that runs."""
-        edges = self._versions.edges()
+        """What was counted so far by the version that runs."""
+        return self._found(since, sum_edges(self._versions.edge_counters()), self._versions.pipeline)
+
+    def _found(self, since: float, edges: Mapping[Edge, int], pipeline: Pipeline) -> dict[str, Any]:
         timed = {edge: packets for edge, packets in edges.items() if edge[2] in ("cycles", "timed")}
-        costs = costs_by_name(timed, self._versions.pipeline, self._run.costs, self._hz)
+        costs = costs_by_name(timed, pipeline, self._run.costs, self._hz)
         return {
             "since": since,
             "until": time.time(),

@@ -13,6 +13,8 @@ from burstline.ports.capture_format import LINKTYPE_ETHERNET
 from burstline.ports.capture_sink import CaptureSink
 from burstline.state.region import Block, Region
 
+EdgeCounters = tuple[Region | None, Sequence[Edge]]  # of a worker: a counter for each of these, where it counts them
+
 
 def add_up(report: Report, workers: Iterable[Block], drops: Mapping[str, Count]) -> None:
     """Fill the report's counts from all workers' contexts, and what was dropped by reason."""
@@ -50,14 +52,17 @@ def add_drops(drops: dict[str, Count], tallies: Region, reasons: Sequence[str]) 
             drops[reason] = drops.get(reason, Count()) + count
 
 
-def add_edges(found: dict[Edge, int], counters: Region | None, edges: Sequence[Edge]) -> None:
-    """Add a worker's counters of edges to those of the others."""
-    for number, edge in enumerate(edges if counters else ()):
-        assert counters is not None
-        packets = counters.i64(8 * number)
-        if packets:
-            key: Edge = (edge[0], edge[1], edge[2], edge[3])  # the cache has lists
-            found[key] = found.get(key, 0) + packets
+def sum_edges(counters: Iterable[EdgeCounters]) -> dict[Edge, int]:
+    """Packets on each way out of each stage, of all workers; ways that none took are left out."""
+    found: dict[Edge, int] = {}
+    for region, edges in counters:
+        for number, edge in enumerate(edges if region else ()):
+            assert region is not None
+            packets = region.i64(8 * number)
+            if packets:
+                key: Edge = (edge[0], edge[1], edge[2], edge[3])  # the cache has lists
+                found[key] = found.get(key, 0) + packets
+    return found
 
 
 def add_costs(report: Report, pipeline: Pipeline, phases: Sequence[Region], hz: float) -> None:

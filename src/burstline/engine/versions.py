@@ -12,9 +12,9 @@ from burstline.engine.carry import Carried, NotRunning, Swap, carry_over
 from burstline.engine.exports import export_counts
 from burstline.engine.program import Instance, Program, rehearse
 from burstline.engine.publisher import Publisher
-from burstline.engine.report import Count, Edge, Report
+from burstline.engine.report import Count, Report
 from burstline.engine.swap_text import described
-from burstline.engine.tally import add_drops, add_edges
+from burstline.engine.tally import EdgeCounters, add_drops, sum_edges
 from burstline.engine.threads import keep_off
 from burstline.engine.worker import ENDED, Worker
 from burstline.errors import UsageError
@@ -164,13 +164,11 @@ class Versions:
         self.pipeline, self.program, self._instances = pipeline, program, instances
         self._report.dispatch = program.dispatch
 
-    def edges(self) -> dict[Edge, int]:
-        """Packets on each way out of each stage, of the version that runs, where it counts them."""
-        found: dict[Edge, int] = {}
+    def edge_counters(self) -> list[EdgeCounters]:
+        """Each worker's counters of packets on each way out of each stage, of the version that runs, where it counts
+        them: good to read for as long as they are kept, also once another version runs."""
         with self._switching:
-            for instance in self._instances:
-                add_edges(found, instance.edges, self.program.edges)
-        return found
+            return [(instance.edges, self.program.edges) for instance in self._instances]
 
     def dropped(self) -> int:
         """Packets, by the version that runs."""
@@ -254,8 +252,7 @@ class Versions:
             self._finish(state)
         self._report.exports = export_counts(self.pipeline)
         self._count(self._drops)
-        for instance in self._instances:
-            add_edges(self._report.edges, instance.edges, self.program.edges)
+        self._report.edges = sum_edges([(instance.edges, self.program.edges) for instance in self._instances])
         self._report.warnings += [w for s in self.pipeline.state for w in s.warnings()]
         return self._drops
 
