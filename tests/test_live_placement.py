@@ -51,7 +51,7 @@ def moved(stats: str) -> dict[str, Any]:
     """One worker from the first CPU to the last, by the command that users have; then what cannot be."""
     from burstline.engine.live import LiveRun
     from burstline.engine.publisher import LIVE_ROUNDS, Publisher
-    from burstline.view.service import RunService
+    from burstline.view.question_server import QuestionServer
 
     os.environ["BURSTLINE_STATS"] = stats
     cpus = sorted(os.sched_getaffinity(0))
@@ -59,7 +59,7 @@ def moved(stats: str) -> dict[str, Any]:
     publisher = Publisher("app.py", "dpdk:ring-loop", 0.1, LIVE_ROUNDS)
     config = Config(engine=engine, numa=Numa(plan="auto", irqs=False))
     run = LiveRun(bl.Pipeline(count), ["ring-loop,packets=64"], None, config, publisher=publisher)
-    publisher.service = RunService(run)
+    publisher.questions = QuestionServer(run)
     found: dict[str, Any] = {"cpus": cpus, "refused": []}
 
     def drive() -> None:

@@ -14,11 +14,19 @@ from hypothesis import strategies as st
 
 from benchmarks import model as bench
 from burstline.cli.bench import Options
+from burstline.engine.flow_prefetch import NEAR
+from burstline.engine.live_learning import EVERY, LiveLearning
+from burstline.engine.worker import PortWorker
+from burstline.numa.balance.places import Places
+from burstline.numa.balance.seen import Seen, Worker
+from burstline.numa.cost_model import CostModel
+from burstline.numa.find import find_topology
 from burstline.numa.learned.advice import BURSTS, PREFETCH, WEIGHT, Tuning, advise, tuned
 from burstline.numa.learned.features import TERMS, Features, Prior, terms
 from burstline.numa.learned.model import BOUNDS, CostOfPackets
 from burstline.numa.learned.regression import FORGET, MOST, Regression
-from burstline.numa.learned.store import load, path_of, save
+from burstline.numa.learned.store import hop_weight, load, path_of, save
+from burstline.state.region import Block
 
 PRIOR = Prior(ns=100.0)
 
@@ -151,6 +159,41 @@ def test_what_was_learned_is_there_at_the_next_start(tmp_path: Path) -> None:
     again, seen = load(path, PRIOR), Features(1e6, 100, 1.0, 4.0)
     assert again.is_on and again.predict(seen) == pytest.approx(model.predict(seen)) and again.count == model.count
     assert path_of(["count"], tmp_path) != path and [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+def test_what_it_says_of_distances_is_kept_and_weighs_in_plans_and_moves(tmp_path: Path) -> None:
+    path = tmp_path / "model.json"
+    assert hop_weight(path) == 1
+    for kept, found in ((1.5, 1.5), (9.0, WEIGHT[1]), (float("nan"), 1.0)):
+        save(taught(300), path, kept)
+        assert hop_weight(path) == found
+    save(CostOfPackets(PRIOR), path, 1.5)
+    assert hop_weight(path) == 1, "it is not trusted"
+    machine = find_topology("pack:2 [numa] core:4 pu:1")
+    plain, dear = CostModel(), CostModel(hop_weight=2.0)
+    near_far = np.array([[90.0, 189.0], [189.0, 90.0]])
+    assert plain.weighed(near_far) is near_far
+    assert dear.weighed(near_far).tolist() == [[90.0, 288.0], [288.0, 90.0]]
+    one, two = (Places.of(machine, [0, 4], [0], model=model) for model in (plain, dear))
+    assert one.stalls[0, 0] == two.stalls[0, 0] and two.stalls[1, 0] > 1.3 * one.stalls[1, 0]
+    assert two.handover[0, 1] > one.handover[0, 1]
+
+
+def test_workers_and_the_balancer_follow_its_advice_where_they_may(tmp_path: Path) -> None:
+    for acts in (True, False):
+        learning = LiveLearning(taught(600), [1.0], 1e6, tmp_path / "model.json", Tuning(), acts=acts)
+        context = Block(PortWorker.layout, 128)
+        context.set(batch=256, most=256, prefetch=NEAR)
+        worker = Worker(busy=0.9, packets=2e6, useful=0.9, fill=16.0)
+        seen = Seen(0.0, (worker,), np.zeros(1, "i8"), np.ones(1), np.ones(1), np.zeros(1, bool))
+        said = [one for _ in range(20 * EVERY) for one in learning.look(seen, [context])]
+        told = {one["what"]: one["value"] for one in said if one["action"] == "Advice"}
+        assert {"burst", "idle", "prefetch"} <= told.keys()
+        follows = {"batch": told["burst"], "poll": int(told["idle"] == "poll"), "prefetch": told["prefetch"]}
+        before = {"batch": 256, "poll": 0, "prefetch": NEAR}
+        assert {name: context.get(name) for name in follows} == (follows if acts else before)
+        assert learning.close() == []
+        assert hop_weight(tmp_path / "model.json") == learning.tuning.hop_weight
 
 
 @pytest.mark.parametrize("change", [

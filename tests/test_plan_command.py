@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import burstline as bl
 from burstline.cli.main import main
+from burstline.engine.app import load_app
 from burstline.engine.config import Config, Port
+from burstline.engine.learned_costs import file_of
 from burstline.engine.plan_demand import Traffic, app_demand
 from burstline.engine.state_size import size_of_state
 from burstline.errors import UsageError
 from burstline.numa.find import find_topology
+from burstline.numa.learned.model import CostOfPackets
+from burstline.numa.learned.store import save
 
 APP = """
 import burstline as bl
@@ -114,6 +119,21 @@ def test_the_plan_is_printed_with_what_to_run(app: str, capsys: pytest.CaptureFi
     said = capsys.readouterr().out
     assert "nothing costs less than" in said and "beside 0000:17:00.0" in said
     assert "--workers 2 --cores " in said
+
+
+def test_what_was_learned_of_distances_on_this_host_weighs_in_its_plans(
+    app: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BURSTLINE_CACHE", str(tmp_path / "cache"))
+    model = replace(CostOfPackets(), is_on=True)
+    save(model, file_of(load_app(app)), 1.5)
+    words = ["--workers", "1", "--method", "search", "--seconds", "0.2"]
+    here = ["plan", app, "dpdk:net_null0", *words]
+    said = "memory of other nodes counts 1.50 times its distance"
+    assert main(here) == 0 and said not in capsys.readouterr().out
+    Path(app).with_name("burstline.toml").write_text("[numa_balance]\ntune = true\n")
+    assert main(here) == 0 and said in capsys.readouterr().out
+    assert main(["plan", app, *words, "--topology", "epyc-7763-2s-nps4"]) == 0 and said not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

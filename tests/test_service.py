@@ -256,7 +256,7 @@ def test_a_service_goes_on_as_another_user_is_loaded_again_and_loses_little_when
     on = counted(folder, on)
     second.process.kill()
     second.process.communicate()
-    (folder / "kept/.torn.new").write_bytes(b"half of it")
+    (folder / "kept/.state.burstline.torn.new").write_bytes(b"half of it")
     assert counted(folder) >= on  # the file is whole
 
     (folder / "app.py").write_text(APP)

@@ -34,6 +34,14 @@ def integer(low: int, high: int | None = None) -> Rule:
     return Rule(allowed, lambda v: type(v) is int and v >= low and (high is None or v <= high))
 
 
+def number(low: float, high: float) -> Rule:
+    """A number from `low` to `high`, both included."""
+    return Rule(
+        f"a number from {low:g} to {high:g}",
+        lambda v: type(v) in (int, float) and math.isfinite(v) and low <= v <= high,
+    )
+
+
 def multiple(of: int, low: int, high: int) -> Rule:
     """A multiple of `of` from `low` to `high`."""
     return Rule(

@@ -32,7 +32,7 @@ class ClusterPool:
             from distributed import Client, as_completed
         except ImportError:
             raise BurstlineError("a Dask cluster needs distributed", 'pip install "burstline[dask]"') from None
-        from burstline.state.saved.file import write
+        from burstline.native.whole_file import write_whole
 
         try:
             client = Client(self.address, timeout=TIMEOUT, set_as_default=False)
@@ -55,7 +55,7 @@ class ClusterPool:
                 number = futures[future]
                 if future.status == "finished":
                     result, packets = future.result()
-                    write(place(number), result, sync=self.sync)
+                    write_whole(place(number), result, sync=self.sync)
                     events.done(number, packets)
                 else:
                     _refuse(future, number, events)

@@ -15,7 +15,7 @@ from burstline.state.hash_table import HashTable
 from burstline.state.saved.file import Contents
 from burstline.state.saved.flow_join import close_idle
 from burstline.state.saved.flows import Flows, still_open
-from burstline.state.saved.kind import Copy
+from burstline.state.saved.kind import Copy, Joinable
 from burstline.state.saved.kinds import kind_of
 from burstline.state.saved.tables import HashTables
 
@@ -60,7 +60,7 @@ class Fold:
 
     def _joined(self, state: State, copies: list[Copy]) -> list[Copy]:
         kind = kind_of(state)
-        assert kind is not None
+        assert isinstance(kind, Joinable)
         found = kind.join(state, copies)
         if isinstance(kind, Flows) and isinstance(state, FlowTable):
             return [self._let_go(kind, state, copy) for copy in found]

@@ -136,7 +136,7 @@ def _ended(code: int) -> str:
 def serve(orders: Connection, task: Task, core: int, sync: bool) -> None:
     """What a worker process does."""
     from burstline.archive.partial import Runner
-    from burstline.state.saved.file import write
+    from burstline.native.whole_file import write_whole
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -153,7 +153,7 @@ def serve(orders: Connection, task: Task, core: int, sync: bool) -> None:
 
             try:
                 runner = runner or Runner(task, core=core)
-                write(place, runner.run(path, progress), sync=sync)
+                write_whole(place, runner.run(path, progress), sync=sync)
             except BurstlineError as error:
                 orders.send(("failed", error.message, error.hint))
                 return

@@ -7,6 +7,7 @@ from burstline.errors import UsageError
 from burstline.pipeline.pipeline import Pipeline
 from burstline.state.flow_table import FlowTable
 from burstline.state.meter import Meter
+from burstline.state.saved.kind import Joinable
 from burstline.state.saved.kinds import GIVEN, kind_of
 
 
@@ -28,7 +29,7 @@ def check_mergeable(pipeline: Pipeline, captures: int) -> None:
                 f"FlowTable({state.record.__name__}, merge={{{rules}}}) adds them up; "
                 'others are "min", "max", "or", "first", "last"; merge="apart" leaves them as they are',
             )
-        if kind_of(state) is None and not isinstance(state, GIVEN):
+        if not isinstance(kind_of(state), Joinable) and not isinstance(state, GIVEN):
             raise UsageError(
                 f"{shown} is a {type(state).__name__}, of which the results of several captures cannot be put together",
                 "leave it out, or run the captures one by one: burstline run",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from burstline.engine.carry import named_state
 from burstline.errors import BurstlineError, UsageError
+from burstline.export.whole_file import WholeFile
 from burstline.pipeline.pipeline import Pipeline
 from burstline.state.flow_table import FlowTable
 
@@ -42,6 +42,10 @@ def write_tables(places: dict[Path, FlowTable]) -> None:  # type: ignore[type-ar
 
     for place, table in places.items():
         place.parent.mkdir(parents=True, exist_ok=True)
-        hidden = place.with_name(f".{place.name}.new")
-        parquet.write_table(table.to_arrow(), hidden)
-        os.replace(hidden, place)
+        file = WholeFile(place.absolute())
+        try:
+            parquet.write_table(table.to_arrow(), file.file)
+        except BaseException:
+            file.discard()
+            raise
+        file.commit()

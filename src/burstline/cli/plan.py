@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from burstline.engine.app import load_app
     from burstline.engine.config import load
+    from burstline.engine.learned_costs import learned_costs
     from burstline.engine.live_buffers import is_pci
     from burstline.engine.placement.planned import node_here
     from burstline.engine.plan_demand import app_demand, config_pins
@@ -67,7 +68,8 @@ def run(args: argparse.Namespace) -> int:
     devices = [port.removeprefix("dpdk:") for port in args.ports if not args.topology]
     nodes = {device: node_here(device, machine, config) for device in devices if not is_pci(device)}
     demand = app_demand(pipeline, config, machine, args.ports, traffic, pipeline.profile, nodes=nodes)
-    plan = make_plan(machine, demand, pins, method=args.method, seconds=args.seconds)
+    model = None if args.topology else learned_costs(config, pipeline)  # learned on this machine
+    plan = make_plan(machine, demand, pins, method=args.method, seconds=args.seconds, model=model)
     cores = list(plan.cpus[: config.engine.workers])
     told = json.dumps({"app": args.app, **as_json(plan), "cores": cores}, indent=2)
     if args.save:

@@ -221,9 +221,9 @@ def _runner(
 def _serve(publisher: Publisher | None, run: Viewed, config: Config) -> None:
     """Have the run answer questions from outside."""
     if publisher is not None and sys.platform != "win32":
-        from burstline.view.service import RunService
+        from burstline.view.question_server import QuestionServer
 
-        publisher.service = RunService(run, config.engine.cores or usable_cores()[: config.engine.workers])
+        publisher.questions = QuestionServer(run, config.engine.cores or usable_cores()[: config.engine.workers])
 
 
 class _Runner(Protocol):

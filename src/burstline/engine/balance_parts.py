@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from burstline.engine.config import Config
+from burstline.engine.learned_costs import file_of
 from burstline.engine.live_balance import LiveBalance
 from burstline.engine.live_learning import LiveLearning
 from burstline.engine.moves.flow_moves import FlowMoves, PortsWithMoves
 from burstline.errors import UsageError
 from burstline.numa.balance.places import Places
+from burstline.numa.cost_model import CostModel
 from burstline.numa.interconnect import LATENCY, Interconnect
 from burstline.numa.learned.advice import Tuning
 from burstline.numa.learned.features import Prior
-from burstline.numa.learned.store import load, path_of
+from burstline.numa.learned.store import hop_weight, load
 from burstline.numa.sysfs import read_sysfs
 from burstline.numa.topology import Topology
 from burstline.pipeline.pipeline import Pipeline
@@ -43,23 +45,30 @@ def balance(
     except (UsageError, OSError):  # a container without /sys
         machine = None
     home = _home(machine, cores, nodes)
-    places = Places.alike(len(cores), len(ports.reta))
     hops, prior = [0.0] * len(cores), Prior()
-    if machine is not None and all(core in machine.core_of for core in cores):
-        places = Places.of(machine, cores, [home] * len(ports.reta))
-        graph = Interconnect.of(machine)
-        at = machine.index[home]
-        hops = [float(graph.hops[machine.index[machine.core_of[core].node], at]) for core in cores]
-        l3 = max((cache.size for cache in machine.caches), default=0)
+    known = machine if machine is not None and all(core in machine.core_of for core in cores) else None
+    if known is not None:
+        graph = Interconnect.of(known)
+        at = known.index[home]
+        hops = [float(graph.hops[known.index[known.core_of[core].node], at]) for core in cores]
+        l3 = max((cache.size for cache in known.caches), default=0)
         prior = Prior(latency=float(graph.latencies[at, at]) or LATENCY, l3=l3 or Prior().l3)
-    stages = [stage.name for chain in pipeline.chains for stage in chain.stages]
-    file = path_of(stages)
+    file = file_of(pipeline)
     tables = sum(state.capacity for state in pipeline.state if isinstance(state, FlowTable))
     learning = LiveLearning(
         load(file, prior), hops, 64.0 * tables, file,
-        Tuning(burst=config.engine.most_burst, idle="poll" if config.engine.idle == "poll" else "adaptive"),
+        Tuning(
+            burst=config.engine.most_burst, idle="poll" if config.engine.idle == "poll" else "adaptive",
+            hop_weight=hop_weight(file) if settings.tune else 1.0,
+        ),
         acts=settings.tune and settings.act == "on",
     )  # fmt: skip
+
+    def places(weight: float) -> Places:
+        if known is None:
+            return Places.alike(len(cores), len(ports.reta))
+        return Places.of(known, cores, [home] * len(ports.reta), model=CostModel(hop_weight=weight))
+
     return LiveBalance(
         settings, places, learning, ports, cores, missed=missed, records=lambda: moves.records, say=say, source=source
     )

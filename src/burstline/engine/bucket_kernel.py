@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from burstline.engine.flow_prefetch import flow_looks
+from burstline.engine.flow_prefetch import NEAR, flow_looks
 from burstline.native.memory import external, load16, load64, store16, store64
 from burstline.packet.burst import BurstColumns
 from burstline.packet.burst_type import burst_address
@@ -34,10 +34,10 @@ def bucket_runner(chains: int, capacity: int, flows: bool) -> Callable[[BurstCol
         for chain in range(1, chains):
             store64(counts + 8 * chain, 0)
         if flows:
-            look_first(burst, 0, count, 0)
+            look_first(burst, 0, count, 0, NEAR)
         for i in range(count):
             if flows:
-                look(burst, i, count, 0)
+                look(burst, i, count, 0, NEAR)
             put(burst, counts, i, enter(burst_address(burst), i))
         for chain in range(1, chains):
             bucket = burst_address(burst.buckets) + 2 * chain * capacity

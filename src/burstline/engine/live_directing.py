@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from burstline.engine.config import Config
+from burstline.engine.flow_prefetch import NEAR
 from burstline.engine.live_director import RING, LiveDirector
 from burstline.engine.live_steering import LiveSteering, RssFacts
 from burstline.engine.moves.flow_moves import FlowMoves, PortsWithMoves, at_once, sift_program
@@ -30,8 +31,7 @@ from burstline.steering.rule import SteeringRule
 
 if TYPE_CHECKING:
     from burstline.dpdk.port import Port
-    from burstline.engine.live_balance import LiveBalance
-    from burstline.engine.live_control import LiveControl
+    from burstline.engine.live_controller import LiveController
 
 # Seconds until a change at a port is surely in force, and what it sent before has arrived.
 SETTLE = {"software": 0.0, "xdp": 0.0005, "rte_flow": 0.002}
@@ -59,7 +59,7 @@ class LiveDirecting:
         self.director: LiveDirector | None = None  # from when ports are open on, if some need one
         self.at_work: DirectorAtWork | None = None
         self.moves: FlowMoves | None = None
-        self.control: LiveControl | LiveBalance | None = None
+        self.control: LiveController | None = None
         self._ports: Steered | None = None  # all that packets come from, as one
         self._directed: list[int] = []  # ports that the director serves
 
@@ -220,7 +220,7 @@ class LiveDirecting:
         moves.begin(
             steered, rules, reta, self.steering.core_queue,
             effective=self.at_work.effective if self.at_work else at_once,
-            settle=max(merging, *(SETTLE[name] for name in names)), own_groups="rte_flow" in names,
+            settle=max(SETTLE[name] for name in names), merging=merging, own_groups="rte_flow" in names,
         )  # fmt: skip
         return moves
 
@@ -235,7 +235,7 @@ class LiveDirecting:
         ports: Sequence[Port],
         source: str,
         explain: Callable[[str], None] | None,
-    ) -> LiveControl | LiveBalance:
+    ) -> LiveController:
         from burstline.dpdk.binding import native
         from burstline.engine.balance_parts import balance
         from burstline.engine.live_control import LiveControl
@@ -249,7 +249,7 @@ class LiveDirecting:
 
         if self.config.numa_balance.act != "off":
             nodes = [ports[n].numa_node for n in self.steering.back_ends]
-            control: LiveControl | LiveBalance = balance(
+            control: LiveController = balance(
                 self.config, pipeline, self.moves, self._cores, nodes, missed=missed, say=explain, source=source
             )
         else:
@@ -273,7 +273,7 @@ class LiveDirecting:
         context = Block(PortWorker.layout, 128)
         context.set(
             workers=1, burst=rooms[0].address, stop=stop.address, queues=queues.address, ports=count, out=-1,
-            batch=batch, most=batch, poll=int(self.config.engine.idle == "poll"), budget=1,
+            batch=batch, most=batch, poll=int(self.config.engine.idle == "poll"), budget=1, prefetch=NEAR,
             counts=rooms[1].address, outbound=rooms[2].address, unwanted=rooms[3].address,
         )  # fmt: skip
         made.link([context], symbols, [_spare_core(self._cores)])

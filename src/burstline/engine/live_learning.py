@@ -16,18 +16,17 @@ from burstline.state.region import Block
 
 EVERY = 20  # looks between two pieces of advice
 LEAST = 1000  # packets/s of a worker that something is learned from
-SHARED = ("burst", "idle")  # what can be changed while a worker runs
 
 
 class LiveLearning:
     """`hops` are those of the interconnect from the port to each worker, `table` the bytes of a worker's tables, `file`
-    where the model is kept. With `acts`, workers follow the advice."""
+    where the model is kept. With `acts`, workers follow the advice, and the balancer what it says of distances."""
 
     def __init__(
         self, model: CostOfPackets, hops: Sequence[float], table: float, file: Path, tuning: Tuning, *, acts: bool
     ) -> None:
         self.model, self._hops, self._table, self._file = model, hops, table, file
-        self.tuning, self._acts, self._looks, self._told = tuning, acts, 0, len(model.log)
+        self.tuning, self.acts, self._looks, self._told = tuning, acts, 0, len(model.log)
 
     def look(self, seen: Seen, contexts: Sequence[Block]) -> list[dict[str, Any]]:
         """Returns what is to be logged."""
@@ -58,13 +57,14 @@ class LiveLearning:
         self._told = len(self.model.log)
         if busiest is None or self._looks % EVERY:
             return said
-        advice = [one for one in advise(self.model, busiest, self.tuning, useful) if one.name in SHARED]
+        advice = advise(self.model, busiest, self.tuning, useful)
         self.tuning = tuned(self.tuning, advice)
-        if self._acts and advice:
+        if self.acts and advice:
             for context in contexts:
                 # A worker that adapts its bursts by itself goes on from here; it reads both between two bursts.
                 context.set(
-                    batch=min(self.tuning.burst, context.get("most")), poll=int(self.tuning.idle == "poll")
+                    batch=min(self.tuning.burst, context.get("most")), poll=int(self.tuning.idle == "poll"),
+                    prefetch=self.tuning.prefetch,
                 )  # fmt: skip
         return said + [
             {
@@ -73,7 +73,7 @@ class LiveLearning:
                 "what": one.name,
                 "value": one.value,
                 "reason": one.reason,
-                "words": f"{one.name} {one.value}{'' if self._acts else ' would be better'}",
+                "words": f"{one.name} {one.value}{'' if self.acts else ' would be better'}",
             }
             for one in advice
         ]
@@ -81,7 +81,7 @@ class LiveLearning:
     def close(self) -> list[str]:
         """Keep what was learned; returns why that cannot be."""
         try:
-            save(self.model, self._file)
+            save(self.model, self._file, self.tuning.hop_weight if self.model.is_on else 1.0)
         except OSError as error:
             return [f"what was learned of the costs of packets is not kept: {self._file}: {error.strerror}"]
         return []
@@ -91,5 +91,6 @@ class LiveLearning:
         prior, learned = self.model.errors
         return {
             "on": self.model.is_on, "measured": self.model.count, "off_by": learned, "prior_off_by": prior,
-            "burst": self.tuning.burst, "idle": self.tuning.idle,
+            "burst": self.tuning.burst, "idle": self.tuning.idle, "prefetch": self.tuning.prefetch,
+            "hop_weight": self.tuning.hop_weight,
         }  # fmt: skip

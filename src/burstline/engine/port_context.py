@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from burstline.engine.burst_costs import PHASE_SIZE, PHASES
 from burstline.engine.burst_size import LEAST
 from burstline.engine.config import Engine
+from burstline.engine.flow_prefetch import NEAR
 from burstline.engine.live_ports import LivePorts
 from burstline.engine.worker import QUEUE_SIZE, SLACK, PortQueue, PortWorker, most_made
 from burstline.offload.twins import receive, transmit
@@ -64,7 +65,7 @@ def port_context(
         context.set(receive=receive.address, transmit=transmit.address)
     context.set(
         index=index, workers=1, burst=burst.address, stop=stop.address,
-        queues=queues.address, ports=len(ports), batch=LEAST if adapts else batch,
+        queues=queues.address, ports=len(ports), batch=LEAST if adapts else batch, prefetch=NEAR,
         most=batch, adapts=int(adapts), costs=costs.address,
         poll=int(engine.idle == "poll"),
         out=live.out, has_sink=int(tape is not None),

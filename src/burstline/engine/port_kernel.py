@@ -82,9 +82,9 @@ def port_loop(
     summed, cuts, marked = needs.sums, needs.cuts, needs.marked
     begin_moves, take_moved = worker_moves(flows)
 
-    def run_stages(burst: BurstColumns, n: int, making: int) -> int:
+    def run_stages(burst: BurstColumns, n: int, making: int, near: int) -> int:
         """The verdict of all packets, when it is the same for all; else `DIFFERENT`, and each has its own written. What
-        they make goes to the Made at `making`."""
+        they make goes to the Made at `making`; flow tables fetch entries `near` packets ahead."""
         common, differ = 0, False
         if makes:
             begin_made(making)
@@ -98,10 +98,10 @@ def port_loop(
         if bucketed:
             run_buckets(burst, n)
         if looks:
-            look_first(burst, 0, n, 0)
+            look_first(burst, 0, n, 0, near)
         for i in range(n):
             if looks:
-                look(burst, i, n, 0)
+                look(burst, i, n, 0, near)
             if summed and i + SUMMED_AHEAD < n:
                 fetch_payload(burst, i + SUMMED_AHEAD)
             verdict = burst.verdict[i] if bucketed else enter(burst_address(burst), i)
@@ -128,7 +128,7 @@ def port_loop(
             time = add_cost(worker.costs, PARSE, came, time)
         if watched:
             watch_burst(worker.watch, burst, n, now(worker))
-        common = run_stages(burst, n, worker.making)
+        common = run_stages(burst, n, worker.making, worker.prefetch)
         if costs:
             time = add_cost(worker.costs, STAGES, came, time)
         if cuts:

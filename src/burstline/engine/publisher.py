@@ -47,7 +47,7 @@ class _Version:
         return [self.memory.i64(at + 8 * k) for k in range(len(COUNTS))]
 
 
-class Service(Protocol):
+class Questions(Protocol):
     """What answers questions about a run, at a socket."""
 
     def open(self, path: Path) -> None: ...
@@ -63,7 +63,7 @@ class Publisher:
         self.app, self.source, self.interval, self.rounds = app, source, interval, rounds
         self.warnings: list[str] = []
         self.events = Events()
-        self.service: Service | None = None
+        self.questions: Questions | None = None
         self._served = ""  # the name of its socket, beside the file
         self._shown: dict[str, Any] = {}
         self._file: StatsFile | None = None
@@ -93,9 +93,9 @@ class Publisher:
             return
         self._started, self._cores = time.time(), list(cores)
         self.events.tell("start", f"{self.app} over {self.source}")
-        if self.service is not None:
+        if self.questions is not None:
             path = self._file.path.with_suffix(SOCKET)
-            self.service.open(path)
+            self.questions.open(path)
             self._served = path.name
         self.add(program, instances)
         if not self._versions:
@@ -185,8 +185,8 @@ class Publisher:
 
     def end(self) -> None:
         """The workers are through."""
-        if self.service is not None and self._served:
-            self.service.close()
+        if self.questions is not None and self._served:
+            self.questions.close()
         with self._lock:
             if self._file is not None:
                 self._file.close()

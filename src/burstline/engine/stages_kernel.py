@@ -137,14 +137,14 @@ def stage_runner(
         if bucketed:
             run_buckets(burst, n)
         if looks:
-            look_first(burst, first, count, own)
+            look_first(burst, first, count, own, NEAR)
         total, gone, gone_bytes = 0, 0, 0
         for k in range(first, count):
             if digests and digest_room() == 0:
                 done = k
                 break
             if looks:
-                look(burst, k, count, own)
+                look(burst, k, count, own, NEAR)
             if shared:  # another core wrote these
                 prefetch(burst.key[load16(indices + 2 * (k + NEAR))])
             i = load16(indices + 2 * k) if shared else k

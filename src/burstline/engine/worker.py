@@ -133,6 +133,7 @@ class PortWorker(Worker):
     adapts: i64  # 1: `batch` goes with the load
     bursts: i64  # since that was last decided, and packets in them
     filled: i64
+    prefetch: i64  # packets ahead that flow tables fetch entries
     costs: i64  # address of what its phases took (burst_costs), where that is counted
     receive: i64  # addresses of the code for ports with Twins
     transmit: i64

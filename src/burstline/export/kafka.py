@@ -10,13 +10,14 @@ from burstline.errors import BurstlineError
 from burstline.export.exporter import Exporter
 from burstline.export.fault import Unreachable
 from burstline.export.formats import json_rows, needs_arrow
-from burstline.export.outlet_options import OF_ALL
-from burstline.export.spelling import Target, one_of
+from burstline.export.outlet_options import OF_ALL, PATIENCE
+from burstline.export.spelling import Target, one_of, seconds
 
 if TYPE_CHECKING:
     from burstline.export.shape import Shape
 
 DELIVERY = 30.0  # seconds that a message may take until the broker has it
+REACH = 5.0  # seconds in which a broker must answer, if there is so much patience
 AT_ONCE = 10_000  # messages between two looks at what was delivered
 LARGEST = 900_000  # bytes of an Arrow message: a broker takes 1 MB if nothing else is set
 
@@ -42,6 +43,7 @@ class KafkaExporter(Exporter):
             "message.timeout.ms": int(DELIVERY * 1000), "queue.buffering.max.messages": 200_000,
             "logger": _silent(),
         }  # fmt: skip
+        self._patience = target.option("patience", seconds, PATIENCE)
         self._producer: Any = None
         self._shape: Shape | None = None
 
@@ -76,7 +78,7 @@ class KafkaExporter(Exporter):
         self._producer.poll(0)
         if not self.pending:
             try:
-                self._producer.list_topics(self.target.topic, timeout=5.0)
+                self._producer.list_topics(self.target.topic, timeout=min(REACH, self._patience))
             except self._module.KafkaException as error:
                 raise Unreachable(f"{self.target.brokers}: {error.args[0].str()}") from None
 

@@ -16,11 +16,11 @@ from typing import Any
 from burstline.errors import BurstlineError
 from burstline.export.exporter import Exporter, exporter_of
 from burstline.export.fault import Broken, Unreachable
+from burstline.export.outlet_options import PATIENCE
 from burstline.export.shape import Shape
 from burstline.export.spelling import count, seconds, target
 
 ROOM = 1 << 20  # rows in the queue
-PATIENCE = 10.0  # seconds without anybody at the other end, after which a run over a file, or at its end, goes on
 FIRST_WAIT, LONGEST_WAIT = 0.05, 5.0  # seconds between two tries to reach it
 ROWS_AT_ONCE = 1 << 16
 

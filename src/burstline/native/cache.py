@@ -12,7 +12,6 @@ import itertools
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
 from importlib.metadata import version
@@ -21,6 +20,7 @@ from types import CodeType
 from typing import Any
 
 from burstline.native import host
+from burstline.native.whole_file import write_whole
 from burstline.simd import level
 
 KEEP_BYTES = 256 << 20
@@ -91,15 +91,8 @@ def save(key: str, object_code: bytes, description: dict[str, Any], suffix: str 
     with suppress(OSError):
         place = directory()
         place.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=place)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                header = {**description, "check": _check(object_code)}
-                file.write(json.dumps(header).encode() + b"\n" + object_code)
-            os.replace(name, place / f"{key}.{suffix}")
-        except OSError:
-            with suppress(OSError):
-                os.unlink(name)
+        header = {**description, "check": _check(object_code)}
+        write_whole(place / f"{key}.{suffix}", json.dumps(header).encode() + b"\n" + object_code, sync=False)
         if suffix == "o":  # what else there is comes in great numbers, and before an object
             _trim(place)
 

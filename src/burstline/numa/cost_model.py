@@ -26,13 +26,23 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class CostModel:
-    """The constants; `l3` is ns of a hit, `slowdown` what a thread takes longer that shares its core."""
+    """The constants; `l3` is ns of a hit, `slowdown` what a thread takes longer that shares its core; distances count
+    `hop_weight` times, which is learned (learned/advice.py)."""
 
     overlap: float = 4.0
     l3: float = 25.0
     slowdown: float = 2 / 1.3 - 1
     overload: float = 10.0
+    hop_weight: float = 1.0
     touched: tuple[float, ...] = (0.2, 0.4, 0.6, 0.7, 0.8, 0.87, 0.92, 0.96)  # utilisations of the tangents
+
+    def weighed(self, latencies: Floats) -> Floats:
+        """ns by nodes of core and memory, from what distances say."""
+        if self.hop_weight == 1:
+            return latencies
+        own = np.diag(latencies)[:, None]
+        found: Floats = own + self.hop_weight * (latencies - own)
+        return found
 
     @cached_property
     def tangents(self) -> tuple[tuple[float, float], ...]:

@@ -162,6 +162,8 @@ def lines(plan: Plan) -> Iterator[str]:
         f"  cost {cost.total:.4f} cores that wait: {cost.latency:.4f} for memory, {cost.waiting:.4f} for links and "
         f"controllers, {cost.sharing:.4f} on shared cores, {cost.cache:.4f} for L3, {cost.overload:.4f} overloaded"
     )
+    if problem.model.hop_weight != 1:
+        yield f"  memory of other nodes counts {problem.model.hop_weight:.2f} times its distance, as was learned here"
     how = "solved exactly" if plan.method == "exact" else "by search"
     yield f"  nothing costs less than {plan.bound:.4f}: at most {100 * plan.gap:.2f} % above the best, {how}"
     yield ""

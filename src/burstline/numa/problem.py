@@ -131,7 +131,7 @@ class Problem:
         found = []
         for access in self.demand.accesses:
             memory = self.demand.memories[access.memory]
-            ns = self.graph.latencies.copy()
+            ns = self.model.weighed(self.graph.latencies).copy()
             if memory.port_node is not None:
                 at = self.machine.index[memory.port_node]
                 ns[:, at] += self.model.l3 - self.graph.latencies[at, at]

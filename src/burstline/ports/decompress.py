@@ -10,19 +10,18 @@ import importlib
 import io
 import os
 import stat
-import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from burstline.errors import BurstlineError
 from burstline.ports.capture_format import GZIP_MAGIC, ZSTD_MAGIC, ZSTD_SKIPPABLE, CaptureError, Fault
+from burstline.ports.pipe_feeder import PipeFeeder
 
 STANDARD_INPUT = "-"
 _PIECE = 8 << 10  # compressed bytes at a time: zstd may make 256 MiB of them at worst (128 KiB of a 4-byte block)
 _GROWN = 256 << 10  # plain or compressed bytes of a file that still grows
-_PIPE = 1 << 20
 
 
 class _Decoder(Protocol):
@@ -163,27 +162,24 @@ class Feeder:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         file = _open(os.fspath(path))
         self.name = file.name
-        self._error: BaseException | None = None
-        self._closed = False
-        if file.codec is None:
-            self.fd, self.head, self.seekable, self._owned = file.fd, file.head, file.seekable, file.owned
-            return
-        self.fd, inlet = os.pipe()
-        self.head, self.seekable, self._owned = b"", False, True
-        widen(inlet)
-        # A daemon, because a read from standard input can block for ever.
-        threading.Thread(target=self._pump, args=(file, inlet), name="decompress", daemon=True).start()
+        self._pipe = PipeFeeder(file.name, _closed_after(file), "decompress") if file.codec else None
+        self._owned = file.owned
+        self.fd, self.head, self.seekable = file.fd, file.head, file.seekable
+        if self._pipe:
+            self.fd, self.head, self.seekable = self._pipe.fd, self._pipe.head, self._pipe.seekable
 
     def finish(self) -> None:
         """To be called after `fd` came to its end: raise what made it end early, if anything did."""
-        if self._error is not None:
-            raise self._error
+        if self._pipe:
+            self._pipe.finish()
 
     def close(self) -> None:
         """Close `fd` (never standard input), which also ends the thread behind it. Twice does no harm."""
-        if not self._closed and self._owned:
+        if self._pipe:
+            self._pipe.close()
+        elif self._owned:
             os.close(self.fd)
-        self._closed = True
+            self._owned = False
 
     def __enter__(self) -> Feeder:
         return self
@@ -191,26 +187,12 @@ class Feeder:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _pump(self, file: _File, inlet: int) -> None:
-        try:
-            for piece in plain_pieces(file):
-                rest = memoryview(piece)
-                while rest:
-                    rest = rest[os.write(inlet, rest) :]
-        except BrokenPipeError:
-            pass  # closed by our own `close`: nobody wants the rest
-        except BaseException as error:
-            self._error = error  # before the reader sees the end of the pipe
-        finally:
-            os.close(inlet)
-            file.close()
 
-
-def widen(pipe: int) -> None:
-    """A pipe of 1 MiB instead of 64 KiB costs fewer switches between the two threads. Linux only, and optional."""
-    with suppress(ImportError, AttributeError, OSError):
-        fcntl = importlib.import_module("fcntl")
-        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE)
+def _closed_after(file: _File) -> Generator[bytes, None, None]:
+    try:
+        yield from plain_pieces(file)
+    finally:
+        file.close()
 
 
 def _open(path: str) -> _File:

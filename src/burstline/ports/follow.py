@@ -1,65 +1,45 @@
 """A capture that still grows, or a directory to which captures are added, as a stream: as `tail -f` does.
 
-A thread fills a pipe, from which the capture is read as from standard input. The files of a directory come in the order
-of their names, each when the one before it has nothing more to give and a later one is there: sections of one pcapng.
+It is read as from standard input. The files of a directory come in the order of their names, each when the one before
+it has nothing more to give and a later one is there: sections of one pcapng.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from burstline.errors import BurstlineError, UsageError
 from burstline.ports.capture_format import SECTION_HEADER
-from burstline.ports.decompress import open_growing, plain_pieces, widen
+from burstline.ports.decompress import open_growing, plain_pieces
+from burstline.ports.pipe_feeder import PipeFeeder
 
 NAP = 0.05  # seconds between two looks at a file that has not grown
 LAST_LOOK = 0.5  # seconds for which a file has not grown when a later one is there: its end has come
 
 
-class Follower:
-    """As `decompress.Feeder`, of a file or a directory. Raises BurstlineError where there is neither."""
+class Follower(PipeFeeder):
+    """Of a file or a directory, until it is closed. Raises BurstlineError where there is neither."""
 
     def __init__(self, path: str) -> None:
-        self.name = path
-        self.head = b""
-        self.seekable = False
         self._path = Path(path)
         if not self._path.exists():
             raise BurstlineError(f"cannot follow {path}: there is no such file or directory", "is the path right?")
-        self._error: BaseException | None = None
         self._over = threading.Event()
-        self.fd, inlet = os.pipe()
-        widen(inlet)
-        self._thread = threading.Thread(target=self._pump, args=(inlet,), name="follow", daemon=True)
-        self._thread.start()
-
-    def finish(self) -> None:
-        """To be called after `fd` came to its end: raise what made it end early, if anything did."""
-        if self._error is not None:
-            raise self._error
+        super().__init__(path, self._pieces(), "follow")
 
     def close(self) -> None:
-        """Close `fd`, which also ends the thread behind it. Twice does no harm."""
-        if not self._over.is_set():
-            self._over.set()
-            os.close(self.fd)
-            self._thread.join(1.0)
+        self._over.set()
+        super().close()
+        self._thread.join(1.0)
 
-    def _pump(self, inlet: int) -> None:
-        try:
-            for path in self._files():
-                self._copy(path, inlet)
-        except BrokenPipeError:
-            pass  # closed by our own `close`: nobody wants the rest
-        except BaseException as error:
-            self._error = error  # before the reader sees the end of the pipe
-        finally:
-            os.close(inlet)
+    def _pieces(self) -> Generator[bytes, None, None]:
+        for path in self._files():
+            with suppress(FileNotFoundError):
+                yield from self._pieces_of(path)
 
     def _files(self) -> Iterator[Path]:
         if not self._path.is_dir():
@@ -78,16 +58,14 @@ class Follower:
         found = sorted(p for p in self._path.iterdir() if p.is_file() and not p.name.startswith("."))
         return next((p for p in found if last is None or p.name > last.name), None)
 
-    def _copy(self, path: Path, inlet: int) -> None:
-        with suppress(FileNotFoundError), open_growing(path, lambda: self._goes_on(path)) as file:
+    def _pieces_of(self, path: Path) -> Iterator[bytes]:
+        with open_growing(path, lambda: self._goes_on(path)) as file:
             first = True
             for piece in plain_pieces(file):
                 if first and self._path.is_dir() and not piece.startswith(SECTION_HEADER.to_bytes(4, "little")):
                     raise UsageError(f"{path} is no pcapng", "of a directory, only captures in pcapng can be followed")
                 first = False
-                rest = memoryview(piece)
-                while rest:
-                    rest = rest[os.write(inlet, rest) :]
+                yield piece
 
     def _goes_on(self, path: Path) -> bool:
         """Wait a moment at the end of a file. False when that is its end indeed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from burstline.ports.tape import LARGEST_RECORD, Tape, address_of
 from burstline.state.region import Region
 
 NAP = 0.002  # seconds without a packet
-LOOK = 64  # naps, or pieces, between two looks at what ports have missed
+LOOK = 0.1  # seconds between two looks at what ports have missed
 PIECE = 4 << 20  # bytes at once: they are counted while in the cache, and soon the worker's again
 WALKS = {
     form: Kernel(f"burstline.ports.tape_walk_kernel:walk_{form}", int, int, int, int) for form in ("pcapng", "pcap")
@@ -63,13 +64,14 @@ class TapeWriter:
             raise self._failure
 
     def _write(self) -> None:
-        naps = 0
+        looked = 0.0
         try:
             while True:
                 ending = self._ended.is_set()
                 found = [self._some(tape) for tape in self._tapes]
-                naps += 1
-                if naps % LOOK == 0 or ending:
+                now = time.monotonic()
+                if now - looked > LOOK or ending:
+                    looked = now
                     self._note()
                 if self.files.is_due:
                     self._begin_anew()

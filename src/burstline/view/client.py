@@ -1,4 +1,4 @@
-"""Asking a running engine (service.py) from another process."""
+"""Asking a running engine (question_server.py) from another process."""
 
 from __future__ import annotations
 

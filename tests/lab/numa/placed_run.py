@@ -19,7 +19,7 @@ from burstline.engine.live import LiveRun
 from burstline.engine.publisher import LIVE_ROUNDS, Publisher
 from burstline.numa.memory_policy import PAGE
 from burstline.state.region import Region
-from burstline.view.service import RunService
+from burstline.view.question_server import QuestionServer
 
 LARGE = 1 << 20  # bytes
 
@@ -44,7 +44,7 @@ def main(settings: str, device: str) -> None:
     config = load(Path(settings))
     publisher = Publisher("placed_run.py", device, 0.1, LIVE_ROUNDS)
     run = LiveRun(bl.Pipeline(count), [device], None, config, publisher=publisher)
-    publisher.service = RunService(run)
+    publisher.questions = QuestionServer(run)
     failure: list[BaseException] = []
 
     def work() -> None:

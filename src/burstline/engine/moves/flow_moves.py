@@ -50,7 +50,8 @@ class FlowMoves:
     sets; `depths` are how many packets may wait for a worker at each port.
 
     `tables` are to say what the ports do, before and after a change, by the same hash and RETA. What ports are told is
-    in force once `effective` says so, and not until `settle` seconds are over.
+    in force once `effective` says so, and not until `settle` seconds are over; what software merges at a port comes out
+    of it within `merging` seconds.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class FlowMoves:
         *,
         effective: Callable[[], Callable[[], bool]] = at_once,
         settle: float = 0.0,
+        merging: float = 0.0,
         own_groups: bool = False,
     ) -> None:
         """The ports have these rules and this RETA in force. `effective()` is called after each change. With
@@ -97,7 +99,7 @@ class FlowMoves:
             memory.moving.set(unknown=GROUP if own_groups else 0)
         self.ownership = Ownership(ports, self._tables, core_queue, own_groups=own_groups)
         self.ownership.begin(rules, reta)
-        self._effective, self._settle = effective, settle
+        self._effective, self._settle, self._merging = effective, max(settle, merging), merging
 
     def change(self, edits: Sequence[Edit]) -> list[Done]:
         """Carry out edits, each or not, in as few moves as can be; returns when their flows have moved. Any thread
@@ -222,7 +224,7 @@ class FlowMoves:
         self._enter(CHANGED)
         if not self._wait(lambda: self._all("drained", sources), PATIENCE):
             self.late += 1
-        time.sleep(self._settle)  # what software merges at a port comes out of it meanwhile
+        time.sleep(self._merging)
         self._enter(EXPORTING)
         self._wait(lambda: self._all("exported") and not self._links.rows_wait)
         self._enter(RELEASED)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from burstline.engine.config import Config
+from burstline.engine.learned_costs import learned_costs
 from burstline.engine.live_buffers import is_pci, node_of
 from burstline.engine.own_devices import XdpDevice, is_own, is_xdp
 from burstline.engine.placement.placement import Placement, load_placement, placement_of
@@ -61,7 +62,10 @@ def _made(pipeline: Pipeline, config: Config, machine: Topology, devices: Sequen
     demand = app_demand(
         pipeline, config, machine, ports, Traffic(), pipeline.profile, nodes=nodes, control=1 if spare else 0
     )
-    plan = make_plan(machine, demand, config_pins(config), method="search", seconds=SECONDS, bounded=False)
+    plan = make_plan(
+        machine, demand, config_pins(config), method="search", seconds=SECONDS, bounded=False,
+        model=learned_costs(config, pipeline),
+    )  # fmt: skip
     return placement_of(plan, machine, "auto")
 
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from burstline.engine.carry import named_state
 from burstline.errors import BurstlineError
+from burstline.native.whole_file import write_whole
 from burstline.pipeline.pipeline import Pipeline
 from burstline.state.base import State
 from burstline.state.counter import Counter
 from burstline.state.flow_table import FlowTable
-from burstline.state.saved.file import Contents, Saved, decoded, encoded, write
+from burstline.state.saved.file import Contents, Saved, decoded, encoded
 from burstline.state.saved.kind import Kind
 from burstline.state.saved.kinds import kind_of
 
@@ -59,7 +60,9 @@ class Keeper:
             probe = self.place.with_name(".probe")
             probe.write_bytes(b"")
             probe.unlink()
-            for left in self.place.parent.glob(".*.new"):  # of a process that was killed while it wrote
+            for left in self.place.parent.glob(
+                f".{self.place.name}.*.new"
+            ):  # of a process that was killed while it wrote
                 left.unlink(missing_ok=True)
         except OSError as error:
             what = f"state cannot be kept in {self.place.parent}: {error.strerror}"
@@ -81,7 +84,7 @@ class Keeper:
         states = {}
         for name, state, kind in _kept(pipeline):
             states[name] = Saved(type(state).__name__, kind.parameters(state), kind.save(state))
-        write(self.place, encoded(Contents(states, {"time": time.time()})))
+        write_whole(self.place, encoded(Contents(states, {"time": time.time()})))
         self.written += 1
 
     def load(self, versions: Versions) -> None:

@@ -47,7 +47,7 @@ class Places:
         if wrong is not None:
             raise UsageError(f"{machine.name} has no CPU {wrong}", "see `burstline topology` for those that it has")
         model = model or CostModel()
-        latencies = Interconnect.of(machine).latencies
+        latencies = model.weighed(Interconnect.of(machine).latencies)
         cores = [machine.core_of[cpu] for cpu in cpus]
         nodes = [machine.index[core.node] for core in cores]
         count = len(cores)

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
-from burstline.schema import Conflict, Rule, boolean, integer, key, one_of, seconds, text
+from burstline.schema import Conflict, boolean, integer, key, number, one_of, seconds, text
 
 ACTS = ("off", "dry-run", "on")
-
-
-def number(low: float, high: float) -> Rule:
-    """A number from `low` to `high`."""
-    return Rule(
-        f"a number from {low:g} to {high:g}",
-        lambda v: type(v) in (int, float) and math.isfinite(v) and low <= v <= high,
-    )
 
 
 @dataclass(frozen=True)

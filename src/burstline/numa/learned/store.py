@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import math
 import platform
-import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from burstline.native.cache import directory
+from burstline.native.whole_file import write_whole
+from burstline.numa.learned.advice import WEIGHT
 from burstline.numa.learned.features import TERMS, Prior
 from burstline.numa.learned.model import CostOfPackets
 from burstline.numa.learned.regression import MOST, Regression
@@ -29,25 +29,16 @@ def path_of(pipeline: Sequence[str], where: Path | None = None) -> Path:
     return (where or directory() / "models") / f"{digest}.json"
 
 
-def save(model: CostOfPackets, path: Path) -> None:
+def save(model: CostOfPackets, path: Path, hop_weight: float = 1.0) -> None:
     """Raises OSError. Whoever reads it meanwhile has the old one or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({
         "kind": KIND, "version": VERSION, "terms": TERMS, "weights": model.regression.weights.tolist(),
         "covariance": model.regression.covariance.tolist(), "error": model.regression.error,
         "count": model.regression.count, "errors": model.errors, "measured": model.count, "on": model.is_on,
+        "hop_weight": hop_weight,
     })  # fmt: skip
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(name)
-        raise
+    write_whole(path, text.encode())
 
 
 def load(path: Path, prior: Prior) -> CostOfPackets:
@@ -57,6 +48,17 @@ def load(path: Path, prior: Prior) -> CostOfPackets:
         return _model(kept, prior)
     except (OSError, ValueError, KeyError, TypeError):
         return CostOfPackets(prior)
+
+
+def hop_weight(path: Path) -> float:
+    """What the model advised of distances; 1 where none is kept, or where it is not to be trusted."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        _model(kept, Prior())
+        found = float(kept["hop_weight"]) if kept["on"] else 1.0
+        return min(max(found, WEIGHT[0]), WEIGHT[1]) if math.isfinite(found) else 1.0
+    except (OSError, ValueError, KeyError, TypeError):
+        return 1.0
 
 
 def _model(kept: Any, prior: Prior) -> CostOfPackets:

@@ -1,16 +1,12 @@
-"""A file of saved state: written whole or not at all, and checked when it is read (a zip file: CRC-32 of each part)."""
+"""What a file of saved state holds: checked when it is read (a zip file: CRC-32 of each part)."""
 
 from __future__ import annotations
 
 import io
 import json
-import os
-import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from burstline.errors import BurstlineError
@@ -77,27 +73,3 @@ def decoded(data: bytes, name: str) -> Contents:
         return Contents(states, head["head"])
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
         raise BurstlineError(f"{name} is damaged: {error}", f"remove it to begin anew: rm {name}") from error
-
-
-def write(path: Path, data: bytes, *, sync: bool = True) -> None:
-    """The file has its name when all of it is there; with `sync`, on the disk."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".new")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            if sync:
-                file.flush()
-                os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise
-    if not sync:
-        return
-    with suppress(OSError):  # not on every file system
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)

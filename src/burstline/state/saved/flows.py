@@ -15,13 +15,13 @@ from burstline.state.flow_keys import FieldKeys
 from burstline.state.flow_read import Rows, read_flows
 from burstline.state.flow_table import FlowTable
 from burstline.state.saved.flow_join import OPEN, join_flows
-from burstline.state.saved.kind import Copy, Kind, total
+from burstline.state.saved.kind import Copy, Joinable, total
 
 COUNTS = ("idled", "timed_out", "evicted", "closed", "refused")  # of a head
 _fill = Kernel("burstline.state.saved.flow_fill_kernel:fill", TableHead, int, int, int, int)
 
 
-class Flows(Kind[FlowTable[Any]]):
+class Flows(Joinable[FlowTable[Any]]):
     def parameters(self, state: FlowTable[Any]) -> list[Any]:
         """Not the record: fields are put back by their names, as a swap does."""
         keys = state.keys

@@ -9,12 +9,12 @@ from burstline.packet.flow_key import KEY_SIZE
 from burstline.state.heavy_head import HeavyHead
 from burstline.state.heavy_hitters import HeavyHitters
 from burstline.state.heavy_read import Reader
-from burstline.state.saved.kind import Copy, Kind
+from burstline.state.saved.kind import Copy, Joinable
 
 PLACES = ("tags", "counts", "before", "levels", "ring")  # fields that are addresses
 
 
-class HeavySketches(Kind[HeavyHitters]):
+class HeavySketches(Joinable[HeavyHitters]):
     """What is heavy is so in the last two windows: of several captures, those count whose windows lie at the end."""
 
     def parameters(self, state: HeavyHitters) -> list[Any]:

@@ -27,12 +27,16 @@ class Kind(ABC, Generic[S]):
         """Of each worker's copy, also while the worker works."""
 
     @abstractmethod
-    def join(self, state: S, copies: Sequence[Copy]) -> list[Copy]:
-        """Copies of runs over one capture each, in the order of the captures, put together: as few as can be."""
-
-    @abstractmethod
     def put(self, state: S, worker: int, copies: Sequence[Copy]) -> None:
         """Add what was saved to a worker's copy, which has not begun."""
+
+
+class Joinable(Kind[S]):
+    """One of which the copies of several runs can be put together."""
+
+    @abstractmethod
+    def join(self, state: S, copies: Sequence[Copy]) -> list[Copy]:
+        """Copies of runs over one capture each, in the order of the captures, put together: as few as can be."""
 
 
 def total(copies: Sequence[Copy], name: str) -> Any:

@@ -11,10 +11,10 @@ from burstline.state.counter import Counter, Held
 from burstline.state.histogram import COUNTS_AT, Histogram
 from burstline.state.hyper_log_log import HyperLogLog
 from burstline.state.meter import NEVER, Meter
-from burstline.state.saved.kind import Copy, Kind, sparse, summed, total
+from burstline.state.saved.kind import Copy, Joinable, Kind, sparse, summed, total
 
 
-class Counters(Kind[Counter]):
+class Counters(Joinable[Counter]):
     def parameters(self, state: Counter) -> list[Any]:
         return []
 
@@ -30,7 +30,7 @@ class Counters(Kind[Counter]):
         state.held = Held(state.held.settled + int(total(copies, "value")), state.held.places)
 
 
-class Histograms(Kind[Histogram]):
+class Histograms(Joinable[Histogram]):
     def parameters(self, state: Histogram) -> list[Any]:
         return [state.bits]
 
@@ -59,7 +59,7 @@ class Histograms(Kind[Histogram]):
             region.write(0, (before + more).to_bytes(16, "little", signed=True))
 
 
-class ByteHistograms(Kind[ByteHistogram]):
+class ByteHistograms(Joinable[ByteHistogram]):
     def parameters(self, state: ByteHistogram) -> list[Any]:
         return []
 
@@ -73,7 +73,7 @@ class ByteHistograms(Kind[ByteHistogram]):
         state._regions[worker].numpy("i8", VALUES)[:] += total(copies, "counts")
 
 
-class CountMins(Kind[CountMin]):
+class CountMins(Joinable[CountMin]):
     """The sum of sketches is the sketch of the sum; of conservative ones, no estimate is below what was added."""
 
     def parameters(self, state: CountMin) -> list[Any]:
@@ -96,7 +96,7 @@ class CountMins(Kind[CountMin]):
             region.set_i64(8, region.i64(8) + int(copy["total"]))
 
 
-class HyperLogLogs(Kind[HyperLogLog]):
+class HyperLogLogs(Joinable[HyperLogLog]):
     def parameters(self, state: HyperLogLog) -> list[Any]:
         return [state.precision]
 
@@ -128,9 +128,6 @@ class Meters(Kind[Meter]):
         import numpy as np
 
         return [{name: np.array(block.get(name), "i8") for name in self.FIELDS} for block in state._blocks]
-
-    def join(self, state: Meter, copies: Sequence[Copy]) -> list[Copy]:
-        raise NotImplementedError("what a meter allows depends on all packets before")
 
     def put(self, state: Meter, worker: int, copies: Sequence[Copy]) -> None:
         block, first = state._blocks[worker], copies[0]

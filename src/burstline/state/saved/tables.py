@@ -8,10 +8,10 @@ from typing import Any
 from burstline.state.hash_buckets import Buckets
 from burstline.state.hash_table import HashTable
 from burstline.state.map import Map
-from burstline.state.saved.kind import Copy, Kind, total
+from burstline.state.saved.kind import Copy, Joinable, total
 
 
-class HashTables(Kind[HashTable]):
+class HashTables(Joinable[HashTable]):
     def parameters(self, state: HashTable) -> list[Any]:
         """The capacity is not among them: what there is no room for is counted."""
         merge = state.merge if isinstance(state, Map) else ""

@@ -28,7 +28,7 @@ LONGEST = 1 << 16  # bytes of a question
 POLL = 0.1  # seconds in which the end is noticed
 
 
-class RunService:
+class QuestionServer:
     """Answers about `run`, whose workers have these `cores`, from `open` until `close`."""
 
     def __init__(self, run: Viewed, cores: Sequence[int] = ()) -> None:

@@ -14,7 +14,7 @@ import pytest
 import burstline as bl
 from burstline.errors import BurstlineError
 from burstline.view.client import NotAnswered, ask
-from burstline.view.service import RunService, answered
+from burstline.view.question_server import QuestionServer, answered
 from burstline.view.socket_address import address_of
 
 
@@ -40,22 +40,22 @@ def path(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     yield folder / "1.sock"
 
 
-def opened(path: Path) -> RunService:
-    """A service that answers by now: it begins in a thread of its own."""
-    service = RunService(OverFile())
-    service.open(path)
+def opened(path: Path) -> QuestionServer:
+    """A server that answers by now: it begins in a thread of its own."""
+    server = QuestionServer(OverFile())
+    server.open(path)
     end = time.monotonic() + 120
     while True:
         try:
             ask(path, "flows")
-            return service
+            return server
         except NotAnswered:
             assert time.monotonic() < end
             time.sleep(0.01)
 
 
 def test_a_run_answers_and_goes_on_when_it_cannot(path: Path) -> None:
-    service = opened(path)
+    server = opened(path)
     try:
         assert ask(path, "flows") == {"tables": [], "columns": [], "rows": [], "total": 0, "matched": 0}
         for question in ("drops", "measure"):
@@ -68,7 +68,7 @@ def test_a_run_answers_and_goes_on_when_it_cannot(path: Path) -> None:
             ask(path, "weather")
         assert ask(path, "flows")["total"] == 0, "it goes on"
     finally:
-        service.close()
+        server.close()
     assert not path.exists()
     with pytest.raises(NotAnswered):
         ask(path, "flows")
@@ -76,7 +76,7 @@ def test_a_run_answers_and_goes_on_when_it_cannot(path: Path) -> None:
 
 @pytest.mark.parametrize("text", [b"\n", b"nonsense\n", b"[]\n", b'"flows"\n', b"{}\n", b'{"ask": 7}\n'])
 def test_what_is_no_question_ends_nothing(path: Path, text: bytes) -> None:
-    service = opened(path)
+    server = opened(path)
     try:
         with address_of(path) as address, socket.socket(socket.AF_UNIX) as peer:
             peer.connect(address)
@@ -85,7 +85,7 @@ def test_what_is_no_question_ends_nothing(path: Path, text: bytes) -> None:
             assert b'{"error": ' in peer.recv(1000)
         assert ask(path, "flows")["total"] == 0
     finally:
-        service.close()
+        server.close()
 
 
 def test_an_error_of_ours_is_told_and_not_raised() -> None:
@@ -96,16 +96,16 @@ def test_an_error_of_ours_is_told_and_not_raised() -> None:
 
 
 def test_nobody_else_may_ask(path: Path) -> None:
-    service = opened(path)
+    server = opened(path)
     mode = path.stat().st_mode
-    service.close()
+    server.close()
     assert stat.S_ISSOCK(mode) and stat.S_IMODE(mode) == 0o600
 
 
 def test_a_socket_that_a_killed_process_left_is_taken_over(path: Path) -> None:
     path.touch()
-    service = opened(path)
+    server = opened(path)
     try:
         assert ask(path, "flows")["total"] == 0
     finally:
-        service.close()
+        server.close()
