@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import platform
+from typing import Any
+
 import pytest
 
 from burstline.numa import memory_policy
@@ -53,3 +57,25 @@ def test_a_threads_policy_is_as_before_after_the_block() -> None:
 
 def test_what_moved_adds_up_with_the_first_reason() -> None:
     assert Moved(1, 2, 3, "busy") + Moved(10, 20, 30, "other") == Moved(11, 22, 33, "busy")
+
+
+@needs_policy
+def test_pages_that_the_kernel_counts_as_left_are_told_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """move_pages returns how many it has not moved (move_pages(2)): no error, and errno says nothing."""
+    nodes, start = {0: 0, 1: 0, 2: 0}, 1 << 30
+
+    class Libc:
+        def syscall(self, number: Any, *words: Any) -> int:
+            if number.value != memory_policy._NUMBERS[platform.machine()]["move_pages"]:
+                return 0
+            count = words[1].value
+            pages = [(at - start) // PAGE for at in (ctypes.c_long * count).from_address(words[2].value)]
+            status = (ctypes.c_int * count).from_address(words[4].value)
+            if words[3] is not None:
+                nodes.update({page: 1 for page in pages if page != 1})  # one is in use
+                return 1
+            status[:] = [nodes[page] for page in pages]
+            return 0
+
+    monkeypatch.setattr(memory_policy, "_libc", Libc)
+    assert place(start, 3 * PAGE, 1) == Moved(moved=2, stayed=1, why="they are in use")

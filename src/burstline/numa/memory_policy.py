@@ -213,7 +213,7 @@ def _call(name: str, *arguments: object) -> None:
     if numbers is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), name)
     words = [ctypes.c_long(each) if isinstance(each, int) else each for each in arguments]
-    if _libc().syscall(ctypes.c_long(numbers[name]), *words) != 0:
+    if _libc().syscall(ctypes.c_long(numbers[name]), *words) < 0:  # above 0: pages that move_pages has not moved
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
