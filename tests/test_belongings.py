@@ -77,3 +77,20 @@ def test_a_threads_stack_is_where_its_variables_are() -> None:
     thread.join()
     assert found
     assert found[0] is None or found[0][1] > 0  # type: ignore[index]
+
+
+def test_what_other_threads_add_during_a_look_is_kept() -> None:
+    every = Belongings()
+    owner = every.of("memory of worker 0", "memory", 0, None)
+
+    def meanwhile() -> bool:
+        late = every.of("stack of worker 1", "stack", 1, None)
+        if not late.parts:
+            late.add((lambda: True, [(PAGE, 1)]))
+            owner.add((lambda: True, [(3 * PAGE, 1)]))
+        return True
+
+    owner.add((meanwhile, [(2 * PAGE, 1)]))
+    assert owner in list(every)
+    assert [each.name for each in every] == ["memory of worker 0", "stack of worker 1"]
+    assert owner.ranges == [(2 * PAGE, 1), (3 * PAGE, 1)]

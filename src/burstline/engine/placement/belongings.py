@@ -32,8 +32,11 @@ class Belonging:
     @property
     def ranges(self) -> list[Range]:
         """Addresses and bytes of what is still there."""
-        self.parts = [part for part in self.parts if part[0]() is not None]
-        return [each for _, ranges in self.parts for each in ranges]
+        return [each for owner, ranges in self.parts if owner() is not None for each in ranges]
+
+    def add(self, part: tuple[Callable[[], Any], list[Range]]) -> None:
+        """One more part; what is gone is forgotten now, not by those who only look: they do so in other threads."""
+        self.parts = [*(known for known in self.parts if known[0]() is not None), part]
 
     def pages(self) -> dict[int, int]:
         """By node, of those pages that are looked at."""
@@ -54,7 +57,7 @@ class Belongings:
         self._all: dict[str, Belonging] = {}
 
     def __iter__(self) -> Iterator[Belonging]:
-        return iter([each for each in self._all.values() if each.ranges])
+        return iter([each for each in list(self._all.values()) if each.ranges])  # threads that begin add theirs
 
     def of(self, name: str, kind: Kind, worker: int | None, home: int | None) -> Belonging:
         """The one of this name, new or known; where it is to be is as it was said last."""
@@ -75,7 +78,7 @@ class Belongings:
         kept: list[object] = []
         with preferring(owner.home), code_added() as ranges:
             yield kept.append
-        owner.parts.append((weakref.ref(kept[0]), ranges))
+        owner.add((weakref.ref(kept[0]), ranges))
         if owner.home is not None:  # the linker fills what it has a little ahead
             place_all(ranges, owner.home)
 
@@ -85,7 +88,7 @@ class Belongings:
         new = [(start, size) for start, size in regions if start not in known]
         if not new:
             return
-        owner.parts.append((weakref.ref(keeper), new))
+        owner.add((weakref.ref(keeper), new))
         if owner.home is not None:
             place_all(new, owner.home)
 
@@ -98,7 +101,7 @@ class Belongings:
 
 
 def _add(owner: Belonging, region: Region) -> None:
-    owner.parts.append((weakref.ref(region), [(region.address, region.size)]))
+    owner.add((weakref.ref(region), [(region.address, region.size)]))
     if owner.home is not None:
         prefer(region.address, region.size, owner.home)
 
