@@ -25,6 +25,7 @@ class Kept:
 
     def __init__(self) -> None:
         self._before: dict[int, tuple[int, ...]] = {}
+        self._given: dict[int, set[int]] = {}
 
     def keep_on(self, cpus: Collection[int], polling: Collection[int]) -> None:
         for tid, _, now in others(polling):
@@ -32,9 +33,13 @@ class Kept:
                 with suppress(OSError):
                     os.sched_setaffinity(tid, cpus)
                     self._before.setdefault(tid, now)
+                    self._given[tid] = {*cpus}
 
     def restore(self) -> None:
+        """But for those that somebody else has put elsewhere since."""
         for tid, cpus in self._before.items():
             with suppress(OSError):
-                os.sched_setaffinity(tid, cpus)
+                if os.sched_getaffinity(tid) == self._given[tid]:
+                    os.sched_setaffinity(tid, cpus)
         self._before.clear()
+        self._given.clear()
