@@ -63,6 +63,7 @@ def test_they_keep_off_the_cpus_and_are_put_back(root: Path) -> None:
     assert keeper.keep_off([2, 3], range(8)) == Kept(moved=(17, 40, 41, 60))
     assert affinities(root) == {17: "0-1,4-7", 40: "0-1,4-7", 41: "0-1,4-7", 50: "2", 60: "0-1,4-7"}
     keeper.keep_off([2, 4], range(8))  # a worker has moved: what it left may be used again
+    assert keeper.keep_off([2, 4], range(8)) == Kept(moved=(17, 40, 41, 60)), "also what need not move again"
     assert affinities(root)[40] == "0-1,3,5-7"
     assert affinities(root)[41] == "3"
     keeper.restore()

@@ -18,7 +18,8 @@ from burstline.numa.sysfs import NETWORK, cpu_list
 
 @dataclass(frozen=True)
 class Kept:
-    """What became of the interrupts: numbers of those that were moved, and of those that the kernel would not move."""
+    """What became of the interrupts: numbers of those that were ever moved, and of those that the kernel would not
+    move now."""
 
     moved: tuple[int, ...] = ()
     refused: tuple[int, ...] = ()
@@ -77,7 +78,7 @@ class IrqKeeper:
 
     def keep_off(self, cpus: Collection[int], all_cpus: Collection[int]) -> Kept:
         """From now on, off these CPUs alone. Where an interrupt comes to no other, it goes to all that are left."""
-        taken, moved, refused = {*cpus}, list[int](), list[int]()
+        taken, refused = {*cpus}, list[int]()
         for irq in network_irqs(self._root):
             file = self._root / f"proc/irq/{irq.number}/smp_affinity_list"
             try:
@@ -91,8 +92,7 @@ class IrqKeeper:
                 refused.append(irq.number)
             else:
                 self._before.setdefault(irq.number, now)
-                moved.append(irq.number)
-        return Kept(tuple(moved), tuple(refused))
+        return Kept(tuple(sorted(self._before)), tuple(refused))
 
     def restore(self) -> None:
         """As they were before the first `keep_off`; one that is gone by now is let go."""
