@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from burstline.engine import live_buffers
 from burstline.engine.config import Config, Engine, Numa
 from burstline.engine.placement.placement import Placement, control_cpus, load_placement, placement_of
 from burstline.engine.placement.planned import node_here, this_machine, with_plan
@@ -69,7 +70,14 @@ def test_a_plan_that_does_not_fit_is_refused(
         load_placement(saved, machine, workers, [device])
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"threads": [{"name": "worker 0"}], "memories": []}'])
+NO_PLANS = [
+    "", "[]", "{}", '{"threads": [{"name": "worker 0"}], "memories": []}', '{"threads": [], "memories": []}',
+    '{"threads": [{"name": "worker 1", "cpu": 0, "node": 0}], "memories": []}',
+    '{"threads": [{"name": "worker 0", "cpu": Infinity, "node": 0}], "memories": []}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", NO_PLANS)
 def test_what_is_no_plan_is_refused(text: str, tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
     path.write_text(text)
@@ -77,6 +85,14 @@ def test_what_is_no_plan_is_refused(text: str, tmp_path: Path) -> None:
         load_placement(path, MACHINE, None, [])
     with pytest.raises(UsageError, match=r"none\.json"):
         load_placement(tmp_path / "none.json", MACHINE, None, [])
+
+
+def test_two_workers_on_one_cpu_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    threads = [{"name": f"worker {k}", "cpu": 3, "node": 0} for k in range(2)]
+    path.write_text(json.dumps({"threads": threads, "memories": []}))
+    with pytest.raises(UsageError, match="has two workers on CPU 3"):
+        load_placement(path, MACHINE, None, [])
 
 
 @pytest.mark.parametrize("name", names())
@@ -144,3 +160,20 @@ def test_devices_that_are_no_hardware_are_where_the_settings_say() -> None:
     assert node_here("net_null0", machine, Config(numa=Numa(node=2))) == 2
     assert node_here("ring-loop,packets=64", machine, Config()) == machine.cores[0].node
     assert node_here("xdp,iface=nosuch0", machine, Config()) == machine.cores[0].node
+
+
+def test_a_card_is_where_the_kernel_has_it_however_its_address_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Sysfs:
+        def __init__(self, path: str) -> None:
+            self.path = path
+
+        def read_text(self) -> str:
+            if self.path != "/sys/bus/pci/devices/0000:3b:00.0/numa_node":
+                raise FileNotFoundError(self.path)
+            return "3\n"
+
+    monkeypatch.setattr(live_buffers, "Path", Sysfs)
+    machine = find_topology("xeon-8180-4s-mesh")
+    for device in ("0000:3b:00.0", "3b:00.0", "0000:3B:00.0", "pci:3b:00.0,a=1"):
+        assert node_here(device, machine, Config()) == 3, device
+    assert live_buffers.node_of("3c:00.0") == live_buffers.node_of("net_null0") == -1

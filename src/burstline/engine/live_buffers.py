@@ -21,6 +21,7 @@ from burstline.engine.large_classes import large_buffers
 from burstline.engine.own_devices import XdpDevice, is_own, is_xdp
 from burstline.engine.placement.small_pages import have_on
 from burstline.engine.probes.processor import cache_share
+from burstline.errors import UsageError
 
 if TYPE_CHECKING:
     from burstline.dpdk.pool import Pool
@@ -281,8 +282,10 @@ def expected_frame(device: str, mtu: int | None) -> int:
 def node_of(device: str) -> int:
     """The NUMA node of a PCI device, -1 where there is none to tell."""
     if is_pci(device):
-        with suppress(OSError, ValueError):
-            return int(Path(f"/sys/bus/pci/devices/{device.split(',')[0]}/numa_node").read_text())
+        from burstline.dpdk.device import Device
+
+        with suppress(OSError, ValueError, UsageError):  # users may leave the domain out
+            return int(Path(f"/sys/bus/pci/devices/{Device.parse(device).name}/numa_node").read_text())
     return -1
 
 

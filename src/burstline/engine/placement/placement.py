@@ -72,11 +72,14 @@ def load_placement(path: Path, machine: Topology, workers: int | None, devices: 
         threads = [(str(each["name"]), int(each["cpu"])) for each in told["threads"]]
         nodes = {str(each["name"]): int(each["node"]) for each in told["threads"]}
         memories = [(str(each["name"]), int(each["node"])) for each in told["memories"]]
+        numbers = sorted(int(match[1]) for name, _ in threads if (match := _WORKER.fullmatch(name)))
+        if not numbers or numbers != [*range(len(numbers))]:
+            raise ValueError("workers are numbered from 0")
     except OSError as error:
         raise UsageError(
             f"{path}: {error.strerror}", "--plan is auto, off, or a file of `burstline plan --save`"
         ) from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         raise UsageError(f"{path} is no plan", "write one: burstline plan APP PORTS --save FILE") from None
     for name, cpu in threads:
         if cpu not in machine.core_of:
@@ -91,6 +94,8 @@ def load_placement(path: Path, machine: Topology, workers: int | None, devices: 
     if other := next((f"{name} is on node {node}" for name, node in memories if node not in machine.index), None):
         raise UsageError(f"{path}: {other}, which this machine has not", AGAIN)
     made = _placement(machine, threads, memories, str(path))
+    if twice := next((cpu for cpu in made.cores if made.cores.count(cpu) > 1), None):
+        raise UsageError(f"{path} has two workers on CPU {twice}", "give each worker a CPU of its own")
     if workers is not None and workers != len(made.cores):
         raise UsageError(f"{path} is for {len(made.cores)} workers, not {workers}", f"use --workers {len(made.cores)}")
     known = {device for device, _ in made.pools}
