@@ -142,7 +142,24 @@ def test_memory_that_a_plan_has_elsewhere_is_no_fault() -> None:
     away = replace(where, memories=(pool, replace(table, pages={far: 200}, planned=far), other))
     assert misplaced(machine, away) == []
     back = replace(where, memories=(pool, replace(table, planned=far), other))
-    assert "and the plan has it on node" in misplaced(machine, back)[0].what
+    (wrong,) = misplaced(machine, back)
+    assert "and the plan has it on node" in wrong.what
+    assert "move" not in wrong.fix, "a worker's move leaves what is planned on another node"
+
+
+def test_memory_of_a_worker_that_nobody_saw_is_told() -> None:
+    """A run that ended before the first look at its threads."""
+    machine = find_topology("xeon-6248-2s")
+    where = Where(memories=(MemoryAt("code of worker 0", "code", {0: 5}, (0,), planned=1),))
+    (wrong,) = misplaced(machine, where)
+    assert wrong.what == "code of worker 0 lies on node 0, and the plan has it on node 1"
+
+
+def test_other_threads_on_the_directors_cpu_are_told() -> None:
+    machine = find_topology("xeon-6248-2s")
+    where = Where((ThreadAt("director", 9, (4,), -1), ThreadAt("steering", 77, (4, 5))))
+    (wrong,) = misplaced(machine, where)
+    assert wrong.what == "1 other thread (steering) may run on the CPU of the director"
 
 
 def test_where_things_are_goes_through_json() -> None:

@@ -203,10 +203,11 @@ def _memory_fix(view: _View, memory: MemoryAt, home: int) -> str:
             f"{PLAN}, or [numa] node = {home}; its huge pages: "
             f"echo 512 > /sys/devices/system/node/node{home}/hugepages/hugepages-2048kB/nr_hugepages"
         )
-    worker = memory.workers[0] if len(memory.workers) == 1 else None
-    if worker is None or len(view.workers[worker].cpus) != 1:
+    worker = memory.workers[0] if len(memory.workers) == 1 else -1
+    thread = view.workers.get(worker)
+    if thread is None or len(thread.cpus) != 1 or view.node(worker) != home:  # what is planned elsewhere stays there
         return PLAN
-    return f"burstline move worker{worker} --cpu {view.workers[worker].cpus[0]}   (which has its memory follow)"
+    return f"burstline move worker{worker} --cpu {thread.cpus[0]}   (which has its memory follow)"
 
 
 def _interrupts(view: _View) -> Iterator[Misplaced]:
@@ -226,8 +227,9 @@ def _control(view: _View) -> Iterator[Misplaced]:
         return
     workers = [w for w, t in view.workers.items() if any({*t.cpus} & {*other.cpus} for other in on)]
     named = _list(list(dict.fromkeys(thread.name for thread in on)))
+    whose = f"worker {_list(workers)}" if workers else "the director"
     yield Misplaced(
-        f"{len(on)} other thread{'s' * (len(on) > 1)} ({named}) may run on the CPU of worker {_list(workers)}",
+        f"{len(on)} other thread{'s' * (len(on) > 1)} ({named}) may run on the CPU of {whose}",
         f"{PLAN}, or taskset -pc {ranges([*view.spare])} {on[0].tid}",
     )
 
