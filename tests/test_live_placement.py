@@ -16,8 +16,12 @@ from burstline import dpdk
 from burstline.cli.doctor import examine_runs, run_lines
 from burstline.cli.main import main
 from burstline.engine.config import Config, Engine, Numa
+from burstline.engine.placement.live_placement import LivePlacement
+from burstline.engine.placement.placement import Placement
 from burstline.errors import UsageError
 from burstline.numa import memory_policy
+from burstline.numa.find import find_topology
+from burstline.numa.usable import usable
 from dpdk_live import alone
 
 pytestmark = pytest.mark.skipif(not dpdk.available(), reason="burstline was built without DPDK")
@@ -83,6 +87,11 @@ def moved(stats: str) -> dict[str, Any]:
     thread.start()
     report = run.run()
     thread.join()
+    found["afterwards"] = sorted(os.sched_getaffinity(0))
+    try:
+        run.move_worker(0, cpus[0])
+    except UsageError as error:
+        found["refused"].append(error.message)
     return found | {"report": report.as_json(), "balanced": report.balanced, "lines": report.lines()}
 
 
@@ -123,6 +132,19 @@ def test_other_threads_keep_off_the_worker_where_there_are_other_cpus(found: dic
         assert all(cpu not in each["cpus"] for each in others)
 
 
+def test_the_threads_of_the_process_have_their_cpus_again(found: dict[str, Any]) -> None:
+    assert found["afterwards"] == found["cpus"]
+
+
+def test_others_keep_off_the_director_where_there_are_other_cpus() -> None:
+    machine = find_topology("xeon-6248-2s")
+    for cpus, taken in ((machine.core_of, [2, 3, 5]), ((2, 3, 5), [2, 3])):
+        part = usable(machine, cpus)
+        live = LivePlacement(Placement(part, (2, 3)), Config(numa=Numa(irqs=False)), [2, 3])
+        with live.carried_out(tuple, (), [5]):
+            assert list(live.taken) == taken
+
+
 def test_memory_of_all_kinds_is_found_on_its_node(found: dict[str, Any]) -> None:
     if not memory_policy.is_supported():
         pytest.skip("the system takes no memory policy")
@@ -146,7 +168,8 @@ def test_no_packet_is_lost_and_the_report_tells_the_move(found: dict[str, Any]) 
 
 
 def test_moves_that_cannot_be_are_refused(found: dict[str, Any]) -> None:
-    assert found["refused"] == ["there is no worker 7", "there is no CPU 4095 that the run may use"]
+    refused = ["there is no worker 7", "there is no CPU 4095 that the run may use"]
+    assert found["refused"] == [*refused, "no worker can be moved: the run has ended"]
 
 
 def test_commands_for_no_run_and_no_worker_are_refused(

@@ -233,7 +233,9 @@ class LiveRun:
         started = time.perf_counter()
         try:
             service = self.service.working(versions, self.ports.devices) if self.service else nullcontext()
-            held = self.placement.carried_out(lambda: buffers_at(self.ports), ports_at(self.ports))
+            held = self.placement.carried_out(
+                lambda: buffers_at(self.ports), ports_at(self.ports), cores[self.workers :]
+            )
             with service, watch, self.directing.control or nullcontext(), held, self.capture.writing():
                 team.run(self.stop, tick, self.config.engine.duration, period)
             self.report.stopped = True

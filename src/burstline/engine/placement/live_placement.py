@@ -49,8 +49,10 @@ class LivePlacement:
         self._irqs, self._threads = IrqKeeper(), KeptThreads()
         self._pools: Pools = tuple
         self._ports: Sequence[PortAt] = ()
+        self._director: Sequence[int] = ()  # its CPU, where there is one
         self._looked = -EVERY
-        self._one_at_a_time = threading.Lock()
+        self._is_over = False
+        self._one_at_a_time = threading.Lock()  # looks, moves, and the linking of code for a worker
 
     def worker(self, worker: int) -> AbstractContextManager[None]:
         """What this thread makes in the block is memory of a worker."""
@@ -58,6 +60,10 @@ class LivePlacement:
 
     def instance(self, program: Program, worker: int, symbols: Mapping[str, int]) -> Instance:
         """The program linked for a worker: its tables, its memory and its code where they belong."""
+        with self._one_at_a_time:  # a move that goes on has the worker on two nodes
+            return self._instance(program, worker, symbols)
+
+    def _instance(self, program: Program, worker: int, symbols: Mapping[str, int]) -> Instance:
         names = accesses_of(program.pipeline, program.pipeline.profile).names
         states = [(names[k], s) for k, s in enumerate(program.pipeline.state) if not isinstance(s, Counter)]
         for name, state in states:
@@ -109,63 +115,78 @@ class LivePlacement:
     # ---- while the run goes on ----
 
     @contextmanager
-    def carried_out(self, pools: Pools, ports: Sequence[PortAt]) -> Iterator[None]:
-        """Around the run: interrupts and other threads keep off the workers, and have their own again afterwards.
-        `pools` tells where buffers are."""
-        self._pools, self._ports = pools, ports
+    def carried_out(self, pools: Pools, ports: Sequence[PortAt], director: Sequence[int] = ()) -> Iterator[None]:
+        """Around the run: interrupts and other threads keep off the workers and the director, whose CPU is given where
+        there is one, and have their own again afterwards. `pools` tells where buffers are."""
+        self._pools, self._ports, self._director = pools, ports, director
         try:
             self._keep_off()
             yield
         finally:
             with self._one_at_a_time:
-                self.where = replace(self.where, memories=(*self._pools(), *self._memories()))
+                self._is_over = True  # pools are closed next, and nobody may look at them then
                 self._irqs.restore()
                 self._threads.restore()
+                self.where = replace(self.where, memories=(*self._pools(), *self._memories()))
 
     def _keep_off(self) -> None:
         if self.placement is None:
             return
         if self._keeps_irqs:
-            self.irqs = self._irqs.keep_off(self.cores, self.machine.core_of)
+            self.irqs = self._irqs.keep_off(self.taken, self.machine.core_of)
         self._keep_threads()
 
     def _keep_threads(self) -> None:
         if self.placement is not None and self._began and self.placement.control:
-            cpus = control_cpus(self.machine, self.cores, [c for c in self.placement.control if c not in self.cores])
+            taken = self.taken
+            cpus = control_cpus(self.machine, taken, [c for c in self.placement.control if c not in taken])
             self._threads.keep_on(cpus, {*self._tids.values()})
 
     @property
+    def taken(self) -> list[int]:
+        """CPUs that others keep off: those of all who poll; of workers alone where no other would be left."""
+        every = [*self.cores, *self._director]
+        return every if {*self.machine.core_of} - {*every} else self.cores
+
+    @property
     def _began(self) -> bool:
-        return all(worker in self._tids for worker in range(len(self.cores)))
+        return all(number in self._tids for number in range(len(self.cores) + len(self._director)))
 
     def step(self) -> bool:
         """At each tick of the run; whether it was time for a look."""
         now = time.monotonic()
         if now - self._looked < EVERY or not self._began:
             return False
-        self._looked = now
-        with self._one_at_a_time:
+        if not self._one_at_a_time.acquire(blocking=False):  # a move takes its time; the run's other tasks go on
+            return False
+        try:
+            self._looked = now
             self._keep_threads()  # threads begin at any time, where the one is that begins them
-        self.look()
+            self._look()
+        finally:
+            self._one_at_a_time.release()
         return True
 
     def look(self) -> None:
-        """Where things are now."""
+        """Where things are now; when the run is over, they stay where they were last."""
         with self._one_at_a_time:
-            found: list[ThreadAt] = []
-            for worker, tid in sorted(self._tids.items()):
-                try:
-                    cpus = tuple(sorted(os.sched_getaffinity(tid)))
-                except OSError:  # it has ended: what was seen of it last stays
-                    found += [t for t in self.where.threads if t.tid == tid]
-                    continue
-                is_worker = worker < len(self.cores)
-                name = f"worker {worker}" if is_worker else "director"
-                planned = self._planned[worker] if is_worker and self._planned else None
-                found.append(ThreadAt(name, tid, cpus, worker if is_worker else -1, planned))
-            found += [ThreadAt(name, tid, cpus) for tid, name, cpus in others({*self._tids.values()})]
-            self.where = Where(tuple(found), (*self._pools(), *self._memories()), tuple(self._ports),
-                               tuple(network_irqs()))  # fmt: skip
+            if not self._is_over:
+                self._look()
+
+    def _look(self) -> None:
+        found: list[ThreadAt] = []
+        for worker, tid in sorted(self._tids.items()):
+            try:
+                cpus = tuple(sorted(os.sched_getaffinity(tid)))
+            except OSError:  # it has ended: what was seen of it last stays
+                found += [t for t in self.where.threads if t.tid == tid]
+                continue
+            is_worker = worker < len(self.cores)
+            name = f"worker {worker}" if is_worker else "director"
+            planned = self._planned[worker] if is_worker and self._planned else None
+            found.append(ThreadAt(name, tid, cpus, worker if is_worker else -1, planned))
+        found += [ThreadAt(name, tid, cpus) for tid, name, cpus in others({*self._tids.values()})]
+        self.where = Where(tuple(found), (*self._pools(), *self._memories()), tuple(self._ports), tuple(network_irqs()))
 
     def _memories(self) -> Iterator[MemoryAt]:
         everyone = tuple(range(len(self.cores)))
@@ -229,10 +250,12 @@ class LivePlacement:
                           for node in pool.pages if node != new)  # fmt: skip
             done = WorkerMove(worker, before, cpu, old, new, moved, stays, time.perf_counter() - started)
             self.moves.append(done)
-        self.look()
-        return done
+            self._look()
+            return done
 
     def _check(self, worker: int, cpu: int) -> None:
+        if self._is_over:
+            raise UsageError("no worker can be moved: the run has ended")
         if not self._began:
             raise UsageError("no worker can be moved: the run has not begun", "wait until packets flow")
         if not 0 <= worker < len(self.cores):
