@@ -93,8 +93,10 @@ def examine_runs() -> Iterator[dict[str, Any]]:
     except (BurstlineError, OSError):  # none, or none that this user may read
         return
     for each in going:
-        told = each.read().directory
-        each.close()
+        try:
+            told = each.read().directory
+        finally:
+            each.close()
         if placement := told.get("placement"):
             where = replace(Where.of(placement["where"]), irqs=tuple(network_irqs()))
             wrong = [one.as_json() for one in misplaced(find_topology(), where)]
