@@ -180,6 +180,8 @@ def test_commands_for_no_run_and_no_worker_are_refused(
     assert "everything is no worker" in capsys.readouterr().err
     assert main(["move", "worker0", "--cpu", "1"]) == 1
     assert "no pipeline is running" in capsys.readouterr().err
+    assert main(["move", "worker0", "--cpu", "1", "bridge.py"]) == 1, "as its help has it"
+    assert "no running pipeline is called bridge.py" in capsys.readouterr().err
 
 
 def test_a_plan_is_for_ports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

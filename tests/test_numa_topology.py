@@ -237,6 +237,7 @@ def test_the_command_tells_as_json_and_names_what_is_near(capsys: pytest.Capture
     assert [node["kind"] for node in told["nodes"]] == ["DRAM", "DRAM", "CXL"] and len(told["links"]) == 2
     assert main(["topology", "--from", "numa:2 core:2"]) == 0
     assert "2 nodes" in capsys.readouterr().out
+    assert main(["topology", "--topology", "numa:2 core:2"]) == 0
     assert main(["topology", "numa:2 core:2", "--from", "core:2"]) == 2
     assert main(["topology"]) == 0
     assert main(["topology", "--list"]) == 0

@@ -61,6 +61,9 @@ class Parser(argparse.ArgumentParser):
 
     def parse_all(self, argv: Sequence[str]) -> argparse.Namespace:
         known, unknown = self.parse_known_args(argv)
+        if unknown and not any(word.startswith("-") for word in unknown):
+            # Up to Python 3.12 what may be left out (`nargs` of ? and *) is not found behind an option.
+            known, unknown = self.parse_known_intermixed_args(argv)
         if not unknown:
             return known
         hint = f"see `{self.prog} --help`"

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("machine", metavar="MACHINE", nargs="?", help="another machine than this one")
-    parser.add_argument("--from", dest="given", metavar="MACHINE", help="the same")
+    parser.add_argument("--topology", "--from", dest="given", metavar="MACHINE", help="the same, as for `plan`")
     parser.add_argument("--overlay", type=Path, metavar="FILE", help="TOML with what firmware does not tell")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="draw it into this file")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(names(), indent=2) if args.json else "\n".join(names()))
         return 0
     if args.machine and args.given:
-        raise UsageError(f"{args.machine} and --from {args.given} are two machines", "name one")
+        raise UsageError(f"{args.machine} and {args.given} are two machines", "name one")
     machine = find_topology(args.machine or args.given, args.overlay)
     if args.svg:
         from burstline.numa.draw_svg import draw_svg
