@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -30,6 +31,7 @@ from burstline.state.base import State
 from burstline.state.counter import Counter
 
 EVERY = 2.0  # seconds between two looks at where things are
+MOVES = 64  # of workers that are remembered, the last ones
 Pools = Callable[[], Sequence[MemoryAt]]
 
 
@@ -41,7 +43,7 @@ class LivePlacement:
         self.machine = placement.machine if placement else this_machine()
         self._keeps_irqs = placement is not None and config.numa.irqs and os.geteuid() == 0
         self.belongings = Belongings()
-        self.moves: list[WorkerMove] = []
+        self.moves: deque[WorkerMove] = deque(maxlen=MOVES)
         self.where = Where()
         self.irqs = Kept()
         self._planned = list(placement.cores) if placement else []
