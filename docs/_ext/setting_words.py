@@ -102,7 +102,8 @@ SETTINGS = {
     "numa_balance.high": "Mean load from which on one that was parked is woken.",
     "numa_balance.calm": "Seconds for which a worker must not have been needed, doubled each time it was nevertheless.",
     "numa_balance.tune": "Workers take the burst size, how far to prefetch and whether to sleep, balancer and plans "
-    "what hops cost, as the [learned cost model](numa-balance.md#the-learned-cost-model) advises; else it is only told.",
+    "what hops cost, as the [learned cost model](numa-balance.md#the-learned-cost-model) advises; "
+    "otherwise its advice is only logged.",
     "steering_control.act": "Whether the [controller](steering-control.md) runs beside live ports: `on` steers, "
     "`dry-run` decides and changes nothing; it needs a flow director and two workers; `--steer`.",
     "steering_control.log": "A file that each decision is written to, with its reason, as a line of JSON; "
