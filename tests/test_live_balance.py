@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,12 +18,20 @@ import burstline as bl
 from both_modes import pcap_of
 from burstline import dpdk
 from burstline.cli.main import main
-from burstline.engine import balance_parts
+from burstline.engine import learned_costs
 from burstline.engine.balance_sight import BalanceSight, Counts
 from burstline.engine.config import Config, Engine, Port, load
+from burstline.engine.live_balance import LiveBalance
+from burstline.engine.live_learning import LiveLearning
 from burstline.errors import UsageError
+from burstline.numa.balance.places import Places
 from burstline.numa.balance.settings import BalanceSettings
+from burstline.numa.learned.advice import Tuning
+from burstline.numa.learned.model import CostOfPackets
 from burstline.numa.learned.store import path_of
+from burstline.state.toeplitz import DEFAULT_KEY
+from burstline.steering.back_end import Limits
+from burstline.steering.edit import Done, Edit
 from dpdk_live import alone
 from test_live_control import frame, ports
 
@@ -54,7 +64,7 @@ def balanced(path: str, act: Any, log: str, cache: str, swaps: bool) -> dict[str
     """Packets go round until a bucket was moved, or would have been; where that is wished, again after a swap."""
     from burstline.engine.live import LiveRun
 
-    balance_parts.path_of = partial(path_of, where=Path(cache))  # the cache of compiled code stays
+    learned_costs.path_of = partial(path_of, where=Path(cache))  # the cache of compiled code stays
     pipeline, flows = app()
     device = f"nic-model,driver=e810,by=workers,times=1000000000,pcap={path}"  # its wire waits: a worker is busy
     settings = BalanceSettings(act=act, log=log, look=0.05, held=0.002, margin=1.0)
@@ -118,6 +128,39 @@ def test_buckets_leave_the_worker_that_has_all_of_them(tmp_path: Path, act: str,
     assert head["act"] == act and [one["action"] for one in lines].count("MoveBucket") >= len(moves)
     assert steering["model"]["measured"] > 0 and list(cache.glob("*.json"))
     assert main(["steer", str(log), "--explain"]) == 0
+
+
+class Fixed:
+    """Ports of four buckets that nobody moves."""
+
+    name, key, reta, hashed, limits = "fixed", DEFAULT_KEY, (0, 1, 0, 1), True, Limits(0, 0, 1e4, 4)
+
+    def counts(self) -> dict[int, tuple[int, int]]:
+        return {}
+
+    def change(self, edits: Sequence[Edit]) -> list[Done]:
+        raise AssertionError(edits)
+
+
+def test_after_a_swap_what_is_learned_is_of_the_other_pipeline(tmp_path: Path) -> None:
+    def learning(pipeline: bl.Pipeline) -> LiveLearning:
+        return LiveLearning(CostOfPackets(), [0.0] * 2, 0.0, tmp_path / pipeline.name, Tuning(), acts=True)
+
+    one, two = (bl.Pipeline(*app()[0].stages, name=name) for name in ("one", "two"))
+    balance = LiveBalance(
+        BalanceSettings(act="on"), lambda weight: Places.alike(2, 4), learning, one, Fixed(), (0, 1)
+    )  # fmt: skip
+    first = balance.learning
+    with pytest.raises(UsageError), balance.swapping(two):
+        raise UsageError("it does not compile")
+    assert balance.learning is first and not list(tmp_path.iterdir())
+    first.tuning = replace(first.tuning, prefetch=40, hop_weight=1.5)
+    with balance.swapping(two):
+        assert balance.learning is first
+    assert [file.name for file in tmp_path.iterdir()] == ["one"]
+    assert balance.learning.tuning == Tuning(prefetch=40), "workers go on as they were told"
+    balance.learning.close()
+    assert {file.name for file in tmp_path.iterdir()} == {"one", "two"}
 
 
 def counts(time: float, packets: list[int], busy: list[float], by_bucket: list[list[int]], missed: int = 0) -> Counts:

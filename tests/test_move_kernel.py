@@ -17,13 +17,15 @@ from hypothesis import strategies as st
 
 import burstline as bl
 from burstline import dpdk
-from burstline.engine.moves.move_kernel import HERE, HOLD, place
+from burstline.engine.moves.move_kernel import HERE, HOLD, place, still_left
 from burstline.engine.moves.ownership import Ownership, Planned
-from burstline.engine.moves.phases import ANNOUNCED, CHANGED, CLOSING, EXPORTING, FRAME, RELEASED
+from burstline.engine.moves.phases import ANNOUNCED, CHANGED, CLOSING, EXPORTING, FRAME, RELEASED, Mover
+from burstline.engine.worker import QUEUE_SIZE, PortQueue, PortWorker
 from burstline.errors import BurstlineError
 from burstline.native.kernel import Kernel
+from burstline.offload.twins import Twins
 from burstline.packet.flow_key import KEY_SIZE, flow_key
-from burstline.state.region import Region
+from burstline.state.region import Block, Region
 from burstline.state.steering_table import SteeringTable
 from burstline.state.toeplitz import DEFAULT_KEY, toeplitz
 from burstline.steering.edit import AddRules, Done, Edit, MoveBucket, RemoveRules
@@ -35,6 +37,7 @@ quickly = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 PHASES = (ANNOUNCED, CHANGED, EXPORTING, RELEASED, CLOSING)
 WORKERS, BUCKETS = 3, 16
 compiled_place = Kernel("burstline.engine.moves.move_kernel:place", *[int] * 6)
+arrived = Kernel("burstline.engine.moves.move_kernel:arrived", PortWorker, int, int, int)
 write_frame = Kernel("burstline.engine.moves.sift_kernel:write_frame", int, int)
 
 
@@ -88,6 +91,34 @@ def test_a_flow_that_does_not_move_is_handled_where_it_comes_unless_a_rule_may_h
 def test_what_a_rule_drops_or_a_device_places_is_handled_where_it_comes() -> None:
     for phase, queue, holds, ruled in itertools.product(PHASES, range(-1, WORKERS), (False, True), (False, True)):
         assert places(phase, -1, queue, holds, ruled) == places(phase, queue, -1, holds, ruled) == [HERE] * WORKERS
+
+
+# ---- when a port has no more packets by the old rules ----
+
+
+def left_behind(batch: int, twins: int = 0) -> int:
+    """Of 100 packets that may wait at a port, when a poll brought none."""
+    mover, worker = Block(Mover.layout), Block(PortWorker.layout, 128)
+    left, queue = Region(8), Region(QUEUE_SIZE)
+    left.set_i64(0, 100)
+    queue.set_i64(PortQueue.layout.offset("twins"), twins)
+    mover.set(seen=CHANGED, left=left.address)
+    worker.set(moves=mover.address, queues=queue.address, batch=batch)
+    assert arrived(worker.address, 0, 0, 0) == 0
+    return left.i64(0)
+
+
+def test_a_port_is_empty_when_its_driver_gave_none_and_not_when_software_held_all_back() -> None:
+    assert left_behind(32) == 0
+    twins = Block(Twins.layout)
+    for came, left in ((32, 68), (31, 0), (0, 0)):
+        twins.set(came=came, burst=64)
+        assert left_behind(64, twins.address) == left
+
+
+def test_a_driver_that_never_gives_more_than_32_packets_is_not_taken_for_empty() -> None:
+    assert [still_left(1000, came, 256) for came in (0, 31, 32, 64, 256)] == [0, 0, 968, 936, 744]
+    assert [still_left(1000, came, 8) for came in (0, 7, 8)] == [0, 0, 992] and still_left(20, 32, 32) == 0
 
 
 # ---- packets that stand for flows ----

@@ -23,7 +23,7 @@ from burstline.numa.cost_model import CostModel
 from burstline.numa.find import find_topology
 from burstline.numa.learned.advice import BURSTS, PREFETCH, WEIGHT, Tuning, advise, tuned
 from burstline.numa.learned.features import TERMS, Features, Prior, terms
-from burstline.numa.learned.model import BOUNDS, CostOfPackets
+from burstline.numa.learned.model import BOUNDS, CostOfPackets, Switched
 from burstline.numa.learned.regression import FORGET, MOST, Regression
 from burstline.numa.learned.store import hop_weight, load, path_of, save
 from burstline.state.region import Block
@@ -192,13 +192,30 @@ def test_workers_and_the_balancer_follow_its_advice_where_they_may(tmp_path: Pat
         follows = {"batch": told["burst"], "poll": int(told["idle"] == "poll"), "prefetch": told["prefetch"]}
         before = {"batch": 256, "poll": 0, "prefetch": NEAR}
         assert {name: context.get(name) for name in follows} == (follows if acts else before)
+        context.set(batch=96)  # as a worker that adapts its bursts has it
+        learning.tuning = replace(learning.tuning, prefetch=64)
+        later = [one["what"] for _ in range(EVERY) for one in learning.look(seen, [context])]
+        assert later == ["prefetch"] and context.get("batch") == 96
         assert learning.close() == []
         assert hop_weight(tmp_path / "model.json") == learning.tuning.hop_weight
+
+
+def test_each_switch_of_the_model_is_told_however_many_there_were(tmp_path: Path) -> None:
+    many = tuple(Switched(k, True, "") for k in range(1, 65))  # as many as it keeps
+    model = replace(taught(300), is_on=False, log=many, errors=(0.5, 0.01))
+    learning = LiveLearning(model, [0.0], 1e6, tmp_path / "model.json", Tuning(), acts=False)
+    worker = Worker(busy=0.9, packets=2e6, useful=0.9, fill=16.0)
+    context, seen = Block(PortWorker.layout, 128), Seen(
+        0.0, (worker,), np.zeros(1, "i8"), np.ones(1), np.ones(1), np.zeros(1, bool)
+    )  # fmt: skip
+    assert [one["on"] for one in learning.look(seen, [context])] == [True]
+    assert learning.look(seen, [context]) == []
 
 
 @pytest.mark.parametrize("change", [
     {"version": 2}, {"weights": [1.0]}, {"covariance": [[0.0]]}, {"weights": [float("nan")] * len(TERMS)},
     {"terms": ["other"]}, {"covariance": (-np.eye(len(TERMS))).tolist()}, {"errors": [1.0]},
+    {"error": float("nan")}, {"count": float("inf")}, {"errors": [0.1, float("nan")]},
 ])  # fmt: skip
 def test_a_file_that_is_no_model_is_as_good_as_none(change: dict[str, object], tmp_path: Path) -> None:
     path = tmp_path / "model.json"

@@ -203,7 +203,8 @@ def test_the_command_replays_a_capture(tmp_path: Path, capsys: pytest.CaptureFix
     [
         (["--traffic", "odd"], "no traffic 'odd'"), (["--policy", "odd"], "no policy 'odd'"),
         (["--workers", "4000"], "has 32 threads"), (["--buckets", "100"], "no power of two"),
-        (["--load", "0"], "--load 0 is not from"), (["--topology", "odd"], "is no machine"),
+        (["--load", "0"], "--load 0 is not from"),
+        (["--seed", "-1"], "--seed -1 is not from"), (["--topology", "odd"], "is no machine"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

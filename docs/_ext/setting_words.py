@@ -89,7 +89,7 @@ SETTINGS = {
     "numa_balance.horizon": "and at most.",
     "numa_balance.held": "Seconds for which packets of what moves wait, for the estimate of what a move costs.",
     "numa_balance.late": "A packet that waits for more seconds is late, and how much more does not count.",
-    "numa_balance.sure": "A move must pay with loads that are this many standard errors better than they seem.",
+    "numa_balance.sure": "A move must pay with loads that are this many standard errors worse for it than they seem.",
     "numa_balance.margin": "It must gain so many times its price.",
     "numa_balance.near": "A worker in the same L3 domain, or on the same node, is taken when it brings this share of "
     "what the best one does.",
@@ -101,8 +101,9 @@ SETTINGS = {
     "numa_balance.low": "Mean load of the others up to which a worker is not needed.",
     "numa_balance.high": "Mean load from which on one that was parked is woken.",
     "numa_balance.calm": "Seconds for which a worker must not have been needed, doubled each time it was nevertheless.",
-    "numa_balance.tune": "Workers take the burst size, and sleep or do not, as the "
-    "[learned cost model](numa-balance.md#the-learned-cost-model) advises; otherwise its advice is only logged.",
+    "numa_balance.tune": "Workers take the burst size, how far to prefetch and whether to sleep, balancer and plans "
+    "what hops cost, as the [learned cost model](numa-balance.md#the-learned-cost-model) advises; "
+    "otherwise its advice is only logged.",
     "steering_control.act": "Whether the [controller](steering-control.md) runs beside live ports: `on` steers, "
     "`dry-run` decides and changes nothing; it needs a flow director and two workers; `--steer`.",
     "steering_control.log": "A file that each decision is written to, with its reason, as a line of JSON; "

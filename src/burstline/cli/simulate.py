@@ -98,6 +98,7 @@ def _check(args: argparse.Namespace) -> None:
         ("--load", args.load, 0.001, 10), ("--ns", args.ns, 1, 1e6), ("--packet", args.packet, 64, 65535),
         ("--seconds", args.seconds, 0.05, 3600), ("--ports", args.ports, 1, 64),
         ("--workers", args.workers or 1, 1, 4096), ("--buckets", args.buckets, 1, 65536),
+        ("--seed", args.seed, 0, 1e9),
     ):  # fmt: skip
         if not low <= value <= high:
             raise UsageError(f"{name} {value:g} is not from {low:g} to {high:g}", "see `burstline simulate --help`")

@@ -71,6 +71,11 @@ class AroundPorts:
     def has_twins(self) -> bool:
         return bool(self._twins)
 
+    @property
+    def holds(self) -> float:
+        """Seconds for which software holds packets, at most, to merge others with them."""
+        return max((plan.gro_timeout for plan in self._offloads.plans if plan.gro), default=0.0)
+
     def follow(self, ports: Sequence[Port]) -> list[str]:
         """Plan the offloads of ports again that have changed, and have the software around them keep to it; read the
         clocks again by which ports stamp packets. Returns what there is to say."""

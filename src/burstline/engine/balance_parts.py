@@ -53,16 +53,18 @@ def balance(
         hops = [float(graph.hops[known.index[known.core_of[core].node], at]) for core in cores]
         l3 = max((cache.size for cache in known.caches), default=0)
         prior = Prior(latency=float(graph.latencies[at, at]) or LATENCY, l3=l3 or Prior().l3)
-    file = file_of(pipeline)
-    tables = sum(state.capacity for state in pipeline.state if isinstance(state, FlowTable))
-    learning = LiveLearning(
-        load(file, prior), hops, 64.0 * tables, file,
-        Tuning(
-            burst=config.engine.most_burst, idle="poll" if config.engine.idle == "poll" else "adaptive",
-            hop_weight=hop_weight(file) if settings.tune else 1.0,
-        ),
-        acts=settings.tune and settings.act == "on",
-    )  # fmt: skip
+
+    def learning(pipeline: Pipeline) -> LiveLearning:
+        file = file_of(pipeline)
+        tables = sum(state.capacity for state in pipeline.state if isinstance(state, FlowTable))
+        return LiveLearning(
+            load(file, prior), hops, 64.0 * tables, file,
+            Tuning(
+                burst=config.engine.most_burst, idle="poll" if config.engine.idle == "poll" else "adaptive",
+                hop_weight=hop_weight(file) if settings.tune else 1.0,
+            ),
+            acts=settings.tune and settings.act == "on",
+        )  # fmt: skip
 
     def places(weight: float) -> Places:
         if known is None:
@@ -70,8 +72,9 @@ def balance(
         return Places.of(known, cores, [home] * len(ports.reta), model=CostModel(hop_weight=weight))
 
     return LiveBalance(
-        settings, places, learning, ports, cores, missed=missed, records=lambda: moves.records, say=say, source=source
-    )
+        settings, places, learning, pipeline, ports, cores,
+        missed=missed, records=lambda: moves.records, say=say, source=source,
+    )  # fmt: skip
 
 
 def _home(machine: Topology | None, cores: Sequence[int], nodes: Sequence[int]) -> int:

@@ -185,8 +185,9 @@ class LiveRun:
         contexts = [each.block for each in made]
         self.costs = [each.costs for each in made]
         self.directing.begin(
-            versions, contexts, ports, symbols, stop=self.stop, source=self.report.source, explain=self.explain
-        )
+            versions, contexts, ports, symbols, stop=self.stop, source=self.report.source, explain=self.explain,
+            holds=self.ports.around.holds,
+        )  # fmt: skip
         at_work = self.directing.at_work
         for context in [*contexts, *([at_work.context] if at_work else [])]:
             context.set(clock_start=self.ports.clock.counter, clock_ns=self.ports.clock.ns)

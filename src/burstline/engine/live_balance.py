@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,12 +18,13 @@ from burstline.numa.balance.balancer import Balancer
 from burstline.numa.balance.places import Places
 from burstline.numa.balance.settings import BalanceSettings
 from burstline.pipeline.pipeline import Pipeline
+from burstline.steering.control.decision_log import KEPT
 from burstline.steering.edit import MoveBuckets
 
 
 class LiveBalance(LiveController):
     """Groups are buckets; `records` tells how many flows moved so far, `places` where workers and groups are when
-    distances count so many times."""
+    distances count so many times, `learning` what is known of a pipeline's costs."""
 
     name = "balancer"
 
@@ -30,7 +32,8 @@ class LiveBalance(LiveController):
         self,
         settings: BalanceSettings,
         places: Callable[[float], Places],
-        learning: LiveLearning,
+        learning: Callable[[Pipeline], LiveLearning],
+        pipeline: Pipeline,
         ports: Steered,
         cores: Sequence[int],
         *,
@@ -40,10 +43,10 @@ class LiveBalance(LiveController):
         source: str = "",
     ) -> None:
         super().__init__(settings, ports, cores, missed, say, source)
-        self.settings, self.learning = settings, learning
+        self.settings, self.learning, self._learning = settings, learning(pipeline), learning
         self.reta, self.parked = list(ports.reta), [False] * len(cores)
-        self.took: list[float] = []  # seconds, of each change
-        self._records, self._places, self._weight = records, places, learning.tuning.hop_weight
+        self.took: deque[float] = deque(maxlen=KEPT)  # seconds, of each of the last changes
+        self._records, self._places, self._weight = records, places, self.learning.tuning.hop_weight
         self._balancer = Balancer(places(self._weight), settings)
         self._memory, self._sight = self._balancer.start(), BalanceSight()
 
@@ -58,6 +61,11 @@ class LiveBalance(LiveController):
             self._memory, self._sight = self._balancer.start(), BalanceSight()
             self.parked = [False] * len(self.parked)
             yield
+            before = self.learning
+            self.warnings += before.close()
+            self.learning = self._learning(pipeline)
+            if before.acts:  # workers go on as they were told
+                self.learning.tuning = replace(before.tuning, hop_weight=self.learning.tuning.hop_weight)
 
     def look(self, now: float) -> None:
         with self._one_at_a_time:

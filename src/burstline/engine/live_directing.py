@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 # Seconds until a change at a port is surely in force, and what it sent before has arrived.
 SETTLE = {"software": 0.0, "xdp": 0.0005, "rte_flow": 0.002}
+MERGING = 0.001  # until software around a port has surely looked for what it held for long enough
 DEEPEST = 4096  # packets that wait at a port at most, where it does not say
 
 
@@ -106,14 +107,16 @@ class LiveDirecting:
         stop: Callable[[], None],
         source: str,
         explain: Callable[[str], None] | None,
+        holds: float = 0.0,
     ) -> None:
-        """Get ready for workers with these contexts. Raises BurstlineError."""
+        """Get ready for workers with these contexts, whose software holds packets for so many seconds at most. Raises
+        BurstlineError."""
         if self.director is not None:
             self.at_work = self._at_work(self.director, ports, symbols, stop)
         self._ports = steered = self._steered()
         if steered is None or not self.moves_flows:
             return
-        self.moves = moves = self._moves(versions.pipeline, contexts, ports, steered)
+        self.moves = moves = self._moves(versions.pipeline, contexts, ports, steered, holds)
         versions.still = lambda: moves.still(lambda: versions.pipeline)
         if self.is_controlled:
             self.control = self._controlled(versions.pipeline, contexts, ports, source, explain)
@@ -207,7 +210,7 @@ class LiveDirecting:
             return None
 
     def _moves(
-        self, pipeline: Pipeline, contexts: Sequence[Block], ports: Sequence[Port], steered: Steered
+        self, pipeline: Pipeline, contexts: Sequence[Block], ports: Sequence[Port], steered: Steered, holds: float
     ) -> FlowMoves:
         rules, reta = self.steering.in_force()
         depths = [RING if n in self._directed else port.deepest or DEEPEST for n, port in enumerate(ports)]
@@ -216,7 +219,7 @@ class LiveDirecting:
             batch=self.config.engine.most_burst, tunnel_ports=self.config.parser.tunnel_ports,
         )  # fmt: skip
         names = {back_end.name for back_end in self.steering.back_ends.values()}
-        merging = 0.001 if any(context.get("receive") for context in contexts) else 0.0  # what software holds back
+        merging = MERGING + holds if any(context.get("receive") for context in contexts) else 0.0
         moves.begin(
             steered, rules, reta, self.steering.core_queue,
             effective=self.at_work.effective if self.at_work else at_once,

@@ -26,7 +26,7 @@ class LiveLearning:
         self, model: CostOfPackets, hops: Sequence[float], table: float, file: Path, tuning: Tuning, *, acts: bool
     ) -> None:
         self.model, self._hops, self._table, self._file = model, hops, table, file
-        self.tuning, self.acts, self._looks, self._told = tuning, acts, 0, len(model.log)
+        self.tuning, self.acts, self._looks, self._told = tuning, acts, 0, model.count
 
     def look(self, seen: Seen, contexts: Sequence[Block]) -> list[dict[str, Any]]:
         """Returns what is to be logged."""
@@ -52,20 +52,17 @@ class LiveLearning:
                 "reason": one.reason,
                 "words": f"what was learned of the costs of packets is {'used' if one.on else 'not used'}",
             }
-            for one in self.model.log[self._told :]
+            for one in self.model.log
+            if one.at > self._told
         ]
-        self._told = len(self.model.log)
+        self._told = self.model.count
         if busiest is None or self._looks % EVERY:
             return said
         advice = advise(self.model, busiest, self.tuning, useful)
         self.tuning = tuned(self.tuning, advice)
-        if self.acts and advice:
+        for one in advice if self.acts else ():
             for context in contexts:
-                # A worker that adapts its bursts by itself goes on from here; it reads both between two bursts.
-                context.set(
-                    batch=min(self.tuning.burst, context.get("most")), poll=int(self.tuning.idle == "poll"),
-                    prefetch=self.tuning.prefetch,
-                )  # fmt: skip
+                self._follow(one.name, context)
         return said + [
             {
                 "time": seen.time,
@@ -77,6 +74,16 @@ class LiveLearning:
             }
             for one in advice
         ]
+
+    def _follow(self, name: str, context: Block) -> None:
+        """Have a worker do what was advised. It reads that between two bursts."""
+        match name:
+            case "burst":  # one that adapts its bursts by itself goes on from here
+                context.set(batch=min(self.tuning.burst, context.get("most")))
+            case "idle":
+                context.set(poll=int(self.tuning.idle == "poll"))
+            case "prefetch":
+                context.set(prefetch=self.tuning.prefetch)
 
     def close(self) -> list[str]:
         """Keep what was learned; returns why that cannot be."""

@@ -22,6 +22,7 @@ def receive(twins: Twins, mbufs: int, room: int) -> int:
     n, to = 0, twins.received if twins.gro else mbufs
     if twins.ending == 0:
         n = call_with_four(twins.rx, twins.port, twins.queue, to, twins.burst)
+    twins.came = n
     if n == 0:
         return flush(gro_at(twins.gro), mbufs, room, now(twins), twins.ending) if twins.gro else 0
     for i in range(n):

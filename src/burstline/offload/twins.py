@@ -34,6 +34,7 @@ class Twins(Struct):
     drops_bad: i64  # 1: packets with wrong ones are dropped
     gro: i64  # address of its Gro
     clock_scale: i64  # nanoseconds in 2**32 counts
+    came: i64  # packets that the driver gave at the last `receive`, whatever became of them
     bad: i64  # packets that the last `receive` dropped, since a checksum was wrong; and their bytes
     bad_bytes: i64
     untagged: i64  # tags taken off

@@ -28,6 +28,7 @@ from burstline.native.memory import (
     unsigned_divide,
 )
 from burstline.native.struct_type import reference, struct_address
+from burstline.offload.twins import Twins
 from burstline.state.flow_moves import (
     PACKETS,
     PACKETS_AT,
@@ -45,12 +46,13 @@ from burstline.state.flow_moves_kernel import queue_after, queue_of
 move_out = external("burstline_flows_move_out", 3)
 move_in = external("burstline_flows_move_in", 2)
 mover_at, moving_at, sifting_at = reference(Mover), reference(Moving), reference(Sifting)
-queue_at = reference(PortQueue)
+queue_at, twins_at = reference(PortQueue), reference(Twins)
 SEEN, DRAINED, EXPORTED = (Mover.layout.offset(name) for name in ("seen", "drained", "exported"))
 WAITING = Mover.layout.offset("waiting")
 PORT_MASK = 63  # mbufs lie on cache lines, and there are 64 ports
 HERE, HOLD = -1, -2
 ROUNDS = 2  # bursts of what was held to handle, for each look at the ports
+GIVEN = 32  # packets that drivers give at once where so many wait; some give no more, whatever is asked for
 MS = 1_000_000
 
 
@@ -124,15 +126,21 @@ def has_room(worker: PortWorker) -> bool:
     return mover_at(worker.moves).waiting + worker.most <= HELD
 
 
+def still_left(left: int, came: int, asked: int) -> int:
+    """How many of `left` packets may still wait at a port whose driver gave `came` of those that were asked for."""
+    return 0 if came < min(asked, GIVEN) else max(0, left - came)
+
+
 @apart
 def arrived(worker: PortWorker, number: int, mbufs: int, n: int) -> int:
     """`n` packets came from a port; returns how many are to be handled now."""
     mover = mover_at(worker.moves)
     if mover.seen & PHASE_MASK == CHANGED:
-        left = mover.left + 8 * number
-        merges = queue_at(worker.queues + number * QUEUE_SIZE).twins != 0
-        empty = n == 0 if merges else n < worker.batch
-        store64(left, 0 if empty else max(0, load64(left) - n))
+        left, twins = mover.left + 8 * number, queue_at(worker.queues + number * QUEUE_SIZE).twins
+        if twins == 0:
+            store64(left, still_left(load64(left), n, worker.batch))
+        else:  # software may hold packets back, or drop them
+            store64(left, still_left(load64(left), twins_at(twins).came, twins_at(twins).burst))
     return sort_arrivals(mover, mbufs, n, number) if n > 0 else 0
 
 

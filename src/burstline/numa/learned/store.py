@@ -68,10 +68,12 @@ def _model(kept: Any, prior: Prior) -> CostOfPackets:
     count = len(TERMS)
     if weights.shape != (count,) or covariance.shape != (count, count):
         raise ValueError("another shape")
-    if not (np.isfinite(weights).all() and np.isfinite(covariance).all()):
+    prior_error, learned_error = map(float, kept["errors"])
+    error = float(kept["error"])
+    numbers = [*weights, *covariance.flat, prior_error, learned_error, error, kept["count"], kept["measured"]]
+    if not np.isfinite(numbers).all():
         raise ValueError("not numbers")
     if float(np.linalg.eigvalsh(covariance)[0]) < -1e-6 or float(np.trace(covariance)) > MOST * (1 + 1e-9):
         raise ValueError("no covariance")
-    prior_error, learned_error = map(float, kept["errors"])
-    regression = Regression(weights, covariance, float(kept["error"]), int(kept["count"]))
+    regression = Regression(weights, covariance, error, int(kept["count"]))
     return CostOfPackets(prior, regression, (prior_error, learned_error), int(kept["measured"]), bool(kept["on"]))
