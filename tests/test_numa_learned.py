@@ -196,6 +196,10 @@ def test_workers_and_the_balancer_follow_its_advice_where_they_may(tmp_path: Pat
         learning.tuning = replace(learning.tuning, prefetch=64)
         later = [one["what"] for _ in range(EVERY) for one in learning.look(seen, [context])]
         assert later == ["prefetch"] and context.get("batch") == 96
+        learning.park(context, True)
+        assert context.get("poll") == 0
+        learning.park(context, False)
+        assert context.get("poll") == (follows["poll"] if acts else 0)
         assert learning.close() == []
         assert hop_weight(tmp_path / "model.json") == learning.tuning.hop_weight
 

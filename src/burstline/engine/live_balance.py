@@ -98,6 +98,7 @@ class LiveBalance(LiveController):
         for action in actions:
             if not isinstance(action, MoveGroup):
                 self.parked[action.worker] = isinstance(action, Park)
+                self.learning.park(self._contexts[action.worker], self.parked[action.worker])
         if not refused:
             return []
         words = f"refused: {len(moves)} bucket{'s' * (len(moves) != 1)}"

@@ -61,8 +61,8 @@ class LiveLearning:
         advice = advise(self.model, busiest, self.tuning, useful)
         self.tuning = tuned(self.tuning, advice)
         for one in advice if self.acts else ():
-            for context in contexts:
-                self._follow(one.name, context)
+            for context, worker in zip(contexts, seen.workers, strict=True):
+                self._follow(one.name, context, worker.parked)
         return said + [
             {
                 "time": seen.time,
@@ -75,15 +75,20 @@ class LiveLearning:
             for one in advice
         ]
 
-    def _follow(self, name: str, context: Block) -> None:
+    def _follow(self, name: str, context: Block, parked: bool) -> None:
         """Have a worker do what was advised. It reads that between two bursts."""
         match name:
             case "burst":  # one that adapts its bursts by itself goes on from here
                 context.set(batch=min(self.tuning.burst, context.get("most")))
             case "idle":
-                context.set(poll=int(self.tuning.idle == "poll"))
+                context.set(poll=int(self.tuning.idle == "poll" and not parked))
             case "prefetch":
                 context.set(prefetch=self.tuning.prefetch)
+
+    def park(self, context: Block, parked: bool) -> None:
+        """A worker that is parked sleeps between polls, whatever was advised to the others."""
+        if self.acts:
+            self._follow("idle", context, parked)
 
     def close(self) -> list[str]:
         """Keep what was learned; returns why that cannot be."""
