@@ -85,10 +85,7 @@ class FlowExports(Digest[Any]):
                 self.outlets[place] = before
                 old.passed_on.add(before)
             elif outlet.target.path not in ("", "-") and "rotate" not in outlet.target.options:
-                path = Path(outlet.target.path)
-                self.outlets[place] = Outlet(
-                    outlet.spelled.replace(str(path), str(path.with_stem(f"{path.stem}-next")))
-                )
+                self.outlets[place] = Outlet(_beside(outlet.spelled, outlet.target.path))
 
     def leave(self, *row: Any) -> None:
         """An interpreted record leaves: its key, whether it goes the other way, the record, the reason."""
@@ -161,3 +158,9 @@ class FlowExports(Digest[Any]):
                 why = f" ({each['trouble']})" if each["trouble"] else ""
                 found.append(f"{each['refused']:,} flow records did not go to {each['to']}{why}")
         return found if self.outlets else super().warnings()
+
+
+def _beside(spelled: str, path: str) -> str:
+    """The spelling of another file than that of `path`."""
+    place, mark, options = spelled.partition("?")
+    return f"{place.removesuffix(path)}{Path(path).with_stem(f'{Path(path).stem}-next')}{mark}{options}"
