@@ -6,6 +6,7 @@ from burstline.flows.client_hello import CLIENT_HELLO
 from burstline.flows.streams import Stream
 
 RECORD, MESSAGE = 13, 12  # bytes of the headers
+MOST_MESSAGES = 4
 
 
 class DtlsReader:
@@ -35,9 +36,11 @@ class DtlsReader:
             size, number, offset, length = (
                 int.from_bytes(data[at + a : at + b]) for a, b in ((1, 4), (4, 6), (6, 9), (9, 12))
             )
-            stream = self._messages.setdefault(number, Stream()) if len(self._messages) < 4 else Stream()
+            stream = self._messages.get(number) or Stream()
+            if len(self._messages) < MOST_MESSAGES:
+                self._messages[number] = stream
             stream.add(offset, data[at + MESSAGE : at + MESSAGE + length])
-            if len(whole := stream.beginning()) >= size:
-                return bytes((CLIENT_HELLO,)) + size.to_bytes(3) + whole[:size]
+            if len(stream.beginning) >= size:
+                return bytes((CLIENT_HELLO,)) + size.to_bytes(3) + stream.beginning[:size]
             at += MESSAGE + length
         return None
