@@ -217,6 +217,7 @@ def test_every_column_is_described_and_csv_goes_to_standard_output(
         (["c.pcap", "dpdk:net_null0"], "of captures or of ports"),
         (["c.pcap", "-o", "flows.xls"], "what kind of file is that"),
         (["c.pcap", "-o", "nowhere/flows.parquet"], "there is no such directory"),
+        (["c.pcap", "-o", "flows.csv", "-o", "csv:./flows.csv?queue=9"], "records go there already"),
     ],
 )
 def test_what_cannot_be_is_refused(
