@@ -15,19 +15,22 @@ class DtlsReader:
 
     def __init__(self) -> None:
         self._datagram = b""
+        self._read = 0  # of it
         self._messages: dict[int, Stream] = {}  # by message_seq
 
     def add(self, offset: int, piece: bytes) -> bytes | None:
         """A piece of a datagram; 0 begins the next one."""
-        self._datagram = piece if offset == 0 else self._datagram + piece
-        at, data = 0, self._datagram
+        if offset == 0:
+            self._datagram, self._read = b"", 0
+        self._datagram += piece
+        at, data = self._read, self._datagram
         while at + RECORD + MESSAGE <= len(data) and data[at] == 22 and data[at + 1] == 0xFE:
             end = at + RECORD + int.from_bytes(data[at + 11 : at + 13])
             if end > len(data) or data[at + 3 : at + 5] != b"\0\0":  # cut; or of a later epoch, which is encrypted
                 break
             if (message := self._fragments(data[at + RECORD : end])) is not None:
                 return message
-            at = end
+            at = self._read = end
         return None
 
     def _fragments(self, data: bytes) -> bytes | None:
