@@ -124,6 +124,8 @@ def test_what_does_not_match_is_dropped_for_that_and_packets_are_cut(tmp_path: P
         (["lo", "--files", "-1"], "--files -1 is less than nothing"),
         (["lo", "--snaplen", "0"], "--snaplen 0 keeps nothing"),
         (["lo", "--level", "3"], "--level is of compression"),
+        (["lo", "--compress", "zstd", "--level", "23"], "--level 23 is none of zstd's"),
+        (["lo", "--compress", "gzip", "--level", "0"], "--level 0 is none of gzip's"),
         (["lo", "--filter", "tcp prot 80"], "prot"),
         (["lo", "--buffer", "lots"], "--buffer lots is no size"),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import shutil
 import signal
@@ -18,10 +20,14 @@ import pytest
 
 import burstline as bl
 import tshark
+from burstline.errors import UsageError
+from burstline.export.fault import Unreachable
 from burstline.export.ipfix.elements import DELTA, DOCUMENTATION, IANA, REVERSE, U64, Element, element_of
+from burstline.export.ipfix.exporter import IpfixExporter
 from burstline.export.ipfix.message import Messages
 from burstline.export.ipfix.template import templates_of
 from burstline.export.outlet import Outlet
+from burstline.export.spelling import target
 from burstline.ports.capture_writer import create_capture
 from export_rows import Sample, rows, shape
 
@@ -163,6 +169,55 @@ def test_templates_are_sent_again_over_udp() -> None:
         while templates < 3:  # though nothing else comes
             templates += struct.unpack_from(">H", collector.recv(65535), 16)[0] == 2
         outlet.close()
+
+
+def udp_exporter(port: int, options: str = "") -> IpfixExporter:
+    exporter = IpfixExporter(target(f"ipfix+udp://127.0.0.1:{port}{options}"))
+    exporter.open(shape())
+    return exporter
+
+
+def test_over_udp_nobody_is_told_templates_again_and_again() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as collector:
+        collector.bind(("127.0.0.1", 0))
+        exporter = udp_exporter(collector.getsockname()[1], "?refresh=1ms")
+        exporter.write(rows(1))
+    while exporter.due():
+        time.sleep(0.001)
+    with pytest.raises(Unreachable):
+        exporter.tick()
+        exporter.write(rows(1))
+    assert exporter.due() is None, "the next rows begin a session, with templates"
+
+
+def test_over_udp_a_route_may_come_back_and_a_message_that_is_too_large_stays_so() -> None:
+    exporter = udp_exporter(9)
+    with pytest.raises(Unreachable):
+        exporter.write(rows(500))
+    for number, expected in ((errno.EHOSTUNREACH, Unreachable), (errno.ENETUNREACH, Unreachable),
+                             (errno.EMSGSIZE, OSError)):  # fmt: skip
+        exporter._session = lambda: Messages(exporter._templates, 1, 1000)  # type: ignore[method-assign]
+        exporter._socket = Failing(number)  # type: ignore[assignment]
+        with pytest.raises(expected):
+            exporter.write(rows(1))
+
+
+class Failing:
+    """A socket that cannot send."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def sendmsg(self, buffers: Any) -> int:
+        raise OSError(self.number, os.strerror(self.number))
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize("option", ["domain", "enterprise"])
+def test_numbers_of_more_than_32_bits_are_refused(option: str) -> None:
+    with pytest.raises(UsageError, match="32 bits"):
+        Outlet(f"ipfix+udp://127.0.0.1?{option}={1 << 32}")
 
 
 @pytest.mark.parametrize(

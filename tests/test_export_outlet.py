@@ -198,9 +198,9 @@ def test_a_collector_that_is_not_there_is_waited_for_once_and_not_for_each_batch
     for _ in range(100):
         made.put(rows(10), waits=False)
     exporter.go.set()
-    made.close()  # 100 times 0.2 s would be as many tries more
+    made.close()  # a try may take seconds where nothing answers
     assert made.status()["refused"] == 1000
-    assert len(exporter.script) > 10_000 - 130
+    assert len(exporter.script) > 10_000 - 40
 
 
 def test_over_udp_records_wait_for_a_collector_that_comes_later() -> None:

@@ -115,6 +115,16 @@ def test_a_client_hello_in_segments_of_any_order_is_read(seed: int, tmp_path: Pa
     assert (row["sni"], row["alpn"], row["ja4"]) == ("example.org", "h2,http/1.1", ja4(CHROME))
 
 
+@pytest.mark.parametrize("base", [100, 0xFFFFFFFF])
+def test_a_client_hello_that_begins_in_the_syn_is_read(base: int, tmp_path: Path) -> None:
+    """TCP Fast Open (RFC 7413): the SYN has a sequence number of its own."""
+    stream = tls_stream(hello_message(CHROME), 16_000)
+    packets = [(0, ethernet(tcp(base, 0x02, stream[:100]))), (20 * MS, ethernet(tcp(900, 0x12, back=True))),
+               (25 * MS, ethernet(tcp(base + 101, 0x18, stream[100:])))]  # fmt: skip
+    (row,) = flows(capture(packets, tmp_path / "c.pcap"))
+    assert (row["sni"], row["ja4"]) == ("example.org", ja4(CHROME))
+
+
 def test_tls_begins_later_where_there_is_starttls_and_nothing_is_read_elsewhere(tmp_path: Path) -> None:
     for port, name in ((25, "example.org"), (8025, None)):
         packets = handshake(7, port)
@@ -207,6 +217,7 @@ def test_every_column_is_described_and_csv_goes_to_standard_output(
         (["c.pcap", "dpdk:net_null0"], "of captures or of ports"),
         (["c.pcap", "-o", "flows.xls"], "what kind of file is that"),
         (["c.pcap", "-o", "nowhere/flows.parquet"], "there is no such directory"),
+        (["c.pcap", "-o", "flows.csv", "-o", "csv:./flows.csv?queue=9"], "records go there already"),
     ],
 )
 def test_what_cannot_be_is_refused(

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from burstline.flows import client_hello, dns_message
-from burstline.flows.client_hello import ClientHello
+from burstline.flows import client_hello, dns_message, quic
+from burstline.flows.client_hello import ClientHello, Handshake
 from burstline.flows.ja4 import ja4
 from burstline.flows.readers import Readers
 from burstline.flows.records import DNS, PIECE, STREAM, Piece
@@ -86,8 +86,10 @@ def test_a_client_hello_is_read_as_it_was_written() -> None:
     assert client_hello.client_hello(message) == CHROME
     for record in (1, 100, 5000):
         stream = tls_stream(message, record)
-        assert client_hello.handshake(stream) == message
-        assert client_hello.handshake(stream[:-1]) is None
+        assert Handshake().read(stream) == message
+        assert Handshake().read(stream[:-1]) is None
+        records = Handshake()
+        assert [end for end in range(len(stream) + 1) if records.read(stream[:end]) is not None] == [len(stream)]
 
 
 @given(st.binary(max_size=80))
@@ -95,7 +97,7 @@ def test_a_client_hello_is_read_as_it_was_written() -> None:
 def test_whatever_comes_is_a_message_or_malformed(data: bytes) -> None:
     message = hello_message(CHROME)
     for read in (
-        lambda: client_hello.handshake(data), lambda: client_hello.client_hello(b"\x01" + data),
+        lambda: Handshake().read(data), lambda: client_hello.client_hello(b"\x01" + data),
         lambda: client_hello.client_hello(message[:60] + data + message[60 + len(data) :]),
     ):  # fmt: skip
         with suppress(client_hello.Malformed):
@@ -133,6 +135,14 @@ def test_segments_in_any_order_overlapping_and_repeated_give_the_same_names(seed
     assert readers.take((5, 6)).sni is None
 
 
+def test_flows_that_nobody_asks_for_are_forgotten_the_oldest_first() -> None:
+    readers, one = Readers(most=3), pieces((STREAM, 0, tls_stream(hello_message(CHROME), 16_384)))
+    for first in range(5):
+        one["first"] = first
+        readers.add(one)
+    assert [readers.take((first, 6)).sni for first in range(5)] == [None, None, *["example.org"] * 3]
+
+
 def dns(name: bytes, flags: int = 0x0100) -> bytes:
     return struct.pack(">HHHHHH", 7, flags, 1, 0, 0, 0) + name + struct.pack(">HH", 28, 1)
 
@@ -156,10 +166,40 @@ def test_names_are_text(name: bytes, text: str) -> None:
     assert dns_message.dns_message(dns(name)).name == text
 
 
-@pytest.mark.parametrize("name", [b"\xc0\x0c", b"\x40a\0", b"\x05abc"])
+LABEL = b"\x3f" + b"a" * 63
+# Three labels and a pointer to the first of them: each jump adds as much as there is.
+LONG = LABEL * 3 + b"\xc0\x0c"
+
+
+@pytest.mark.parametrize("name", [b"\xc0\x0c", b"\x40a\0", b"\x05abc", LABEL * 4 + b"\0", LONG])
 def test_names_that_go_in_circles_or_too_far_are_malformed(name: bytes) -> None:
     with pytest.raises(dns_message.Malformed):
         dns_message.dns_message(dns(name)[: 12 + len(name)])
+
+
+def test_the_longest_name_is_read() -> None:
+    """RFC 1035, 2.3.4: 255 bytes with the lengths of labels, that of the root included."""
+    longest = LABEL * 3 + b"\x3d" + b"a" * 61
+    assert len(dns_message.dns_message(dns(longest + b"\0")).name or "") == 253
+
+
+def test_names_that_would_steer_a_terminal_are_escaped() -> None:
+    hello = ClientHello(0x0303, (1,), (0, 16), "a\x1b[2Jb\n.org", (b"\x0a\x0a", b"h2"), (), ())
+    readers = Readers()
+    readers.add(pieces((STREAM, 0, tls_stream(hello_message(hello), 16_384))))
+    facts = readers.take((5, 6))
+    assert (facts.sni, facts.alpn) == ("a\\x1b[2Jb\\x0a.org", "\\x0a\\x0a,h2")
+
+
+def test_keys_of_quic_are_worked_out_for_so_many_packets_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of versions that are there to be refused, each packet might have those of any draft."""
+    made = []
+    real, reader = quic.Keys, quic.QuicReader()
+    monkeypatch.setattr(quic, "Keys", lambda *what: made.append(what) or real(*what))
+    packet = b"\xc0\x0a\x0a\x0a\x0a\x00\x00\x00\x18" + bytes(24)
+    for _ in range(3):
+        assert reader.add(0, packet * 36) is None
+    assert len(made) == quic.MOST_KEYS
 
 
 def test_the_example_of_rfc_9001_is_opened() -> None:
@@ -168,13 +208,11 @@ def test_the_example_of_rfc_9001_is_opened() -> None:
     from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-    from burstline.flows.quic import QuicReader
-
     key, iv = bytes.fromhex("1f369613dd76d5467730efcbe3b1a22d"), bytes.fromhex("fa044b2f42a3fd3b46fb255c")
     mask_key = bytes.fromhex("9f50449e04a0e810283a1e9933adedd2")
     message = hello_message(CHROME)
     half = len(message) // 2
-    reader = QuicReader()
+    reader = quic.QuicReader()
     for number, (offset, part) in enumerate(((half, message[half:]), (0, message[:half]))):
         frame = b"\x00\x01\x06" + (0x4000 | offset).to_bytes(2) + (0x4000 | len(part)).to_bytes(2) + part
         payload = frame.ljust(1162, b"\0")

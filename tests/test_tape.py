@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import shutil
 import struct
@@ -10,6 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +23,13 @@ from hypothesis import strategies as st
 from burstline.errors import BurstlineError
 from burstline.native.kernel import Kernel
 from burstline.packet.burst import Burst
+from burstline.ports import capture_files
 from burstline.ports.capture_files import CaptureFiles, CaptureOptions
+from burstline.ports.capture_format import CaptureError
 from burstline.ports.capture_reader import CapturedPacket, read_capture
 from burstline.ports.decompress import open_capture
 from burstline.ports.tape import LEAST, Tape
-from burstline.ports.tape_writer import TapeWriter
+from burstline.ports.tape_writer import Received, TapeWriter
 from burstline.state.region import Region
 from tape_burst_kernel import PACKETS
 
@@ -37,9 +41,10 @@ BEGAN = 1_700_000_000_000_000_000
 class Line:
     """A worker's side: packets of some sizes, each with its number in it; those that found room are remembered."""
 
-    def __init__(self, *, pcapng: bool = True) -> None:
+    def __init__(self, *, pcapng: bool = True, noise: bool = False) -> None:
         self._burst, self._columns = Burst(PACKETS), Region(Burst(PACKETS).size)
         self._bytes, self._pcapng = Region(4 << 20), pcapng
+        self._noise = random.Random(1) if noise else None  # which nothing compresses
         self.put_in: list[tuple[int, int, bytes]] = []  # port, time, bytes
         self.offered = 0
 
@@ -49,6 +54,7 @@ class Line:
 
     def _one(self, tape: Tape, size: int, port: int) -> None:
         data = (self.offered.to_bytes(4, "little") * (size // 4 + 1))[:size]
+        data = self._noise.randbytes(size) if self._noise else data
         values = {"data": self._bytes.address, "captured": size, "length": size + 4, "port": port}
         values["time"] = BEGAN + 1000 * self.offered
         self._bytes.write(0, data)
@@ -121,6 +127,15 @@ def test_a_ring_gives_back_what_was_put_in_and_loses_only_what_it_counts(steps: 
     assert at == len(out)
 
 
+def test_packets_that_end_where_the_ring_does_are_not_passed_over() -> None:
+    tape, line, block = Tape(LEAST, 1), Line(), 1 << 16  # as those of 96 bytes do, which have blocks of 128
+    out = 0
+    for _ in range(20):
+        line.put(tape, [block - 32] * 3)
+        out += len(drained(tape))
+    assert (out, tape.lost()) == (60 * block, [0])
+
+
 def test_a_ring_that_nobody_empties_takes_what_it_has_room_for() -> None:
     tape, line = Tape(LEAST, 3), Line()
     line.put(tape, [1000] * 2000, ports=(2,))
@@ -131,12 +146,19 @@ def test_a_ring_that_nobody_empties_takes_what_it_has_room_for() -> None:
 class Written:
     """A writer at work, whose ports say what a test says."""
 
-    def __init__(self, path: str, options: CaptureOptions | None = None, workers: int = 1, ports: int = 1) -> None:
+    def __init__(
+        self,
+        path: str,
+        options: CaptureOptions | None = None,
+        workers: int = 1,
+        ports: int = 1,
+        received: Received | None = None,
+    ) -> None:
         self.options = options or CaptureOptions()
         self.tapes = [Tape(LEAST, ports, self.options.snaplen) for _ in range(workers)]
         self.ports, self.failed = [(0, 0)] * ports, threading.Event()
         files = CaptureFiles(path, [f"dpdk:port{k}" for k in range(ports)], self.options)
-        self.writer = TapeWriter(self.tapes, files, lambda: self.ports, self.failed.set)
+        self.writer = TapeWriter(self.tapes, files, received or (lambda: self.ports), self.failed.set)
 
     def settle(self) -> None:
         while any(tape.waiting for tape in self.tapes) and not self.failed.is_set():
@@ -262,6 +284,23 @@ def test_statistics_of_files_add_up(tmp_path: Path) -> None:
     assert [sum(each[code] for each in ends) for code in (4, 5, 7, 8)] == [250 + 49, 49, 0, 250]
 
 
+def test_what_comes_while_a_file_begins_anew_is_told_once(tmp_path: Path) -> None:
+    looks = []
+
+    def received() -> list[tuple[int, int]]:
+        looks.append(1)
+        return [(len(looks), 0)]
+
+    to, line = Written(f"{tmp_path}/", CaptureOptions(size=1 << 16), received=received), Line()
+    with to.writer:
+        for _ in range(20):
+            line.put(to.tapes[0], [9000] * 2)
+            to.settle()
+    ends = [statistics(path)[-1][1] for path in to.writer.files.closed]
+    assert len(ends) > 3
+    assert sum(each[4] for each in ends) == len(looks)
+
+
 @pytest.fixture
 def full(tmp_path: Path) -> Iterator[Path]:
     """A disk with room for a few packets."""
@@ -273,13 +312,58 @@ def full(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk")
-def test_a_full_disk_ends_the_capture_with_whole_packets(full: Path) -> None:
-    to, line = Written(f"{full}/out.pcapng"), Line()
-    with pytest.raises(BurstlineError, match=r"cannot write .*out.pcapng: No space left on device"), to.writer:
+@pytest.mark.parametrize(("compress", "suffix"), [("none", ""), ("zstd", ".zst"), ("gzip", ".gz")])
+def test_a_full_disk_ends_the_capture_with_whole_packets(
+    full: Path, compress: Any, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capture_files, "FLUSHED", 0.005)
+    path = full / f"out.pcapng{suffix}"
+    to, line = Written(str(path), CaptureOptions(compress=compress)), Line(noise=True)
+    with pytest.raises(BurstlineError, match=r"cannot write .*out.pcapng.*: No space left on device"), to.writer:
         while not to.failed.wait(0.001):
             line.put(to.tapes[0], [3000] * 3)
-    found = as_put(packets_of([full / "out.pcapng"]))
-    assert found == line.put_in[: len(found)] and to.writer.kept[0] == len(found) > 20
+    found: list[CapturedPacket] = []
+    with suppress(CaptureError), open_capture(path) as stream:  # what is compressed has no end
+        for packet in read_capture(stream, path.name):
+            found.append(packet)
+    assert as_put(found) == line.put_in[: len(found)] and to.writer.kept[0] == len(found) > 0
+
+
+def test_standard_output_that_goes_on_behind_other_bytes_is_cut_back_to_those(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "all").write_bytes(b"before" * 1000)
+    write, given = os.write, 0
+
+    def short(fd: int, data: bytes) -> int:
+        nonlocal given
+        if fd != files._fd or (given := given + len(data)) < 1000:
+            return write(fd, data)
+        raise OSError(28, "No space left on device")
+
+    files = CaptureFiles("-", ["a"])
+    fd = os.open(tmp_path / "all", os.O_WRONLY | os.O_APPEND)
+    saved = os.dup(1)
+    try:
+        os.dup2(fd, 1)
+        monkeypatch.setattr(os, "write", short)
+        with pytest.raises(BurstlineError, match="No space left"):
+            files.open()
+            for _ in range(100):
+                files.write(bytes(100))
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)
+        os.close(fd)
+    assert (tmp_path / "all").read_bytes()[:6000] == b"before" * 1000
+
+
+def test_whatever_keeps_the_writer_from_writing_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    to, line = Written(f"{tmp_path}/out.pcapng"), Line()
+    monkeypatch.setattr(to.writer, "_some", lambda tape: 1 // 0)
+    with pytest.raises(ZeroDivisionError), to.writer:
+        line.put(to.tapes[0], [100])
+        assert to.failed.wait(20)
 
 
 def test_a_directory_that_cannot_be_is_told_before_anything_runs(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ after when they began, in UTC. What ports had no room for, and what the disk did
 (pcapng's interface statistics): where it happened, and at its end. `burstline run APP follow:captures/` reads along."""
 
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+LEVELS = {"zstd": 22, "gzip": 9}  # the slowest
 SECONDS = {"s": 1, "min": 60, "h": 3600}
 
 
@@ -128,6 +129,8 @@ def options_of(args: argparse.Namespace) -> CaptureOptions:
         )
     if args.level is not None and args.compress == "none":
         raise UsageError("--level is of compression, and there is none", "add --compress zstd")
+    if args.level is not None and not 1 <= args.level <= LEVELS[args.compress]:
+        raise UsageError(f"--level {args.level} is none of {args.compress}'s", f"give 1 to {LEVELS[args.compress]}")
     return CaptureOptions(
         size=size, seconds=seconds, files=args.files, compress=args.compress,
         level=1 if args.level is None else args.level, snaplen=args.snaplen or MAX_CAPTURED,

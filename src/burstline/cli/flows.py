@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     captures = [] if any(live) else captures_of(args.source)
     sinks = args.out or ["csv:-"]
     meter = Meter(settings)
-    output = FlowOutput(meter, sinks, several=len(captures) > 1)
+    output = FlowOutput(meter, sinks, several=len(captures) > 1, workers=args.workers)
     metering = _Metering(meter, output, args)
     failure = metering.live() if any(live) else metering.files(captures)
     to = (

@@ -42,6 +42,7 @@ class Outlet:
         self._thread: threading.Thread | None = None
         self._closing = self._waits = False
         self._away: float | None = None  # since when there has been nobody at the other end
+        self._resting = 0.0  # until when nobody is looked for, since it was given up
 
     @property
     def spelled(self) -> str:
@@ -53,7 +54,7 @@ class Outlet:
             self.exporter.prepare()
             self.failure, self.trouble, self.turned_away = None, "", 0
             self.exporter.exported = self.exporter.refused = self.exporter.pending = 0
-            self._closing, self._away = False, None
+            self._closing, self._away, self._resting = False, None, 0.0
             self._thread = threading.Thread(target=self._work, args=(shape,), name="flow export", daemon=True)
             self._thread.start()
 
@@ -127,7 +128,7 @@ class Outlet:
 
     def _write(self, rows: Any) -> None:
         exporter, wait, brought = self.exporter, FIRST_WAIT, len(rows)
-        while self.failure is None and len(rows):
+        while self.failure is None and len(rows) and time.monotonic() >= self._resting:
             before = exporter.exported + exporter.refused + exporter.pending
             try:
                 due = exporter.due()
@@ -143,6 +144,7 @@ class Outlet:
                     wait, self._away = FIRST_WAIT, None
                 self._away = self._away or time.monotonic()
                 if not self._hold(wait, self._away):
+                    self._resting = time.monotonic() + LONGEST_WAIT  # a try may take as long, and many batches may wait
                     break
                 wait = min(2 * wait, LONGEST_WAIT)
             except Exception as error:

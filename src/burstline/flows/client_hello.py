@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-CLIENT_HELLO = 1
+HANDSHAKE, CLIENT_HELLO = 22, 1
 SERVER_NAME, ALPN, SIGNATURES, VERSIONS = 0, 16, 13, 43
 
 
@@ -23,25 +23,36 @@ class ClientHello:
     versions: tuple[int, ...]  # of the extension
 
 
-def handshake(stream: bytes) -> bytes | None:
-    """The first handshake message of a TLS stream (RFC 8446, 5.1), put together from its records; None while it is not
-    whole. Raises Malformed where the stream begins otherwise."""
-    message, at = b"", 0
-    while at + 5 <= len(stream):
-        if stream[at] != 22 or stream[at + 1] != 3:
+class Handshake:
+    """The first handshake message of a TLS stream (RFC 8446, 5.1), put together from its records, which may be of a
+    byte each: every one is read once."""
+
+    def __init__(self) -> None:
+        self._message = bytearray()  # of whole records
+        self._at = 0  # where the next record begins
+
+    def read(self, stream: bytes | bytearray) -> bytes | None:
+        """Of a stream of which more is there each time; None while the message is not whole. Raises Malformed where the
+        stream begins otherwise."""
+        if stream and stream[0] != HANDSHAKE:
             raise Malformed
-        size = int.from_bytes(stream[at + 3 : at + 5])
-        message += stream[at + 5 : at + 5 + size]
-        at += 5 + size
-        if message and message[0] != CLIENT_HELLO:
-            raise Malformed
-        if len(message) >= 4 and len(message) >= (whole := 4 + int.from_bytes(message[1:4])):
-            return message[:whole]
-        if size == 0:
-            raise Malformed
-    if stream and stream[0] != 22:
-        raise Malformed
-    return None
+        while self._at + 5 <= len(stream):
+            if stream[self._at] != HANDSHAKE or stream[self._at + 1] != 3:
+                raise Malformed
+            begin = self._at + 5
+            size = int.from_bytes(stream[self._at + 3 : begin])
+            there = min(size, len(stream) - begin)
+            head = (self._message[:4] + stream[begin : begin + 4])[: min(4, len(self._message) + there)]
+            if size == 0 or (head and head[0] != CLIENT_HELLO):
+                raise Malformed
+            whole = 4 + int.from_bytes(head[1:4])
+            if len(head) == 4 and len(self._message) + there >= whole:
+                return bytes(self._message + stream[begin : begin + there])[:whole]
+            if there < size:
+                return None
+            self._message += stream[begin : begin + size]
+            self._at = begin + size
+        return None
 
 
 def client_hello(message: bytes, cookie: bool = False) -> ClientHello:
@@ -105,15 +116,20 @@ def _listed(content: bytes | None, size: int) -> tuple[int, ...]:
 
 
 def _server_name(content: bytes | None) -> str | None:
-    """The host name, of which there is one at most; other bytes than ASCII's are escaped, since names are ASCII."""
+    """The host name, of which there is one at most."""
     if not content:
         return None
     names = Reader(Reader(content).vector(2))
     while names.left:
         kind, name = names.number(1), names.vector(2)
         if kind == 0:
-            return name.decode("ascii", "backslashreplace") or None
+            return text(name) or None
     return None
+
+
+def text(name: bytes) -> str:
+    """Names are of printable ASCII; other bytes are escaped, as they might steer a terminal or end a line."""
+    return "".join(chr(byte) if 0x20 <= byte <= 0x7E else f"\\x{byte:02x}" for byte in name)
 
 
 def _protocols(content: bytes | None) -> tuple[bytes, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MOST_JUMPS = 32
+LONGEST = 255  # bytes of a name, with the length of each label (RFC 1035, 2.3.4)
 
 
 class Malformed(ValueError):
@@ -37,7 +38,7 @@ def _name(data: bytes, at: int) -> tuple[str, int]:
     """As text, without the last dot, and where it ends. Labels in UTF-8, which mDNS and LLMNR have, stay what they are;
     other bytes that are no printable ASCII are written `\\DDD`, and dots within labels escaped (RFC 1035, 5.1)."""
     labels: list[str] = []
-    end, jumps = None, 0
+    end, jumps, length = None, 0, 1
     while True:
         if at >= len(data):
             raise Malformed
@@ -50,7 +51,8 @@ def _name(data: bytes, at: int) -> tuple[str, int]:
             end = at + 2 if end is None else end
             at, jumps = int.from_bytes(data[at : at + 2]) & 0x3FFF, jumps + 1
             continue
-        if size > 63 or at + 1 + size > len(data):
+        length += 1 + size
+        if size > 63 or length > LONGEST or at + 1 + size > len(data):
             raise Malformed
         labels.append(_label(data[at + 1 : at + 1 + size]))
         at += 1 + size

@@ -6,6 +6,7 @@ from burstline.flows.client_hello import CLIENT_HELLO
 from burstline.flows.streams import Stream
 
 RECORD, MESSAGE = 13, 12  # bytes of the headers
+MOST_MESSAGES = 4
 
 
 class DtlsReader:
@@ -14,19 +15,22 @@ class DtlsReader:
 
     def __init__(self) -> None:
         self._datagram = b""
+        self._read = 0  # of it
         self._messages: dict[int, Stream] = {}  # by message_seq
 
     def add(self, offset: int, piece: bytes) -> bytes | None:
         """A piece of a datagram; 0 begins the next one."""
-        self._datagram = piece if offset == 0 else self._datagram + piece
-        at, data = 0, self._datagram
+        if offset == 0:
+            self._datagram, self._read = b"", 0
+        self._datagram += piece
+        at, data = self._read, self._datagram
         while at + RECORD + MESSAGE <= len(data) and data[at] == 22 and data[at + 1] == 0xFE:
             end = at + RECORD + int.from_bytes(data[at + 11 : at + 13])
             if end > len(data) or data[at + 3 : at + 5] != b"\0\0":  # cut; or of a later epoch, which is encrypted
                 break
             if (message := self._fragments(data[at + RECORD : end])) is not None:
                 return message
-            at = end
+            at = self._read = end
         return None
 
     def _fragments(self, data: bytes) -> bytes | None:
@@ -35,9 +39,11 @@ class DtlsReader:
             size, number, offset, length = (
                 int.from_bytes(data[at + a : at + b]) for a, b in ((1, 4), (4, 6), (6, 9), (9, 12))
             )
-            stream = self._messages.setdefault(number, Stream()) if len(self._messages) < 4 else Stream()
+            stream = self._messages.get(number) or Stream()
+            if len(self._messages) < MOST_MESSAGES:
+                self._messages[number] = stream
             stream.add(offset, data[at + MESSAGE : at + MESSAGE + length])
-            if len(whole := stream.beginning()) >= size:
-                return bytes((CLIENT_HELLO,)) + size.to_bytes(3) + whole[:size]
+            if len(stream.beginning) >= size:
+                return bytes((CLIENT_HELLO,)) + size.to_bytes(3) + stream.beginning[:size]
             at += MESSAGE + length
         return None

@@ -145,10 +145,11 @@ def handshake(time: int, tcp: Any, flow: Any, forward: bool) -> None:
 
 def watch(tcp: Any, data: Any, flow: Any) -> None:
     """Payload of the direction of the flow's first packet."""
+    place = first_byte(tcp)
     if flow.seen & BASE == 0:
         flow.seen |= BASE
-        flow.base = tcp.seq
-    offset = (tcp.seq - flow.base) & 0xFFFFFFFF
+        flow.base = place
+    offset = (place - flow.base) & 0xFFFFFFFF
     if flow.watch == WATCH_BEGIN:
         if offset == 0:
             flow.need = wanted(data, tcp.sport, tcp.dport)
@@ -161,7 +162,7 @@ def watch(tcp: Any, data: Any, flow: Any) -> None:
     elif flow.watch == WATCH_LATER and len(data) > 5 and data[0] == 22:
         flow.need = wanted(data, 0, 0)
         if flow.need:
-            flow.watch, flow.base, offset = WATCH_HELLO, tcp.seq, 0
+            flow.watch, flow.base, offset = WATCH_HELLO, place, 0
     if flow.watch == WATCH_HELLO and offset < flow.need:
         send(flow, STREAM, 0, offset, data, flow.need)
         if flow.sent > 2 * flow.need + MOST_HELLO:
@@ -170,10 +171,11 @@ def watch(tcp: Any, data: Any, flow: Any) -> None:
 
 def watch_back(tcp: Any, data: Any, flow: Any) -> None:
     """The same of the other direction: what the first packet of a capture was is no matter of who began."""
+    place = first_byte(tcp)
     if flow.seen & BASE_BACK == 0:
         flow.seen |= BASE_BACK
-        flow.base_back = tcp.seq
-    offset = (tcp.seq - flow.base_back) & 0xFFFFFFFF
+        flow.base_back = place
+    offset = (place - flow.base_back) & 0xFFFFFFFF
     if flow.watch_back == WATCH_BEGIN:
         if offset == 0:
             flow.need_back = wanted(data, tcp.sport, tcp.dport)
@@ -186,11 +188,16 @@ def watch_back(tcp: Any, data: Any, flow: Any) -> None:
     elif flow.watch_back == WATCH_LATER and len(data) > 5 and data[0] == 22:
         flow.need_back = wanted(data, 0, 0)
         if flow.need_back:
-            flow.watch_back, flow.base_back, offset = WATCH_HELLO, tcp.seq, 0
+            flow.watch_back, flow.base_back, offset = WATCH_HELLO, place, 0
     if flow.watch_back == WATCH_HELLO and offset < flow.need_back:
         send(flow, STREAM, 1, offset, data, flow.need_back)
         if flow.sent > 2 * flow.need_back + MOST_HELLO:
             flow.watch_back = WATCH_NOTHING
+
+
+def first_byte(tcp: Any) -> int:
+    """The number of the payload's first byte: a SYN, which may have a payload (RFC 7413), has one of its own."""
+    return int(tcp.seq + (tcp.flags >> 1 & 1))
 
 
 def without(tcp: Any) -> int:

@@ -19,15 +19,15 @@ SAME = ("version", "protocol", "src", "dst", "sport", "dport", "vlan", "inner_vl
 
 class FlowOutput:
     """Joins a meter's records with what was read in their payloads, and lets them go to `sinks` as files and URLs.
-    `capture` is the file that they are of."""
+    `capture` is the file that they are of. Each of the workers has a table."""
 
-    def __init__(self, meter: Meter, sinks: Sequence[str], several: bool) -> None:
+    def __init__(self, meter: Meter, sinks: Sequence[str], several: bool, workers: int = 1) -> None:
         self._meter = meter
         self.columns = columns_of(meter.settings, several)
         self.capture: str | None = None
         self.flows = 0
         self._type = row_type(self.columns, meter.settings)
-        self._readers = Readers()
+        self._readers = Readers(2 * meter.settings.capacity * workers)  # of those in tables, and on their way
         self.exports = meter.flows.exports
         self.exports.show_as(shape_of(self.columns, meter.settings), self.rows)
         for sink in sinks:

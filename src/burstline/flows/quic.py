@@ -24,6 +24,7 @@ SALTS = {
     **{0xFF000000 + draft: _DRAFT_22 for draft in (21, 22)},
 }
 FORCED = 0x0A0A0A0A  # with 0x0F0F0F0F: versions that are there to be refused (RFC 9000, 15); keys are of any
+MOST_KEYS = 32  # of one flow; the server's packets, which open with none of the client's, are tried, too
 PADDING, PING, ACK, ACK_ECN, CRYPTO, CLOSE = 0, 1, 2, 3, 6, 0x1C
 
 
@@ -39,6 +40,7 @@ class QuicReader:
         self._read = 0  # of it
         self._stream = Stream()
         self._keys: list[Keys] = []
+        self._tried = 0  # keys that were worked out
 
     def add(self, offset: int, piece: bytes) -> bytes | None:
         """A piece of a datagram; 0 begins the next one."""
@@ -48,9 +50,9 @@ class QuicReader:
         with suppress(ValueError):
             while self._read < len(self._datagram):
                 self._read += self._packet(self._datagram[self._read :])
-        message = self._stream.beginning()
+        message = self._stream.beginning
         if len(message) >= 4 and message[0] == 1 and len(message) >= (whole := 4 + int.from_bytes(message[1:4])):
-            return message[:whole]
+            return bytes(message[:whole])
         return None
 
     def _packet(self, data: bytes) -> int:
@@ -79,11 +81,12 @@ class QuicReader:
         for keys in self._keys:
             if (payload := keys.open(packet, at)) is not None:
                 return payload
-        if len(self._keys) > 4:
-            return None
         known = SALTS.get(version)
         forced = version & 0x0F0F0F0F == FORCED
         for salt in [known] if known else dict.fromkeys(SALTS.values()) if forced else ():
+            if self._tried == MOST_KEYS:
+                break
+            self._tried += 1
             keys = Keys(bytes.fromhex(salt), destination, version == VERSION_2)
             if (payload := keys.open(packet, at)) is not None:
                 self._keys.append(keys)

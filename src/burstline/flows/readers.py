@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from burstline.flows import client_hello, dns_message
+from burstline.flows.client_hello import HANDSHAKE, Handshake
 from burstline.flows.dtls import DtlsReader
 from burstline.flows.ja4 import ja4
 from burstline.flows.quic import QuicReader
@@ -32,15 +34,17 @@ class Facts:
 class Reading:
     facts: Facts = field(default_factory=Facts)
     pieces: int = 0
-    streams: dict[int, Stream | None] = field(default_factory=dict)  # by direction; None: it was read
+    streams: dict[int, tuple[Stream, Handshake] | None] = field(default_factory=dict)  # by direction; None: it was read
     datagrams: QuicReader | DtlsReader | None = None
 
 
 class Readers:
-    """`add` pieces as they come, and `take` what they said of a flow."""
+    """`add` pieces as they come, and `take` what they said of a flow. Of more than `most` flows the oldest go:
+    one whose record found no room on its way is never taken."""
 
-    def __init__(self) -> None:
-        self._flows: dict[Key, Reading] = {}
+    def __init__(self, most: int = 1 << 20) -> None:
+        self._flows: OrderedDict[Key, Reading] = OrderedDict()
+        self._most = most
 
     def add(self, pieces: Any) -> None:
         """A batch of `Piece` records."""
@@ -48,6 +52,8 @@ class Readers:
         for first, tag, kind, back, offset, size, data in zip(*columns, strict=True):
             reading = self._flows.get((first, tag))
             if reading is None:
+                if len(self._flows) >= self._most:
+                    self._flows.popitem(last=False)
                 reading = self._flows[first, tag] = Reading()
             reading.pieces += 1
             data = data.ljust(size, b"\0")  # NumPy has stripped zeros from the end
@@ -69,23 +75,24 @@ class Readers:
         return Facts() if reading is None else reading.facts
 
     def _read_stream(self, reading: Reading, back: int, offset: int, data: bytes) -> None:
-        stream = reading.streams.setdefault(back, Stream())
-        if stream is None:
+        found = reading.streams.setdefault(back, (Stream(), Handshake()))
+        if found is None:
             return
+        stream, records = found
         stream.add(offset, data)
-        whole = stream.beginning()
+        whole = stream.beginning
         if not whole:
             return
         try:
-            if whole[0] == 22:
-                message = client_hello.handshake(whole)
+            if whole[0] == HANDSHAKE:
+                message = records.read(whole)
                 if message is None:
                     return
                 self._tell(reading.facts, client_hello.client_hello(message), "t")
             else:
                 if len(whole) < 2 or len(whole) < 2 + int.from_bytes(whole[:2]):
                     return
-                self._read_dns(reading.facts, whole[2 : 2 + int.from_bytes(whole[:2])])
+                self._read_dns(reading.facts, bytes(whole[2 : 2 + int.from_bytes(whole[:2])]))
         except client_hello.Malformed:
             pass
         reading.streams[back] = None
@@ -100,11 +107,12 @@ class Readers:
             with suppress(client_hello.Malformed):
                 hello = client_hello.client_hello(message, cookie=kind == DTLS)
                 self._tell(reading.facts, hello, "q" if kind == QUIC else "d")
+                reading.datagrams = None
 
     def _tell(self, facts: Facts, hello: client_hello.ClientHello, transport: str) -> None:
         if facts.ja4 is None:
             facts.sni, facts.ja4 = hello.server_name, ja4(hello, transport)
-            facts.alpn = ",".join(p.decode("ascii", "backslashreplace") for p in hello.alpn) or None
+            facts.alpn = ",".join(client_hello.text(p) for p in hello.alpn) or None
 
     def _read_dns(self, facts: Facts, data: bytes) -> None:
         try:

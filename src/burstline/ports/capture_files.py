@@ -22,6 +22,7 @@ from burstline.ports.pcapng_blocks import (
     section_header,
 )
 
+Packets = Sequence[tuple[int, int]]  # and their bytes on the wire, by interface
 Compression = Literal["none", "zstd", "gzip"]
 SUFFIX: dict[Compression, str] = {"none": "", "zstd": ".zst", "gzip": ".gz"}
 NO_LIMIT = 1 << 62
@@ -72,7 +73,9 @@ class CaptureFiles:
         self._compressor: _Compressor | None = None
         self._began = self._due = self._flushed = 0.0
         self.written = 0  # bytes of this file, before compression
-        self._kept = 0  # bytes of it in the file that end with a whole packet, where it is not compressed
+        self._start = self._put = self._sure = 0  # size before, since then, and of that what nothing can take away
+        self.given: Packets = [(0, 0)] * len(interfaces)  # to all files
+        self.kept: Packets = self.given  # of these, those that are in files for sure, and do not wait in a compressor
         self.counts: list[InterfaceCounts] = []  # of this file
         self._told: list[InterfaceCounts] = []
 
@@ -103,7 +106,8 @@ class CaptureFiles:
         except OSError as error:
             raise BurstlineError(f"cannot write {self.name}: {error.strerror}", hint_for(error)) from None
         self._compressor = _compressor(self.options)
-        self.written = self._kept = 0
+        self._start = os.fstat(self._fd).st_size  # standard output may go on where a file ends
+        self.written = self._put = self._sure = 0
         self.counts = [InterfaceCounts()] * len(self._interfaces)
         self._told = list(self.counts)
         if self.format == "pcap":
@@ -125,27 +129,37 @@ class CaptureFiles:
         stamp = datetime.fromtimestamp(self._began, UTC).strftime("%Y%m%dT%H%M%SZ")
         return Path(self._path) / f"{stamp}-{os.getpid()}-{self._number:05}.pcapng{SUFFIX[self.options.compress]}"
 
-    def write(self, data: bytes | memoryview) -> None:
-        """Whole records. Raises BurstlineError, after the file was cut back to those before."""
+    def write(self, data: bytes | memoryview, given: Packets | None = None) -> None:
+        """Whole records, and what files have been given with them. Raises BurstlineError, after the file was cut back
+        to what is `kept`."""
         if self._began == 0:
             self._began = time.time()
         self.written += len(data)
-        self._put(data if self._compressor is None else self._compressor.compress(data))
+        self.given = given or self.given
+        if self._compressor is None:
+            self._append(data)
+            self._settle()
+            return
+        self._append(self._compressor.compress(data))
         now = time.monotonic()
-        if self._compressor is not None and now - self._flushed >= FLUSHED:
+        if now - self._flushed >= FLUSHED:
             self._flushed = now
-            self._put(self._compressor.flush(_SOFT[self.options.compress]))
+            self._append(self._compressor.flush(_SOFT[self.options.compress]))
+            self._settle()
 
-    def _put(self, data: bytes | memoryview) -> None:
+    def _settle(self) -> None:
+        self._sure, self.kept = self._put, self.given
+
+    def _append(self, data: bytes | memoryview) -> None:
         rest = memoryview(data)
         while rest:
             try:
                 rest = rest[os.write(self._fd, rest) :]
             except OSError as error:
                 with suppress(OSError):  # not a regular file
-                    os.ftruncate(self._fd, self._kept)
+                    os.ftruncate(self._fd, self._start + self._sure)
                 raise BurstlineError(f"cannot write {self.name}: {error.strerror}", hint_for(error)) from None
-        self._kept += len(data)
+        self._put += len(data)
 
     def note(self, counts: Sequence[InterfaceCounts]) -> None:
         """How this file's counts are now. Where packets were missed since the last time, the file says so here."""
@@ -168,7 +182,8 @@ class CaptureFiles:
             for number in range(len(self.counts)):
                 self._tell(number)
             if self._compressor is not None:
-                self._put(self._compressor.flush())
+                self._append(self._compressor.flush())
+            self._settle()
         finally:
             self.abandon()
         self.closed.append(self._file)

@@ -16,7 +16,8 @@ TAIL = TapeHead.layout.offset("tail")
 def reserve(tape: TapeHead, size: int) -> int:
     """Address of `size` bytes in one piece, 0 where there is no room."""
     place = tape.at & (tape.size - 1)
-    left_out = tape.size - place if place + size > tape.size else 0
+    # What would end with the ring goes to its start, too: else `end` would tell of a lap before.
+    left_out = tape.size - place if place + size >= tape.size else 0
     after = tape.at + left_out + size
     if after - tape.known > tape.size:
         tape.known = load_acquire(struct_address(tape) + TAIL)

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from burstline.errors import BurstlineError
 from burstline.native.kernel import Kernel
 from burstline.ports.capture_files import CaptureFiles
 from burstline.ports.pcapng_blocks import InterfaceCounts
@@ -34,17 +33,16 @@ class TapeWriter:
         self._walk = WALKS[files.format]
         self._ports = len(tapes[0].lost())
         self._sums = Region(16 * self._ports)  # packets and bytes that were walked over, by port
-        self._kept: list[tuple[int, int]] = [(0, 0)] * self._ports  # of these, those in files
         self._before = [InterfaceCounts()] * self._ports  # all counts, when this file began
         self._ended = threading.Event()
-        self._failure: BurstlineError | None = None
+        self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._write, name="capture")
         self.most = 0  # bytes that ever waited
 
     @property
     def kept(self) -> tuple[int, int]:
         """Packets, and their bytes on the wire, in files."""
-        return sum(packets for packets, _ in self._kept), sum(size for _, size in self._kept)
+        return sum(packets for packets, _ in self.files.kept), sum(size for _, size in self.files.kept)
 
     @property
     def lost(self) -> int:
@@ -72,16 +70,16 @@ class TapeWriter:
                 now = time.monotonic()
                 if now - looked > LOOK or ending:
                     looked = now
-                    self._note()
+                    self._note(self._now())
                 if self.files.is_due:
                     self._begin_anew()
                 if not any(found):
                     if ending:
                         break
                     self._ended.wait(NAP)
-            self._note()
+            self._note(self._now())
             self.files.close()
-        except BurstlineError as error:
+        except Exception as error:  # whatever it is: workers would go on, and nobody would write
             self._failure = error
             self.files.abandon()
             self._failed()
@@ -100,8 +98,7 @@ class TapeWriter:
             size = self._walk(address, len(piece), min(self.files.room, PIECE), self._sums.address)
         if size == 0:  # the first one fits into no file: it has one of its own
             size = self._walk(address, 1, LARGEST_RECORD, self._sums.address)
-        self.files.write(piece[:size])
-        self._kept = [self._pair(port) for port in range(self._ports)]
+        self.files.write(piece[:size], [self._pair(port) for port in range(self._ports)])
         tape.done(size)
         return size
 
@@ -113,15 +110,16 @@ class TapeWriter:
         lost = [sum(each) for each in zip(*(tape.lost() for tape in self._tapes), strict=True)]
         return [
             InterfaceCounts(received, missed, gone, packets)
-            for (received, missed), gone, (packets, _) in zip(self._received(), lost, self._kept, strict=True)
+            for (received, missed), gone, (packets, _) in zip(self._received(), lost, self.files.given, strict=True)
         ]
 
-    def _note(self) -> None:
-        self.files.note([_since(now, before) for now, before in zip(self._now(), self._before, strict=True)])
+    def _note(self, now: Sequence[InterfaceCounts]) -> None:
+        self.files.note([_since(each, before) for each, before in zip(now, self._before, strict=True)])
 
     def _begin_anew(self) -> None:
-        self._note()
-        self._before = self._now()
+        now = self._now()  # once: what comes meanwhile is of the next file
+        self._note(now)
+        self._before = now
         self.files.close()
         self.files.open()
 

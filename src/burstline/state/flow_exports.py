@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from burstline.errors import UsageError
 from burstline.export.outlet import Outlet
 from burstline.export.shape import Shape
 from burstline.state.address_text import load as load_texts
@@ -48,8 +50,13 @@ class FlowExports(Digest[Any]):
         return self._handler is not None or bool(self.outlets)
 
     def write_to(self, spelled: str) -> None:
-        """Every record that leaves goes there, too: a file or a URL (export/spelling.py)."""
-        self.outlets.append(Outlet(spelled))
+        """Every record that leaves goes there, too: a file or a URL (export/spelling.py). Raises UsageError for a file
+        that is one of them already: two writers would spoil it."""
+        made = Outlet(spelled)
+        path = made.target.path
+        if path and any(os.path.abspath(o.target.path) == os.path.abspath(path) for o in self.outlets if o.target.path):
+            raise UsageError(f"{spelled}: records go there already", "name each file once")
+        self.outlets.append(made)
 
     def begin(self) -> None:
         """Start what takes the records, with the calling thread's cores; not twice in a run."""
@@ -85,10 +92,7 @@ class FlowExports(Digest[Any]):
                 self.outlets[place] = before
                 old.passed_on.add(before)
             elif outlet.target.path not in ("", "-") and "rotate" not in outlet.target.options:
-                path = Path(outlet.target.path)
-                self.outlets[place] = Outlet(
-                    outlet.spelled.replace(str(path), str(path.with_stem(f"{path.stem}-next")))
-                )
+                self.outlets[place] = Outlet(_beside(outlet.spelled, outlet.target.path))
 
     def leave(self, *row: Any) -> None:
         """An interpreted record leaves: its key, whether it goes the other way, the record, the reason."""
@@ -161,3 +165,9 @@ class FlowExports(Digest[Any]):
                 why = f" ({each['trouble']})" if each["trouble"] else ""
                 found.append(f"{each['refused']:,} flow records did not go to {each['to']}{why}")
         return found if self.outlets else super().warnings()
+
+
+def _beside(spelled: str, path: str) -> str:
+    """The spelling of another file than that of `path`."""
+    place, mark, options = spelled.partition("?")
+    return f"{place.removesuffix(path)}{Path(path).with_stem(f'{Path(path).stem}-next')}{mark}{options}"

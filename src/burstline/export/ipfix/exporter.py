@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import time
 from typing import TYPE_CHECKING, Any
@@ -30,9 +31,9 @@ class IpfixExporter(Exporter):
     def __init__(self, target: Target) -> None:
         super().__init__(target)
         target.only("domain", "mtu", "time", "enterprise", "refresh", *OF_ALL)
-        self._domain = target.option("domain", count, 1)
+        self._domain = target.option("domain", _u32, 1)
         self._unit = target.option("time", one_of("ms", "us", "ns"), "ms")
-        self._enterprise = target.option("enterprise", count, DOCUMENTATION)
+        self._enterprise = target.option("enterprise", _u32, DOCUMENTATION)
         self._refresh = target.option("refresh", seconds, REFRESH)
         self._mtu = target.option("mtu", count, ETHERNET)
         if not LEAST <= self._mtu <= MOST:
@@ -65,20 +66,14 @@ class IpfixExporter(Exporter):
             done = 0
             for buffers, records in messages.data(template, template.encode(chosen)):
                 try:
-                    self._send(buffers)
+                    self._send(buffers, records)
                 except Unreachable as error:
                     if self._is_tcp:
                         self.refused += records
                         done += records
-                    else:  # what was sent before has reached nobody; this one has not been sent
-                        self.exported -= self._last
-                        self.refused += self._last
-                    self._last = 0
                     self.abort()  # a collector that comes back has forgotten the templates
                     raise Unreachable(error.why, _together([chosen[done:], *(more for _, more in left)])) from None
                 done += records
-                self.exported += records
-                self._last = records
 
     def _by_template(self, rows: Any) -> list[tuple[Template, Any]]:
         if len(self._templates) == 1:
@@ -94,7 +89,11 @@ class IpfixExporter(Exporter):
     def tick(self) -> None:
         if self.due() == 0.0:
             assert self._messages is not None
-            self._announce(self._messages)
+            try:
+                self._announce(self._messages)
+            except Unreachable:  # the next rows begin a session
+                self.abort()
+                raise
 
     def close(self) -> None:
         """A run without a flow leaves templates."""
@@ -141,19 +140,36 @@ class IpfixExporter(Exporter):
 
     def _announce(self, messages: Messages) -> None:
         for buffers in messages.preamble():
-            self._send(buffers)
+            self._send(buffers, 0)
         self._sent_templates = time.monotonic()
 
-    def _send(self, buffers: Buffers) -> None:
+    def _send(self, buffers: Buffers, records: int) -> None:
         if self._is_tcp:
             self._connection.send(buffers)
         else:
             assert self._socket is not None
             try:
                 self._socket.sendmsg(buffers)
-            except ConnectionRefusedError:  # an ICMP message to an earlier one: there is no collector (RFC 1122, 4.1.3)
-                raise Unreachable(f"{self.target.host} port {self.target.port}: nobody receives there") from None
+            except OSError as error:  # there may be a route again later; a message that is too large stays so
+                if error.errno == errno.EMSGSIZE:
+                    raise
+                refused = isinstance(error, ConnectionRefusedError)
+                if refused:  # an ICMP message to the last one: there is no collector (RFC 1122, 4.1.3)
+                    self.exported -= self._last
+                    self.refused += self._last
+                self._last = 0
+                why = "nobody receives there" if refused else error.strerror
+                raise Unreachable(f"{self.target.host} port {self.target.port}: {why}") from None
         self.messages += 1
+        self.exported += records
+        self._last = records
+
+
+def _u32(text: str) -> int:
+    number = count(text)
+    if number >> 32:
+        raise ValueError("that is no number of 32 bits")
+    return number
 
 
 def _together(parts: list[Any]) -> Any:

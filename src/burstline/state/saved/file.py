@@ -71,5 +71,7 @@ def decoded(data: bytes, name: str) -> Contents:
             for k, (state, kind, parameters, copies) in enumerate(head["states"])
         }
         return Contents(states, head["head"])
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
+    except BurstlineError:
+        raise
+    except Exception as error:  # zip files have many ways to be damaged, and `zipfile` and `zlib` errors for each
         raise BurstlineError(f"{name} is damaged: {error}", f"remove it to begin anew: rm {name}") from error
