@@ -26,7 +26,7 @@ EVERY = 0.5  # seconds between two looks at how many packets are dropped
 class DropRing(Struct):
     """One worker's."""
 
-    left: i64  # packets that end here until the next sample
+    left: i64  # packets that are dropped until the next sample
     every: i64  # one in so many; the control thread sets it
     written: i64
     slots: i64  # address
