@@ -12,7 +12,7 @@ from burstline.cli.serve import address
 
 
 @contextmanager
-def served_metrics(where: str, user: str = "") -> Iterator[None]:
+def served_metrics(where: str, user: str | None) -> Iterator[None]:
     """While the block runs; the process becomes the user that the run becomes. Raises UsageError for an address that
     cannot be."""
     address(where)
