@@ -53,6 +53,24 @@ def test_what_was_seen_stands_beside_what_was_expected_by_class_and_core() -> No
     ]
 
 
+def test_where_a_run_cannot_be_shown_that_is_told_once_and_pools_are_changed_still() -> None:
+    calls = list[float]()
+
+    def act(usage: Sequence[ClassUsage], now: float) -> list[Demand]:
+        calls.append(now)
+        return [Demand(120, {})]
+
+    def show(usage: Sequence[ClassUsage]) -> None:
+        raise OSError(19, "No such device")
+
+    watch = BufferWatch(lambda: [seen(1)], period=0.001, act=act, show=show, interval=1e-9)
+    with watch:
+        until(lambda: bool(watch.warnings))
+        before = len(calls)
+        until(lambda: len(calls) > before + 2)
+    assert watch.warnings == ["the run is not shown any more: [Errno 19] No such device"]
+
+
 def test_where_pools_cannot_be_changed_that_is_told_once_and_they_are_looked_at_still() -> None:
     calls = list[float]()
 

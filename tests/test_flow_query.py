@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import json
+import math
 from typing import Any
 
 import numpy as np
@@ -151,3 +153,20 @@ def test_a_table_of_other_fields_is_searched_by_these() -> None:
 )  # fmt: skip
 def test_values_are_written_as_people_read_them(name: str, value: Any, text: str) -> None:
     assert shown_value(name, value) == text
+
+
+class Measured(bl.Record):
+    bytes: bl.f64
+
+
+def test_what_is_no_number_in_json_is_none() -> None:
+    data = bytearray(frame("10.0.0.1", "10.0.0.2", 17, 1, 2))
+    table = bl.FlowTable(Measured)
+    record = table[Packet(data, len(data), 0, 0, parse_levels(memoryview(data), len(data), LINK_ETHERNET))]
+    for value in (math.nan, math.inf, -math.inf, 2.5):
+        record.bytes = value
+        found = select(table, table.to_numpy(), FlowQuery())
+        (row,) = found["rows"]
+        assert row[[column["name"] for column in found["columns"]].index("bytes")] == (value if value == 2.5 else None)
+        json.dumps(found, allow_nan=False)
+    assert shown_value("bytes", None) == "-"

@@ -61,7 +61,7 @@ def test_packets_go_on_as_nobody_and_no_program_is_left_behind(driver: str, tmp_
             held = {}
             for task in Path(f"/proc/{between.process.pid}/task").iterdir():
                 status = dict(each.split(":\t") for each in (task / "status").read_text().splitlines() if ":\t" in each)
-                assert status["Uid"].split() == [str(user.uid)] * 4 and status["NoNewPrivs"] in "01"
+                assert status["Uid"].split() == [str(user.uid)] * 4 and status["NoNewPrivs"].strip() == "1"
                 held[int(task.name)] = int(status["CapEff"], 16)
             assert held[between.process.pid] == kept
             assert all(capabilities & ~kept == 0 for capabilities in held.values())

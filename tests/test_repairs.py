@@ -100,6 +100,17 @@ def test_a_port_with_routes_or_without_an_iommu_is_refused(machine: Path) -> Non
     (nic / "net/eth0").mkdir()
     with pytest.raises(UsageError, match="is eth0, which has routes"):
         said(machine, f"dpdk:{NIC}")
+    (machine / "proc/net/route").write_text("Iface Destination\n")
+    with pytest.raises(UsageError, match="no IOMMU group"):
+        said(machine, f"dpdk:{NIC}")
+    ways = [f"{first:0<32} 40 {'':0<32} 00 {'':0<32} 00000100 00000001 00000000 00000001     eth0"
+            for first in ("fe80", "ff", "20010db8")]  # fmt: skip
+    (machine / "proc/net/ipv6_route").write_text("\n".join(ways[:2]))
+    with pytest.raises(UsageError, match="no IOMMU group"):
+        said(machine, f"dpdk:{NIC}")
+    (machine / "proc/net/ipv6_route").write_text("\n".join(ways))
+    with pytest.raises(UsageError, match="is eth0, which has routes"):
+        said(machine, f"dpdk:{NIC}")
     with pytest.raises(UsageError, match="there is no PCI device"):
         said(machine, "dpdk:0000:00:00.0")
     with pytest.raises(UsageError, match="needs no driver"):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -11,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -145,6 +148,31 @@ def test_a_damaged_file_of_state_stops_the_start(tmp_path: Path) -> None:
     assert "rm " in str(error.value)
 
 
+def test_state_that_cannot_be_written_at_the_end_is_told_and_what_is_there_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(made(), capture(tmp_path / "a.pcap", 0, 35), tmp_path / "kept")
+    before = (tmp_path / "kept/state.burstline").read_bytes()
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("burstline.engine.service.keeper.write_whole", full)
+    state = made()
+    file_run = FileRun(bl.Pipeline(stage_of(COUNT, **state)), capture(tmp_path / "b.pcap", 35, 35), None)
+    file_run.service = Service(Settings(state=str(tmp_path / "kept")))
+    with pytest.raises(BurstlineError, match=r"state was not written .*No space left"):
+        file_run.run()
+    assert file_run.report.received.packets == 35 and state["seen"].value == 70
+    assert (tmp_path / "kept/state.burstline").read_bytes() == before
+
+
+def test_state_that_cannot_be_read_is_told_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "state.burstline").mkdir()
+    with pytest.raises(BurstlineError, match=r"state.burstline cannot be read"):
+        run(made(), capture(tmp_path / "a.pcap", 0, 1), tmp_path)
+
+
 def test_state_that_cannot_be_kept_is_told_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises((BurstlineError, NotADirectoryError)):
@@ -228,7 +256,8 @@ def test_a_service_goes_on_as_another_user_is_loaded_again_and_loses_little_when
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(folder / "notify"))
         (folder / "notify").chmod(0o777)
-        first = Running(folder, "--user", "nobody", env={"NOTIFY_SOCKET": str(folder / "notify")})
+        env = {"NOTIFY_SOCKET": str(folder / "notify"), "BURSTLINE_STATS": str(folder / "stats")}
+        first = Running(folder, "--user", "nobody", "--metrics", "127.0.0.1:0", env=env)
         first.wait_for("running as nobody")
         manager.settimeout(30)
         assert manager.recv(4096).decode() == "READY=1\nSTATUS=1 workers"
@@ -237,6 +266,16 @@ def test_a_service_goes_on_as_another_user_is_loaded_again_and_loses_little_when
             status = dict(line.split(":\t") for line in (task / "status").read_text().splitlines() if ":\t" in line)
             assert status["Uid"].split() == [str(nobody.uid)] * 4 and status["Gid"].split() == [str(nobody.gid)] * 4
             assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0
+            assert status["NoNewPrivs"].strip() == "1"
+        (asked,) = (folder / "stats").glob("*.sock")
+        assert asked.stat().st_uid == nobody.uid and stat.S_IMODE(asked.stat().st_mode) == 0o600
+        first.wait_for("/metrics")
+        where = re.search(r"http://\S+/metrics", first.said.read_text())
+        assert where
+        with urllib.request.urlopen(where[0], timeout=LIMIT) as answer:
+            assert b"burstline_up 1.0" in answer.read()
+        (beside,) = Path(f"/proc/{first.process.pid}/task/{first.process.pid}/children").read_text().split()
+        assert f"Uid:\t{nobody.uid}\t{nobody.uid}" in Path(f"/proc/{beside}/status").read_text()
         before = counted(folder)
         assert counted(folder, before) > before  # packets go round, and are counted by nobody
         assert (folder / "kept/state.burstline").stat().st_uid == nobody.uid

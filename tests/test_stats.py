@@ -24,7 +24,7 @@ from burstline.cli.stats import Interval
 from burstline.engine.offline import FileRun
 from burstline.engine.publisher import Publisher
 from burstline.engine.report import Count
-from burstline.engine.stats_file import StatsFile
+from burstline.engine.stats_file import PAGE, StatsFile
 from burstline.engine.stats_layout import LAYOUT, LINE, area_size, lines, snapshot_size
 from burstline.engine.stats_reader import Reading, RunFile, WorkerCounts, is_meant
 from burstline.engine.worker import Snapshot, Worker
@@ -353,6 +353,18 @@ def test_a_file_of_another_layout_or_of_something_else_is_refused(place: Path) -
     (place / "x.stats").write_text("hello")
     with pytest.raises(BurstlineError, match="holds no statistics"):
         RunFile(place / "x.stats")
+
+
+def test_a_file_takes_no_more_room_however_often_directories_of_other_sizes_are_published(place: Path) -> None:
+    """A run goes on for weeks, and publishes ten times a second."""
+    file, sizes = StatsFile(), []
+    try:
+        for k in range(3000):
+            file.publish({"text": "x" * PAGE * (1 + k % 7 if k % 300 > 250 else 1 + k % 2)})
+            sizes.append(file.path.stat().st_size)
+    finally:
+        file.close()
+    assert sizes[-1] == sizes[600]
 
 
 def test_no_run_is_watched_in_no_time(capsys: pytest.CaptureFixture[str]) -> None:

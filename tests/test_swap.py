@@ -264,6 +264,39 @@ def test_a_swap_needs_no_packet(tmp_path: Path) -> None:
     assert report.received.packets == 20
 
 
+def test_what_is_compiled_again_is_what_runs_by_then(tmp_path: Path) -> None:
+    """A view measures while the application is loaded again: the new pipeline stays."""
+    stream = Stream(tmp_path, only=10)
+    first, second = (bl.Pipeline(stage_of(f"def judge(pkt):\n    return bl.drop('{w}')")) for w in ("one", "two"))
+    run = FileRun(first, stream.path, None)
+    with running(run, stream) as finish:
+        stream.some()
+        until(lambda: run.report.first_packet_seconds)
+        versions, begun, go_on = run._versions, threading.Event(), threading.Event()
+        assert versions is not None
+        make = versions._prepare
+
+        def slowly(pipeline: bl.Pipeline) -> Any:
+            if pipeline is second:
+                begun.set()
+                go_on.wait()
+            return make(pipeline)
+
+        versions._prepare = slowly
+        loaded = threading.Thread(target=run.swap, args=(second,))
+        measured = threading.Thread(target=versions.compile_again)
+        loaded.start()
+        begun.wait()
+        measured.start()
+        time.sleep(0.05)  # it waits by then
+        go_on.set()
+        loaded.join()
+        measured.join()
+        assert run.running is second
+        report = finish()
+    assert report.balanced and len(report.swaps) == 1
+
+
 def test_a_mapped_file_takes_a_pipeline_that_writes(tmp_path: Path) -> None:
     source, out = tmp_path / "in.pcap", tmp_path / "out.pcap"
     source.write_bytes(pcap_of([udp(1, k) for k in range(40_000)]))

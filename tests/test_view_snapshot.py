@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import json
 import re
 import shutil
+import socket
 import subprocess
-from typing import Any
+import urllib.error
+import urllib.request
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -15,12 +20,14 @@ from hypothesis import strategies as st
 from burstline.cli.main import main
 from burstline.cli.progress import ProgressLine
 from burstline.cli.run_log import RunLog
-from burstline.cli.serve import address
+from burstline.cli.serve import address, listening
 from burstline.engine.events import KEPT, Events
 from burstline.engine.report import Count
 from burstline.engine.stats_reader import Reading, WorkerCounts
+from burstline.engine.worker import ENGINE_REASONS
 from burstline.errors import BurstlineError, UsageError
 from burstline.view.dissect import dissect
+from burstline.view.metrics_server import serve
 from burstline.view.monitoring import ALERTS, DASHBOARD
 from burstline.view.prometheus import MOST, OTHER, exposition
 from burstline.view.snapshot import Rate, Snapshot, snapshot_of
@@ -133,6 +140,60 @@ def test_labels_are_bounded_and_no_drop_is_left_out() -> None:
     assert sum(sample.value for sample in samples) == sum(range(1, 3 * MOST))
 
 
+def test_each_series_is_there_once() -> None:
+    """A stage may stand in two chains, and counters of two modules have one name: Prometheus takes no series twice."""
+    again = {"name": "stage count", "bursts": {"64": {"packets": 120, "ns": 5.0}}}
+    measured = {"since": 1.0, "until": 2.0, "edges": [], "costs": [COST, again], "hz": 2e9}
+    one = reading(10.0, [8], measured=measured, hz=2e9)
+    one.names = {5: "hits", 6: "hits"}
+    one.workers[0].counters = {5: 3, 6: 4}
+    found = families(exposition(snapshot_of(one, one))[0])
+    assert [sample.value for sample in found["burstline_application"].samples] == [7]
+    (cost,) = found["burstline_stage_seconds_per_packet"].samples
+    assert cost.value == pytest.approx((40 * 35e-9 + 120 * 5e-9) / 160)
+
+
+class Shown:
+    """A run that has a snapshot, or cannot be read."""
+
+    over = None
+    trouble = ""
+
+    def snapshot(self) -> Snapshot:
+        if self.trouble:
+            raise BurstlineError(self.trouble)
+        return both()
+
+
+def test_metrics_are_served_by_ipv6_and_say_so_when_a_run_cannot_be_read() -> None:
+    run: Any = Shown()
+    server = serve(run, "::1", 0)
+    try:
+        assert server.where.startswith("[::1]:")
+        with urllib.request.urlopen(f"http://{server.where}/metrics", timeout=60) as answer:
+            assert b"burstline_up 1.0" in answer.read()
+        run.trouble = "it changes all the time"
+        with pytest.raises(urllib.error.HTTPError, match="503: it changes all the time"):
+            urllib.request.urlopen(f"http://{server.where}/metrics", timeout=60)
+    finally:
+        server.close()
+
+
+def test_an_address_that_is_taken_is_told() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UsageError, match=f"cannot listen at 127.0.0.1:{port}"):
+            listening("127.0.0.1", port)
+        with pytest.raises(UsageError, match=f"cannot listen at 127.0.0.1:{port}"):
+            serve(cast(Any, Shown()), "127.0.0.1", port)
+
+
+def test_alerts_know_each_reason_for_which_the_engine_drops() -> None:
+    asked = re.search(r'reason=~"([^"]*)"', ALERTS.read_text())
+    assert asked and all(re.fullmatch(asked[1], reason) for reason in (*ENGINE_REASONS[1:], "count: error"))
+    assert not re.fullmatch(asked[1], "blocked")
+
+
 def test_alert_rules_and_dashboard_ask_for_metrics_that_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     names = {sample.name for family in families(exposition(both())[0]).values() for sample in family.samples}
     for option, path in (("--alerts", ALERTS), ("--dashboard", DASHBOARD)):
@@ -169,8 +230,29 @@ tests:
         values: '0+60x30'
       - series: 'burstline_worker_load_ratio{instance="a",worker="0",core="0"}'
         values: '0.9x30'
+      - series: 'up{instance="a",job="engines"}'
+        values: '1x30'
+      - series: 'up{instance="b",job="engines"}'
+        values: '1x10 0x20'
+      - series: 'burstline_up{instance="b",job="engines"}'
+        values: '1x10 stale'
+      - series: 'up{instance="c",job="others"}'
+        values: '0x30'
+      - series: 'burstline_received_packets_total{instance="b",worker="0"}'
+        values: '0+6000x30'
+      - series: 'burstline_received_packets_total{instance="b",worker="1"}'
+        values: '0+60x30'
+      - series: 'burstline_worker_load_ratio{instance="b",worker="0",core="0"}'
+        values: '0.9x30'
     alert_rule_test:
-      - {eval_time: 20m, alertname: BurstlineGone, exp_alerts: []}
+      - {eval_time: 9m, alertname: BurstlineGone, exp_alerts: []}
+      - eval_time: 20m
+        alertname: BurstlineGone
+        exp_alerts:
+          - exp_labels: {severity: critical, instance: b, job: engines}
+            exp_annotations:
+              summary: The run has ended.
+              description: b does not process packets any more.
       - {eval_time: 20m, alertname: BurstlineBusy, exp_alerts: []}
       - eval_time: 20m
         alertname: BurstlineDropsByEngine
@@ -190,9 +272,11 @@ tests:
         alertname: BurstlineImbalance
         exp_alerts:
           - exp_labels: {severity: warning, instance: a}
-            exp_annotations:
-              summary: One worker has more than twice its share of packets.
+            exp_annotations: &uneven
+              summary: One worker has more than one and a half times its share of packets.
               description: The steering controller moves flows, with act = "on" below [steering_control].
+          - exp_labels: {severity: warning, instance: b}
+            exp_annotations: *uneven
 """
 
 
@@ -220,7 +304,31 @@ def test_open_telemetry_gets_the_same() -> None:
     points = metrics["burstline.received.packets"].data.data_points
     assert {point.attributes["worker"]: point.value for point in points} == {"0": 300, "1": 0}
     assert metrics["burstline.received.bytes"].unit == "By"
+    assert metrics["burstline.stage.seconds.per.packet"].unit == "s/{packet}"
     assert metrics["burstline.pool.memory.bytes"].data.data_points[0].value == 4096
+
+
+# ---- the terminal ----
+
+
+def test_names_with_brackets_are_shown_as_they_are() -> None:
+    from rich.console import Console
+
+    from burstline.view.terminal import panes
+
+    odd = "[/bold] of [fe80::1]:80 [red]"
+    one = reading(10.0, [8], ports=[port(9.0, 50) | {"device": odd[:20]}])
+    one.names = {5: odd}
+    snap = snapshot_of(one, one)
+    snap = dataclasses.replace(
+        snap, drops={odd: Rate(1, 1)}, events=[{"number": 1, "time": 1.0, "kind": "warning", "text": odd}],
+        steering={**STEERING, "ports": [
+            {**STEERING["ports"][0], "rules": [{"packets": 1, "bytes": 1, "level": 0, "rule": odd, "why": odd}]}]},
+    )  # fmt: skip
+    for pane, words in [(panes.overview, odd), (panes.queues, odd[:20]), (panes.steering, odd), (panes.events, odd)]:
+        console = Console(width=200, record=True, file=io.StringIO())
+        console.print(pane(snap))
+        assert words in console.export_text()
 
 
 # ---- dropped packets ----

@@ -19,13 +19,26 @@ if TYPE_CHECKING:
     from burstline.engine.watch import Watch
 
 
+def begin(config: Config, args: argparse.Namespace) -> None:
+    """Before the application is loaded, whose packages may begin threads: no thread will have new privileges where they
+    are to be given up. Raises BurstlineError."""
+    if config.service.user and _is_live(args):
+        from burstline.engine.service import privileges
+
+        privileges.begin()
+
+
+def _is_live(args: argparse.Namespace) -> bool:
+    return all(source.startswith("dpdk:") for source in args.source)
+
+
 def beside(
     app: Application, runner: Any, config: Config, log: RunLog, args: argparse.Namespace
 ) -> contextlib.AbstractContextManager[object]:
     """To be entered around the run. Compiled runs have it done by their `service`, which first becomes another user
     where that is asked for. Raises UsageError."""
-    settings, live = config.service, all(s.startswith("dpdk:") for s in args.source)
-    if settings.user and not live:
+    settings = config.service
+    if settings.user and not _is_live(args):
         raise UsageError("a run over a file needs no privileges to give up", "start it as the user that it is to be")
     hangup = is_service() and not Path(args.source[0]).is_file()
     watch = watch_of(app, runner, log, args.debug, looks=args.watch) if args.watch or hangup else None

@@ -12,13 +12,19 @@ from burstline.cli.serve import address
 
 
 @contextmanager
-def served_metrics(where: str) -> Iterator[None]:
-    """While the block runs. Raises UsageError for an address that cannot be."""
+def served_metrics(where: str, user: str | None) -> Iterator[None]:
+    """While the block runs; the process becomes the user that the run becomes. Raises UsageError for an address that
+    cannot be."""
     address(where)
     words = ["-m", "burstline", "metrics", str(os.getpid()), "--wait", "--listen", where]
+    words += ["--user", user] if user else []
     beside = subprocess.Popen([sys.executable, *words], stdin=subprocess.DEVNULL)
     try:
         yield
     finally:
-        beside.terminate()
-        beside.wait()
+        try:
+            beside.terminate()
+        except PermissionError:  # it is still root, whom this run was: it ends when it sees that the run has
+            pass
+        else:
+            beside.wait()

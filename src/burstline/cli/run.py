@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from burstline.cli.beside import beside
+from burstline.cli.beside import begin, beside
 from burstline.cli.core_list import cores_of
 from burstline.cli.graph import check_suffix, write
 from burstline.cli.metrics_beside import served_metrics
@@ -107,6 +107,7 @@ def run(args: argparse.Namespace) -> int:
         export=args.export,
         plan=False if args.plan == "off" else args.plan,
     )
+    begin(config, args)
     config.engine.use_simd()
     out = contextlib.redirect_stdout(sys.stderr) if args.json or args.out == "-" else contextlib.nullcontext()
     with out:
@@ -126,8 +127,8 @@ def run(args: argparse.Namespace) -> int:
         failure: BurstlineError | None = None
         try:
             with (
-                served_metrics(args.metrics) if args.metrics else contextlib.nullcontext(),
                 beside(app, runner, config, log, args),
+                served_metrics(args.metrics, config.service.user) if args.metrics else contextlib.nullcontext(),
             ):
                 runner.run()
         except BurstlineError as error:

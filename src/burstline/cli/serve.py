@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import re
+import socket
 import sys
 
 from burstline.errors import UsageError
@@ -24,6 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     host, port = address(args.listen)
+    if args.token is not None and not re.fullmatch(r"[A-Za-z0-9._~-]+", args.token):
+        raise UsageError("--token is empty, or has signs that addresses have not", "write letters, digits and - . _ ~")
     import secrets
 
     import uvicorn
@@ -34,15 +38,22 @@ def run(args: argparse.Namespace) -> int:
 
     token = args.token or (None if is_loopback(host) else secrets.token_urlsafe(18))
     attached = attach(args.which)
-    shown = f"[{host}]" if ":" in host else host
-    print(f"{attached.name}: http://{shown}:{port}/{'?token=' + token if token else ''}", file=sys.stderr, flush=True)
-    server = uvicorn.Server(
-        uvicorn.Config(web_app(attached, token), host, port, log_level="warning", timeout_graceful_shutdown=1)
-    )
-    server.run()
-    if not server.started:
-        raise UsageError(f"cannot listen at {args.listen}", "is another program there? --listen 127.0.0.1:8471")
+    with listening(host, port) as sock:
+        shown, port = f"[{host}]" if ":" in host else host, sock.getsockname()[1]
+        where = f"http://{shown}:{port}/{'?token=' + token if token else ''}"
+        print(f"{attached.name}: {where}", file=sys.stderr, flush=True)
+        config = uvicorn.Config(web_app(attached, token), log_level="warning", timeout_graceful_shutdown=1)
+        uvicorn.Server(config).run([sock])
     return 0
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """Raises UsageError. Not by uvicorn, which ends the program."""
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        what = f"cannot listen at {host}:{port}: {error.strerror}"
+        raise UsageError(what, "is another program there? --listen 127.0.0.1:8471") from None
 
 
 def address(text: str) -> tuple[str, int]:

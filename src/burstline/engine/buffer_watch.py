@@ -17,8 +17,8 @@ Show = Callable[[Sequence[ClassUsage]], None]
 class BufferWatch:
     """`look` gives the usage of each size class, and is called every `period` seconds between entering and leaving the
     block; `act` may then change the pools, `show` is handed what was seen every `interval` seconds (never where it is
-    0). What goes wrong in `act` becomes one of `warnings`, and nothing is changed from then on. It keeps off `cores`,
-    which are the workers', where there are others."""
+    0). What goes wrong in `act` or `show` becomes one of `warnings`, and it is not called any more. It keeps off
+    `cores`, which are the workers', where there are others."""
 
     def __init__(
         self,
@@ -71,4 +71,8 @@ class BufferWatch:
                     self._act = None
             if self._show is not None and self._interval and now - shown >= self._interval:
                 shown = now
-                self._show(usage)
+                try:
+                    self._show(usage)
+                except (BurstlineError, OSError) as error:  # a device that is gone: pools are looked after still
+                    self.warnings.append(f"the run is not shown any more: {error}")
+                    self._show = None

@@ -14,11 +14,12 @@ from burstline.pipeline.verdict import DROPPED, KIND_BITS, KIND_MASK, SENT
 ring_at = reference(DropRing)
 
 
-def sample_drops(worker: PortWorker, burst: BurstColumns, n: int, freed: int) -> None:
-    """Of a burst with verdicts, of which so many packets are about to be freed. Only where the worker has a ring. Most
-    bursts are only counted; where one is due, the first that was dropped behind some place or other is kept."""
+def sample_drops(worker: PortWorker, burst: BurstColumns, n: int, dropped: int) -> None:
+    """Of a burst with verdicts, by which so many packets are dropped; they are not freed yet. Only where the worker has
+    a ring. Most bursts are only counted; where one is due, the first that was dropped behind some place or other is
+    kept."""
     ring = ring_at(worker.samples)
-    ring.left -= freed
+    ring.left -= dropped
     if ring.left > 0:
         return
     ports, i = worker.ports, ring.written % n

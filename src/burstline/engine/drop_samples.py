@@ -7,6 +7,7 @@ written (as a seqlock, Documentation/locking/seqlock.rst of Linux), so that who 
 from __future__ import annotations
 
 import struct
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ EVERY = 0.5  # seconds between two looks at how many packets are dropped
 class DropRing(Struct):
     """One worker's."""
 
-    left: i64  # packets that end here until the next sample
+    left: i64  # packets that are dropped until the next sample
     every: i64  # one in so many; the control thread sets it
     written: i64
     slots: i64  # address
@@ -56,18 +57,24 @@ class DropSamples:
         self._rings: list[tuple[Block, Region]] = []
         self._asked = self._looked = -1e9
         self._before = 0
+        self._switching = threading.Lock()  # several may ask at once, and workers write to the rings
         self.is_on = False
 
     def read(self) -> list[DropSample]:
         """Those that are there, the newest last; from now on there are new ones, as long as somebody reads."""
         self._asked = time.monotonic()
-        if not self.is_on:
-            self._begin()
+        with self._switching:
+            if not self.is_on:
+                self._begin()
         found = [sample for worker in range(len(self._rings)) for sample in self._of(worker)]
         return sorted(found, key=lambda sample: sample.time)
 
     def step(self) -> None:
         """Now and then: as many are sampled as is meant, and none where nobody asks."""
+        with self._switching:
+            self._step()
+
+    def _step(self) -> None:
         now = time.monotonic()
         if not self.is_on or now - self._looked < EVERY:
             return
@@ -77,9 +84,12 @@ class DropSamples:
                 context.set(samples=0)
             return
         dropped = self._dropped()
-        rate = (dropped - self._before) / (now - self._looked) / len(self._contexts)
+        grown = dropped - self._before
+        rate = grown / (now - self._looked) / len(self._contexts)
         self._before, self._looked = dropped, now
-        every = max(1, int(rate / WANTED))
+        if grown < 0:  # another version of the pipeline, which counts anew
+            return
+        every = min(max(1, int(rate / WANTED)), UNKNOWN - 1)
         for ring, _ in self._rings:
             ring.set(every=every)
             if ring.get("left") > every:  # of a flood that is over, or before a rate was known

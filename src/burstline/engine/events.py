@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -32,13 +34,17 @@ class Events:
         self.sinks: list[Callable[[Event], None]] = []
         self._kept: deque[Event] = deque(maxlen=KEPT)
         self._count = 0
+        self._lock = threading.Lock()
 
     def tell(self, kind: str, text: str) -> None:
-        self._count += 1
-        event = Event(self._count, time.time(), kind, text)
-        self._kept.append(event)
+        """Any thread may call it."""
+        with self._lock:
+            self._count += 1
+            event = Event(self._count, time.time(), kind, text)
+            self._kept.append(event)
         for sink in self.sinks:
-            sink(event)
+            with suppress(OSError):  # who is told may be gone, and the run goes on
+                sink(event)
 
     def as_json(self) -> list[dict[str, Any]]:
         return [event.as_json() for event in list(self._kept)]

@@ -87,15 +87,14 @@ class LiveView:
                 region.write(0, bytes(region.size))
             try:
                 self._run.counts_for_now = True
-                self._versions.swap(self._versions.pipeline, told=False)
+                self._versions.compile_again()
                 self._measuring = since = time.time()
                 time.sleep(seconds)
             finally:
                 self._measuring = None
                 self._run.counts_for_now = False
-                counters, pipeline = self._versions.edge_counters(), self._versions.pipeline
-                self._versions.swap(pipeline, told=False)
-            # Nobody counts there any more: what went into a stage is what came out of it.
+                # Nobody counts there any more: what went into a stage is what came out of it.
+                pipeline, counters = self._versions.compile_again()
             self.last = found = self._found(since, sum_edges(counters), pipeline)
             self._publisher.events.tell("measure", f"packets by edge and cycles by stage over {seconds:g} s")
             self._publisher.show(measured=found)

@@ -57,13 +57,14 @@ def burst_sorter(sink: str) -> Callable[[PortWorker, BurstColumns, int], None]:
 
     def sort_out(worker: PortWorker, burst: BurstColumns, n: int) -> None:
         """Group the packets by verdict, send and free each group at once, count each packet."""
-        dead = 0
+        dead = lost = 0
         for i in range(n):
             verdict, length, mbuf = burst.verdict[i], burst.length[i], burst.mbuf[i]
             kind = verdict & KIND_MASK
             target = verdict >> KIND_BITS if kind == SENT else worker.out
             if kind == DROPPED:
                 count_drop(worker, verdict >> KIND_BITS, length)
+                lost += 1
                 target = -1
             elif kind == CONSUMED:
                 count_consumed(worker, length)
@@ -78,6 +79,7 @@ def burst_sorter(sink: str) -> Callable[[PortWorker, BurstColumns, int], None]:
                 count_consumed(worker, length)
             elif target >= worker.ports:
                 count_drop(worker, NO_SUCH_PORT, length)
+                lost += 1
                 target = -1
             if target < 0:
                 store64(worker.unwanted + dead * 8, mbuf)
@@ -86,9 +88,9 @@ def burst_sorter(sink: str) -> Callable[[PortWorker, BurstColumns, int], None]:
                 put_out(worker, target, mbuf)
         if to_file:
             tell(tape_at(worker.tape))
+        if lost and worker.samples != 0:
+            sample_drops(worker, burst, n, lost)
         if dead:
-            if worker.samples != 0:
-                sample_drops(worker, burst, n, dead)
             free(worker.unwanted, dead)
         for number in range(worker.ports):
             send_waiting(worker, number)

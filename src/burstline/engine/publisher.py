@@ -52,6 +52,8 @@ class Questions(Protocol):
 
     def open(self, path: Path) -> None: ...
 
+    def hand_over(self, uid: int, gid: int) -> None: ...
+
     def close(self) -> None: ...
 
 
@@ -182,6 +184,11 @@ class Publisher:
             self._exports, self._exports_at = list(counts), now
             with suppress(OSError):
                 self._publish()
+
+    def hand_over(self, uid: int, gid: int) -> None:
+        """The run is about to become this user, who may then ask it."""
+        if self.questions is not None and self._served:
+            self.questions.hand_over(uid, gid)
 
     def end(self) -> None:
         """The workers are through."""

@@ -15,6 +15,7 @@ from burstline.engine.probes.finding import Outcome, read, size
 from burstline.errors import BurstlineError, UsageError
 
 PCI = "sys/bus/pci"
+OWN_LINK = ("fe8", "ff")  # fe80::/10 as the kernel uses it, ff00::/8
 
 
 @dataclass(frozen=True)
@@ -138,5 +139,9 @@ def _bound(root: Path, device: str) -> Iterator[Repair]:
 
 
 def _is_used(root: Path, interface: str) -> bool:
-    routes = root / "proc/net/route"
-    return routes.is_file() and any(line.split()[:1] == [interface] for line in read(routes).splitlines()[1:])
+    """Has routes: of IPv4, or of IPv6 to more than its own link, which each interface has."""
+    usual, other = root / "proc/net/route", root / "proc/net/ipv6_route"
+    if usual.is_file() and any(line.split()[:1] == [interface] for line in read(usual).splitlines()[1:]):
+        return True
+    lines = [line.split() for line in read(other).splitlines()] if other.is_file() else []
+    return any(line[-1:] == [interface] and not line[0].startswith(OWN_LINK) for line in lines)

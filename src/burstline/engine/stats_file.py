@@ -14,7 +14,7 @@ import struct
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -120,7 +120,7 @@ class StatsFile:
 
     def give_back(self, offset: int, size: int) -> None:
         """A piece that the directory does not name any more, and nobody writes to."""
-        self._free.append((offset, _whole_pages(size)))
+        self._free = joined([*self._free, (offset, _whole_pages(size))])
 
     def publish(self, directory: Mapping[str, Any]) -> None:
         """From now on readers go by this directory."""
@@ -160,6 +160,17 @@ class StatsFile:
 
     def _map(self, offset: int, size: int) -> Mapped:
         return Mapped(self._descriptor, offset, size)
+
+
+def joined(pieces: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Pieces, as offset and size, with those that touch put together: else small ones would be left after weeks."""
+    found: list[tuple[int, int]] = []
+    for offset, size in sorted(pieces):
+        if found and sum(found[-1]) == offset:
+            found[-1] = found[-1][0], found[-1][1] + size
+        else:
+            found.append((offset, size))
+    return found
 
 
 def _write_all(descriptor: int, data: bytes, offset: int) -> None:

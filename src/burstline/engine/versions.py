@@ -94,28 +94,44 @@ class Versions:
         self._workers.discard(threading.get_ident())
         self._contexts[index].set(running=ENDED)
 
-    def swap(self, pipeline: Pipeline, *, told: bool = True) -> Swap:
+    def swap(self, pipeline: Pipeline) -> Swap:
         """Compile `pipeline` and let all workers go over to it, each between two bursts; returns when the last one has.
-        The report tells of it, unless not `told`: where it is only compiled otherwise.
 
         What compiling raises is raised, and the old pipeline runs on. Any thread may call it but those of the run.
         """
+        with self._swapping():
+            return self._swap(pipeline, told=True)
+
+    def compile_again(self) -> tuple[Pipeline, list[EdgeCounters]]:
+        """As `swap`, to what `prepare` makes now of the pipeline that runs; the report is not told. Returns that
+        pipeline, and the counters of edges of the code that was left, to which nobody adds any more."""
+        with self._swapping():
+            pipeline, counters = self.pipeline, self.edge_counters()
+            self._swap(pipeline, told=False)
+            return pipeline, counters
+
+    @contextmanager
+    def _swapping(self) -> Iterator[None]:
+        """One thread at a time."""
         if threading.get_ident() in {*self._workers, self._drainer}:  # workers may wait for what it is doing
             raise UsageError("a digest's handler cannot swap the pipeline", "let another thread do it")
         with self._one_swap, keep_off(self._cores):
-            started = time.perf_counter()
-            program = self._prepare(pipeline)
-            compiled = time.perf_counter()
-            before = self.pipeline
-            with self._switching:
-                if not self.is_running or all(c.get("running") == ENDED for c in self._contexts):
-                    raise NotRunning()
-                with self.still():
-                    carried = self._switch(pipeline, program, told)
-            done = Swap(carried, compiled - started, time.perf_counter() - compiled)
-            if told and self._publisher:
-                self._publisher.events.tell("swap", described(before, pipeline, done, time.perf_counter() - started))
-            return done
+            yield
+
+    def _swap(self, pipeline: Pipeline, *, told: bool) -> Swap:
+        started = time.perf_counter()
+        program = self._prepare(pipeline)
+        compiled = time.perf_counter()
+        before = self.pipeline
+        with self._switching:
+            if not self.is_running or all(c.get("running") == ENDED for c in self._contexts):
+                raise NotRunning()
+            with self.still():
+                carried = self._switch(pipeline, program, told)
+        done = Swap(carried, compiled - started, time.perf_counter() - compiled)
+        if told and self._publisher:
+            self._publisher.events.tell("swap", described(before, pipeline, done, time.perf_counter() - started))
+        return done
 
     def _switch(self, pipeline: Pipeline, program: Program, told: bool) -> Carried:
         with self._draining:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import socket
 from dataclasses import dataclass
 from typing import Any
@@ -89,7 +90,7 @@ def _address(kind: str, raw: Any) -> str:
 
 
 def _column(table: FlowTable[Any], name: str, text: list[str | None] | None, shown: Any) -> tuple[str, list[Any]]:
-    """Its kind, text or number, and its values."""
+    """Its kind, text or number, and its values; None for what is no number in JSON."""
     slot = table.record.layout.slot(name)
     kind = slot.type.kind if slot is not None else ""
     if text is not None:
@@ -98,7 +99,8 @@ def _column(table: FlowTable[Any], name: str, text: list[str | None] | None, sho
         return "text", [_address(kind, value) for value in shown[name]]
     if kind == "bytes" or shown[name].ndim > 1 or shown.dtype[name].kind == "S":
         return "text", [bytes(value).hex() for value in shown[name]]
-    return "number", shown[name].tolist()
+    values = shown[name].tolist()
+    return "number", [None if value != value or abs(value) == math.inf else value for value in values]
 
 
 def _matches(table: FlowTable[Any], rows: Any, word: str) -> Any:

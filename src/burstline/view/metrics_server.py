@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from burstline.errors import UsageError
+from burstline.errors import BurstlineError, UsageError
 from burstline.view.attached import Attached
 from burstline.view.prometheus import exposition
+
+PATIENCE = 10.0  # seconds for a request
 
 
 class MetricsServer:
     """Serves until it is closed; `where` is its address, with the port that it got where 0 was asked for."""
 
     def __init__(self, run: Attached, host: str, port: int) -> None:
+        class Server(ThreadingHTTPServer):
+            address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            daemon_threads = True
+
+            def handle_error(self, *_: object) -> None:
+                """Who asked has gone."""
+
         class Handler(BaseHTTPRequestHandler):
+            timeout = PATIENCE
+
             def do_GET(self) -> None:
                 if self.path.partition("?")[0] != "/metrics":
                     self.send_error(404, "metrics are at /metrics")
                     return
-                text, kind = exposition(run.snapshot(), self.headers.get("accept", ""), run.over is not None)
+                try:
+                    snap = run.snapshot()
+                except BurstlineError as error:
+                    self.send_error(503, error.message)
+                    return
+                text, kind = exposition(snap, self.headers.get("accept", ""), run.over is not None)
                 self.send_response(200)
                 self.send_header("content-type", kind)
                 self.send_header("content-length", str(len(text)))
@@ -29,9 +46,8 @@ class MetricsServer:
             def log_message(self, *_: object) -> None:
                 """Prometheus comes every few seconds."""
 
-        self._server = ThreadingHTTPServer((host, port), Handler)
-        self._server.daemon_threads = True
-        self.where = f"{host}:{self._server.server_address[1]}"
+        self._server = Server((host, port), Handler)
+        self.where = f"{f'[{host}]' if ':' in host else host}:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, args=(0.1,), name="metrics", daemon=True).start()
 
     def close(self) -> None:

@@ -6,7 +6,8 @@ of which the most frequent ones are told and the others are `other`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
@@ -15,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from burstline.view.snapshot import Rate, Snapshot
 
+T = TypeVar("T")
 MOST = 100  # drop reasons, counters and stages each
 OTHER = "other"
 FLOWS = {
@@ -71,8 +73,8 @@ class RunMetrics(Collector):
         yield packets
         yield octets
         counters = CounterMetricFamily("burstline_application", "The pipeline's own counters.", labels=["name"])
-        for each in snap.counters[:MOST]:
-            counters.add_metric([each.name], each.value)
+        for name, value in by_name((each.name, each.value) for each in snap.counters).items():
+            counters.add_metric([name], sum(value))
         yield counters
 
     def _workers(self) -> Iterator[Metric]:
@@ -127,8 +129,9 @@ class RunMetrics(Collector):
         cost = GaugeMetricFamily(
             "burstline_stage_seconds_per_packet", "Time of a phase or stage, when it was measured.", labels=["stage"]
         )
-        for each in self._snap.costs[:MOST]:
-            cost.add_metric([each.name], each.ns / 1e9)
+        for name, found in by_name((each.name, each) for each in self._snap.costs).items():
+            packets = sum(each.packets for each in found)
+            cost.add_metric([name], sum(each.packets * each.ns for each in found) / packets / 1e9)
         yield cost
 
     def _steering(self) -> Iterator[Metric]:
@@ -145,6 +148,16 @@ def bounded(drops: Mapping[str, Rate]) -> dict[str, Rate]:
     for _, rate in ordered[MOST:]:
         found[OTHER] = found.get(OTHER, Rate()) + rate
     return found
+
+
+def by_name(found: Iterable[tuple[str, T]]) -> dict[str, list[T]]:
+    """Of as many names as there may be labels. Several may have one name: a stage in two chains, counters of two
+    modules; a series must be there once."""
+    named: dict[str, list[T]] = {}
+    for name, each in found:
+        if name in named or len(named) < MOST:
+            named.setdefault(name, []).append(each)
+    return named
 
 
 def exposition(snap: Snapshot, accept: str = "", is_over: bool = False) -> tuple[bytes, str]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 LONGEST = 1 << 16  # bytes of a question
 POLL = 0.1  # seconds in which the end is noticed
+PATIENCE = 5.0  # seconds in which it listens
 
 
 class QuestionServer:
@@ -37,11 +38,19 @@ class QuestionServer:
         self._lock = threading.Lock()
         self._server: ThreadingUnixStreamServer | None = None
         self._path: Path | None = None
+        self._begun = threading.Event()  # it listens, or cannot
 
     def open(self, path: Path) -> None:
         """Listen there, soon: in a thread of its own, since packets wait for who calls this."""
         self._path = path
         threading.Thread(target=self._serve, args=(path,), name="view", daemon=True).start()
+
+    def hand_over(self, uid: int, gid: int) -> None:
+        """This user can connect from now on. Waits until it listens: the user may not be able to make the socket."""
+        self._begun.wait(PATIENCE)
+        with self._lock, suppress(OSError):  # root can still ask
+            if self._path is not None:
+                os.chown(self._path, uid, gid)
 
     def close(self) -> None:
         """Nobody is answered any more."""
@@ -81,6 +90,8 @@ class QuestionServer:
                 self._server = server
         except OSError:  # no place for it: who asks is told that nobody answers
             return
+        finally:
+            self._begun.set()
         with keep_off(cores):
             server.serve_forever(POLL)
 

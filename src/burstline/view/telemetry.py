@@ -14,7 +14,8 @@ from prometheus_client.core import Metric
 from burstline.view.prometheus import RunMetrics
 from burstline.view.snapshot import Snapshot
 
-UNITS = {"seconds": "s", "bytes": "By", "packets": "{packet}", "ratio": "1"}  # UCUM, as OpenTelemetry wants it
+# By the last word of a name; UCUM, as OpenTelemetry wants it.
+UNITS = {"seconds": "s", "bytes": "By", "packets": "{packet}", "ratio": "1", "packet": "s/{packet}"}
 INFO = "info"
 
 

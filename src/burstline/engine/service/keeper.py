@@ -47,11 +47,7 @@ class Keeper:
         finally:
             self._over.set()
             thread.join()
-            with versions.held() as pipeline:
-                self.save(pipeline)
-                for state in pipeline.state:
-                    if isinstance(state, FlowTable):
-                        state.passed_on = True  # to the next run: its records are not at their end
+            self._save_last(versions)
 
     def _check(self) -> None:
         """Before packets flow, not when there are results to lose."""
@@ -71,19 +67,30 @@ class Keeper:
     def _keep(self, versions: Versions) -> None:
         while not self._over.wait(self.interval):
             try:
-                with versions.held() as pipeline:
-                    self.save(pipeline)
+                self.save(versions)
                 self._complained = False
             except OSError as error:  # a disk may be full for a while: the run is worth more
                 if not self._complained:
                     self._complained = True
                     self.say(f"state was not written to {self.place}: {error.strerror}; the file is as it was")
 
-    def save(self, pipeline: Pipeline) -> None:
+    def _save_last(self, versions: Versions) -> None:
+        """Raises BurstlineError: who asked for it is told, with the report of the run."""
+        try:
+            self.save(versions)
+        except OSError as error:
+            what = f"state was not written to {self.place}: {error.strerror}; the file is as it was"
+            raise BurstlineError(what, f"make room in {self.place.parent}") from None
+        for state in versions.pipeline.state:
+            if isinstance(state, FlowTable):
+                state.passed_on = True  # to the next run: its records are not at their end
+
+    def save(self, versions: Versions) -> None:
         """Raises OSError."""
         states = {}
-        for name, state, kind in _kept(pipeline):
-            states[name] = Saved(type(state).__name__, kind.parameters(state), kind.save(state))
+        with versions.held() as pipeline:  # not while it is written: others wait for that lock
+            for name, state, kind in _kept(pipeline):
+                states[name] = Saved(type(state).__name__, kind.parameters(state), kind.save(state))
         write_whole(self.place, encoded(Contents(states, {"time": time.time()})))
         self.written += 1
 
@@ -95,6 +102,9 @@ class Keeper:
             data = self.place.read_bytes()
         except FileNotFoundError:
             return
+        except OSError as error:
+            what = f"{self.place} cannot be read: {error.strerror}"
+            raise BurstlineError(what, "give it to the user that the run is of: chown") from None
         contents = decoded(data, str(self.place))
         kept, anew, states = list[str](), list[str](), dict(contents.states)
         for name, state, kind in _kept(pipeline):

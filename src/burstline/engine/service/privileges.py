@@ -78,19 +78,30 @@ def needed(devices: Iterable[str]) -> tuple[int, ...]:
     return tuple(sorted(kept))
 
 
-def check_may_drop() -> None:
-    """Raises BurstlineError for a process that cannot become another user."""
-    with open("/proc/self/status") as status:
-        effective = next((int(line.split()[1], 16) for line in status if line.startswith("CapEff:")), 0)
-    if not effective >> SETUID & 1:
+def had(capabilities: Iterable[int]) -> tuple[int, ...]:
+    """Those that this process has: in a container it may be root without."""
+    permitted = _capabilities("CapPrm:")
+    return tuple(number for number in capabilities if permitted >> number & 1)
+
+
+def begin() -> None:
+    """Get ready for `drop`, best in a process of one thread: none that it begins will have new privileges by a program
+    that it executes (PR_SET_NO_NEW_PRIVS is a thread's, and inherited). Raises BurstlineError for a process that cannot
+    become another user."""
+    if not _capabilities("CapEff:") >> SETUID & 1:
         raise BurstlineError("another user cannot be had: this process may not change its own", "start it as root")
+    _prctl(ctypes.CDLL(None, use_errno=True), PR_SET_NO_NEW_PRIVS, 1)
+
+
+def _capabilities(which: str) -> int:
+    with open("/proc/self/status") as status:
+        return next((int(line.split()[1], 16) for line in status if line.startswith(which)), 0)
 
 
 def drop(user: User, keep: Sequence[int]) -> None:
-    """Become the user, for good. Raises BurstlineError where the system does not let this process."""
+    """Become the user, for good; after `begin`. Raises BurstlineError where the system does not let this process."""
     libc = ctypes.CDLL(None, use_errno=True)
     try:
-        _prctl(libc, PR_SET_NO_NEW_PRIVS, 1)
         for number in range(LAST + 1):
             if number not in keep and libc.prctl(PR_CAPBSET_READ, number, 0, 0, 0) == 1:
                 libc.prctl(PR_CAPBSET_DROP, number, 0, 0, 0)  # where it may not, no_new_privs does as well

@@ -23,7 +23,7 @@ class Service:
     def __init__(self, settings: Settings, say: Callable[[str], None] = lambda line: None) -> None:
         self.user = privileges.user_of(settings.user) if settings.user else None
         if self.user:
-            privileges.check_may_drop()
+            privileges.begin()
         self.say = say
         self.keeper = Keeper(Path(settings.state), settings.state_interval, say) if settings.state else None
         self.beside: list[Callable[[], AbstractContextManager[object]]] = []
@@ -32,10 +32,9 @@ class Service:
     def working(self, versions: Versions, devices: Sequence[str] = ()) -> Iterator[None]:
         """While the workers work: they are linked, and begin inside. `devices`, as written after `dpdk:`, are open."""
         with ExitStack() as stack:
+            self._become_user(versions, devices)
             if self.keeper:
-                self.keeper.load(versions)
-            self._become_user(devices)
-            if self.keeper:
+                self.keeper.load(versions)  # as that user, who can write what it has
                 stack.enter_context(self.keeper.keeping(versions))
             for make in self.beside:
                 stack.enter_context(make())
@@ -43,7 +42,7 @@ class Service:
             stack.callback(notify.stopping)
             yield
 
-    def _become_user(self, devices: Sequence[str]) -> None:
+    def _become_user(self, versions: Versions, devices: Sequence[str]) -> None:
         if self.user is None:
             return
         import numpy  # what is needed at the end is here, whatever the user may read
@@ -53,6 +52,8 @@ class Service:
                 self.say(
                     f"{self.user.name} may not read {module.__file__}: an application that is loaded again may fail"
                 )
-        keep = privileges.needed(devices)
+        if versions.publisher:
+            versions.publisher.hand_over(self.user.uid, self.user.gid)
+        keep = privileges.had(privileges.needed(devices))
         privileges.drop(self.user, keep)
         self.say(privileges.described(self.user, keep))

@@ -91,7 +91,7 @@ class Top(App[None]):
     # ---- what is shown ----
 
     def _tick(self) -> None:
-        if self._paused:
+        if self._paused or not self.query("#past"):  # it is gone when the program is about to end
             return
         try:
             self.snap = self.run_of.snapshot()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Footer, OptionList, Static
@@ -22,7 +23,7 @@ class Choose(App[int]):
 
     def compose(self) -> ComposeResult:
         yield Static("Several pipelines are running. Which one?")
-        yield OptionList(*self._names)
+        yield OptionList(*map(Text, self._names))  # no markup: a path may have brackets
         yield Footer()
 
     def on_option_list_option_selected(self, chosen: OptionList.OptionSelected) -> None:

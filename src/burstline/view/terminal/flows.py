@@ -111,6 +111,6 @@ def _order(names: list[str]) -> list[int]:
 
 def _short(name: str, value: Any) -> str:
     """Large amounts in three digits."""
-    if name in AMOUNTS and value >= 10_000:
+    if name in AMOUNTS and value is not None and value >= 10_000:
         return in_units(value, "").rstrip()
     return shown_value(name, value)

@@ -30,7 +30,7 @@ def overview(snap: Snapshot) -> RenderableType:
     if snap.counters:
         counters = _table("counter", "value>", "a second>")
         for each in snap.counters:
-            counters.add_row(each.name, f"{each.value:,}", in_units(each.rate, "/s"))
+            counters.add_row(Text(each.name), f"{each.value:,}", in_units(each.rate, "/s"))
         parts += ["", counters]
     parts += ["", cores(snap)]
     return Group(*parts)
@@ -76,7 +76,7 @@ def queues(snap: Snapshot) -> RenderableType:
     rows = _table("port", "device", "queues>", "received>", "sent>", "missed>", "errors>", "no buffer>")
     for number, port in enumerate(snap.ports):
         rows.add_row(
-            f"{number}", _short(port["device"], 24), f"{port['queues']}", _rate(port["received_rate"]),
+            f"{number}", Text(_short(port["device"], 24)), f"{port['queues']}", _rate(port["received_rate"]),
             _rate(port["sent_rate"]), _alarm(port["missed"]), _alarm(port["errors"]), _alarm(port["no_buffer"]),
         )  # fmt: skip
     return Group(
@@ -116,7 +116,7 @@ def steering(snap: Snapshot) -> RenderableType:
         rows = _table("packets>", "level", "rule")
         for rule in port["rules"]:
             packets = "-" if rule["packets"] is None else f"{rule['packets']:,}"
-            rows.add_row(packets, rule["level"] or "never", rule["rule"])
+            rows.add_row(packets, rule["level"] or "never", Text(rule["rule"]))
         parts.append(rows)
         if port["count"] > len(port["rules"]):
             parts.append(Text(f"  and {port['count'] - len(port['rules']):,} rules more", "dim"))
@@ -129,7 +129,9 @@ def events(snap: Snapshot) -> RenderableType:
     for event in reversed(snap.events):
         when = time.strftime("%H:%M:%S", time.localtime(event["time"]))
         rows.add_row(
-            Text(when, "dim"), Text(event["kind"], "yellow" if event["kind"] == "warning" else "cyan"), event["text"]
+            Text(when, "dim"),
+            Text(event["kind"], "yellow" if event["kind"] == "warning" else "cyan"),
+            Text(event["text"]),
         )
     return rows
 

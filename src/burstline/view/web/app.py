@@ -66,9 +66,12 @@ def web_app(run: Attached, token: str | None = None, period: float = PERIOD) -> 
     async def metrics(request: Request) -> Response:
         from burstline.view.prometheus import exposition
 
-        text, kind = await run_sync(
-            lambda: exposition(run.snapshot(), request.headers.get("accept", ""), run.over is not None)
-        )
+        try:
+            text, kind = await run_sync(
+                lambda: exposition(run.snapshot(), request.headers.get("accept", ""), run.over is not None)
+            )
+        except BurstlineError as error:
+            return Response(error.message, 503)
         return Response(text, media_type=None, headers={"content-type": kind})
 
     app = Starlette(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-from http.cookies import SimpleCookie
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
-from starlette.responses import PlainTextResponse, RedirectResponse
+from starlette.requests import cookie_parser
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "burstline"
@@ -43,32 +43,30 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
-        if self._token is None:
-            if not is_loopback(_name_of(headers.get("host", ""))):
-                await PlainTextResponse("name 127.0.0.1 or localhost\n", 403)(scope, receive, send)
-                return
-        elif given and self._is_right(given) and scope["path"] == "/":
-            answer = RedirectResponse("/", 303)
-            answer.set_cookie(COOKIE, given, httponly=True, samesite="strict")
-            await answer(scope, receive, send)
-            return
-        elif not self._is_right(_told(headers)):
-            await PlainTextResponse("open the address with ?token= that `burstline serve` printed\n", 401)(
-                scope, receive, send
-            )
-            return
-        if scope["method"] == "POST" and "x-burstline" not in headers:  # no form of another site can send that
-            await PlainTextResponse("send the header x-burstline\n", 403)(scope, receive, send)
-            return
 
         async def send_safely(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], *SAFE]
             await send(message)
 
-        await self._app(scope, receive, send_safely)
+        await (self._instead(scope) or self._app)(scope, receive, send_safely)
+
+    def _instead(self, scope: Scope) -> Response | None:
+        """What is answered in place of the application."""
+        headers = Headers(scope=scope)
+        given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
+        if self._token is None:
+            if not is_loopback(_name_of(headers.get("host", ""))):
+                return PlainTextResponse("name 127.0.0.1 or localhost\n", 403)
+        elif given and self._is_right(given) and scope["path"] == "/":
+            answer = RedirectResponse("/", 303)
+            answer.set_cookie(COOKIE, given, httponly=True, samesite="strict")
+            return answer
+        elif not self._is_right(_told(headers)):
+            return PlainTextResponse("open the address with ?token= that `burstline serve` printed\n", 401)
+        if scope["method"] == "POST" and "x-burstline" not in headers:  # no form of another site can send that
+            return PlainTextResponse("send the header x-burstline\n", 403)
+        return None
 
     def _is_right(self, token: str) -> bool:
         assert self._token is not None
@@ -84,5 +82,4 @@ def _told(headers: Headers) -> str:
     scheme, _, token = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return token
-    cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-    return cookie.value if cookie else ""
+    return cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
