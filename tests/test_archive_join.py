@@ -8,7 +8,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,7 +20,8 @@ from burstline.archive.partial import counts_of
 from burstline.archive.refusals import check_mergeable
 from burstline.engine.offline import FileRun
 from burstline.errors import BurstlineError, UsageError
-from burstline.state.saved.file import Contents, decoded, encoded, write
+from burstline.native.whole_file import write_whole
+from burstline.state.saved.file import Contents, decoded, encoded
 from capture_files import pcap_header, record
 from test_flow_table import Tuple5, frame
 
@@ -231,6 +231,16 @@ def test_the_heaviest_flows_are_those_of_the_end(tmp_path: Path) -> None:
     assert [(each.sport, each.amount) for each in heavy.top()] == [(3, 50)]
 
 
+def test_one_capture_needs_no_merging(tmp_path: Path) -> None:
+    table: Any = bl.FlowTable(Two, 10)
+    meter = bl.Meter(rate=1, burst=1)
+    code = "def count(pkt):\n    flows[pkt].packets += 1\n    if not meter.allow(pkt):\n        return bl.DROP"
+    pipeline = bl.Pipeline(stage_of(code, flows=table, meter=meter))
+    report = in_parts(pipeline, [capture([(0, udp("10.0.0.1", "10.0.0.2", 1, 2))] * 3, tmp_path / "0.pcap")], 8)
+    assert table.to_numpy()["packets"].tolist() == [3]
+    assert meter.exceeded == 2 == report.dropped.packets
+
+
 def test_what_cannot_be_merged_is_refused_before_anything_runs() -> None:
     meter = bl.Meter(rate=10, burst=10)
     pipeline = bl.Pipeline(
@@ -266,6 +276,5 @@ def test_a_damaged_file_of_state_is_told_and_a_whole_one_is_read(tmp_path: Path)
     for broken in (data[:-30], data.replace(b'"a": 1', b'"a": 2'), b""):
         with pytest.raises(BurstlineError, match="x is damaged"):
             decoded(broken, "x")
-    write(tmp_path / "x", data)
+    write_whole(tmp_path / "x", data)
     assert (tmp_path / "x").read_bytes() == data and len(list(tmp_path.iterdir())) == 1
-    assert np.frombuffer(data, "u1").size == len(data)

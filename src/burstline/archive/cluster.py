@@ -6,7 +6,9 @@ be shared; the application and its compiled object go along with the task.
 
 from __future__ import annotations
 
+import os
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,7 +48,7 @@ class ClusterPool:
             name = f"burstline-{self.task.digest}"
             futures = {
                 client.submit(
-                    run_on_worker, task, captures[number].path, key=f"{name}-{place(number).stem}",
+                    run_on_worker, task, os.path.abspath(captures[number].path), key=f"{name}-{place(number).stem}",
                     priority=-at, retries=TRIES - 1, pure=True,
                 ): number
                 for at, number in enumerate(order)
@@ -74,10 +76,13 @@ def run_on_worker(task: Task, path: str) -> tuple[bytes, int]:
     """In a process of the cluster, which keeps what it has loaded for the next capture."""
     from burstline.archive.partial import Runner
 
-    runner = _runners.get(task.digest)
-    if runner is None:
-        runner = _runners[task.digest] = Runner(task, Path(tempfile.mkdtemp(prefix="burstline-")))
+    with _loading:  # a worker may have several threads
+        if task.digest not in _runners:
+            folder = tempfile.TemporaryDirectory(prefix="burstline-")
+            _runners[task.digest] = Runner(task, Path(folder.name)), folder
+        runner, _ = _runners[task.digest]
     return runner.run(path), runner.packets
 
 
-_runners: dict[str, Any] = {}
+_loading = threading.Lock()
+_runners: dict[str, tuple[Any, tempfile.TemporaryDirectory[str]]] = {}  # folders are removed when the process ends
