@@ -248,14 +248,22 @@ def test_the_table_becomes_a_parquet_file(
     assert [place.name for place in tmp_path.iterdir()] == ["flows.parquet"]
 
 
-def test_a_dask_cluster_makes_the_same(
+def test_a_dask_cluster_makes_the_same_also_when_its_only_worker_is_lost(
     folder: Path, expected: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     distributed = pytest.importorskip("distributed")
     options = {"processes": True, "threads_per_worker": 1, "dashboard_address": None}
     with distributed.LocalCluster(n_workers=1, **options) as cluster:
+
+        class Killing(Told):
+            def done(self, number: int, packets: int) -> None:
+                super().done(number, packets)
+                if len(self.finished) == 2:
+                    [nanny] = cluster.workers.values()
+                    os.kill(nanny.pid, signal.SIGKILL)
+
         monkeypatch.chdir(folder)  # where its workers are not
-        run = Told(folder, dask=cluster.scheduler_address, captures=["days"])
+        run = Killing(folder, dask=cluster.scheduler_address, captures=["days"])
         run.run()
     assert result(run) == expected and len(run.finished) == CAPTURES and not run.failures
 

@@ -273,7 +273,9 @@ def test_a_merge_that_says_nothing_of_use_is_refused(merge: Any, message: str) -
 def test_a_damaged_file_of_state_is_told_and_a_whole_one_is_read(tmp_path: Path) -> None:
     data = encoded(Contents({}, {"a": 1}))
     assert decoded(data, "x").head == {"a": 1}
-    for broken in (data[:-30], data.replace(b'"a": 1', b'"a": 2'), b""):
+    flags = data.index(b"PK\x01\x02") + 8
+    encrypted = data[:flags] + b"\x01" + data[flags + 1 :]
+    for broken in (data[:-30], data.replace(b'"a": 1', b'"a": 2'), encrypted, b""):
         with pytest.raises(BurstlineError, match="x is damaged"):
             decoded(broken, "x")
     write_whole(tmp_path / "x", data)

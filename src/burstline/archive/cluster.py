@@ -44,8 +44,9 @@ class ClusterPool:
         with client, client.as_current():
             if not client.scheduler_info()["workers"]:
                 raise BurstlineError(f"the cluster at {self.address} has no workers", f"dask worker {self.address}")
-            [task] = client.scatter([self.task], broadcast=True)
             name = f"burstline-{self.task.digest}"
+            # A result, not scattered data: the scheduler makes it again when all who have it are lost.
+            task = client.submit(as_it_is, self.task, key=f"{name}-task", retries=TRIES - 1)
             futures = {
                 client.submit(
                     run_on_worker, task, os.path.abspath(captures[number].path), key=f"{name}-{place(number).stem}",
@@ -70,6 +71,10 @@ def _refuse(future: Any, number: int, events: Events) -> None:
     if isinstance(error, BurstlineError):
         raise error
     events.lost(number, f"{type(error).__name__}: {error}", False)
+
+
+def as_it_is(task: Task) -> Task:
+    return task
 
 
 def run_on_worker(task: Task, path: str) -> tuple[bytes, int]:

@@ -71,5 +71,5 @@ def decoded(data: bytes, name: str) -> Contents:
             for k, (state, kind, parameters, copies) in enumerate(head["states"])
         }
         return Contents(states, head["head"])
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, zipfile.BadZipFile, EOFError) as error:
         raise BurstlineError(f"{name} is damaged: {error}", f"remove it to begin anew: rm {name}") from error
