@@ -12,8 +12,12 @@ from typing import Any
 
 import pytest
 
+import burstline as bl
+from both_modes import stage_of
 from burstline.archive.archive import ArchiveRun
-from burstline.archive.captures import find_captures
+from burstline.archive.captures import Capture, find_captures
+from burstline.archive.ledger import Ledger
+from burstline.archive.tables import places_of
 from burstline.archive.task import plain
 from burstline.cli.main import main
 from burstline.engine.app import Application
@@ -159,8 +163,8 @@ def test_an_archive_that_was_stopped_goes_on(folder: Path, tmp_path: Path, expec
     first = Stopped(folder, jobs=1, state=state)
     with pytest.raises(KeyboardInterrupt):
         first.run()
-    (state / "0123.part").write_bytes(b"of another pipeline")
-    (state / ".abc.new").write_bytes(b"half a result")
+    (state / f"{'0' * 32}.part").write_bytes(b"of another pipeline")
+    (state / f".{'0' * 32}.part.abc.new").write_bytes(b"half a result")
     second = Told(folder, jobs=1, state=state)
     second.run()
     assert second.resumed == 2 and len(second.finished) == CAPTURES - 2
@@ -177,6 +181,30 @@ def test_an_archive_that_was_stopped_goes_on(folder: Path, tmp_path: Path, expec
     fourth = Told(folder, jobs=1, state=state)
     fourth.run()
     assert fourth.finished == ["0.pcap"] and result(fourth) == expected
+
+
+def test_two_archives_do_not_work_in_one_directory(tmp_path: Path) -> None:
+    capture = Capture("0.pcap", 1, 2)
+    mine = tmp_path / "download.part"
+    mine.write_bytes(b"not of an archive")
+    with Ledger(tmp_path, "one") as first:
+        first.place(capture).write_bytes(b"a result")
+        with pytest.raises(BurstlineError, match="another archive is at work"), Ledger(tmp_path, "other"):
+            pass
+    with Ledger(tmp_path, "other") as second:
+        second.clean([capture])
+    assert list(tmp_path.iterdir()) == [mine]
+
+
+def test_an_archive_that_is_stopped_before_it_begins_says_so(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("burstline.archive.archive.task_of", interrupted)
+    assert main(["archive", str(folder / "app.py"), str(folder / "days")]) == 130
+    assert f"0 of {CAPTURES} captures were done" in capsys.readouterr().err
 
 
 def test_another_pipeline_does_all_again(folder: Path, tmp_path: Path) -> None:
@@ -220,13 +248,24 @@ def test_the_table_becomes_a_parquet_file(
     assert [place.name for place in tmp_path.iterdir()] == ["flows.parquet"]
 
 
-def test_a_dask_cluster_makes_the_same(folder: Path, expected: tuple[Any, ...]) -> None:
+def test_a_dask_cluster_makes_the_same_also_when_its_only_worker_is_lost(
+    folder: Path, expected: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     distributed = pytest.importorskip("distributed")
     options = {"processes": True, "threads_per_worker": 1, "dashboard_address": None}
     with distributed.LocalCluster(n_workers=1, **options) as cluster:
-        run = Told(folder, dask=cluster.scheduler_address)
+
+        class Killing(Told):
+            def done(self, number: int, packets: int) -> None:
+                super().done(number, packets)
+                if len(self.finished) == 2:
+                    [nanny] = cluster.workers.values()
+                    os.kill(nanny.pid, signal.SIGKILL)
+
+        monkeypatch.chdir(folder)  # where its workers are not
+        run = Killing(folder, dask=cluster.scheduler_address, captures=["days"])
         run.run()
-    assert result(run) == expected and len(run.finished) == CAPTURES
+    assert result(run) == expected and len(run.finished) == CAPTURES and not run.failures
 
 
 def test_a_cluster_that_does_not_answer_is_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,6 +298,25 @@ def test_captures_are_found_by_name_directory_and_pattern(tmp_path: Path) -> Non
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="no captures in"):
         names([tmp_path / "empty"])
+
+
+def test_tables_of_one_name_have_files_of_their_own(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow.parquet")
+
+    class Two(bl.Record):
+        packets: bl.u32
+
+    tables: list[Any] = [bl.FlowTable(Two, 10, merge="apart") for _ in range(2)]
+    count = "def count(pkt):\n    flows[pkt].packets += 1"
+    pipeline = bl.Pipeline(*(stage_of(count, flows=table) for table in tables))
+    assert [*places_of(pipeline, tmp_path / "out").values()] == tables
+    with pytest.raises(UsageError, match="several tables, flows, flows-2, for one file"):
+        places_of(pipeline, tmp_path / "flows.parquet")
+
+
+def test_other_rules_are_another_digest() -> None:
+    one, other, same = (vars(bl.RuleSet([{"src": text}])) for text in ("10.0.0.0/8", "10.0.0.0/9", "10.0.0.0/8"))
+    assert plain(one["rules"]) == plain(same["rules"]) != plain(other["rules"])
 
 
 def test_what_differs_between_processes_is_no_part_of_a_digest() -> None:

@@ -8,7 +8,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -232,6 +231,16 @@ def test_the_heaviest_flows_are_those_of_the_end(tmp_path: Path) -> None:
     assert [(each.sport, each.amount) for each in heavy.top()] == [(3, 50)]
 
 
+def test_one_capture_needs_no_merging(tmp_path: Path) -> None:
+    table: Any = bl.FlowTable(Two, 10)
+    meter = bl.Meter(rate=1, burst=1)
+    code = "def count(pkt):\n    flows[pkt].packets += 1\n    if not meter.allow(pkt):\n        return bl.DROP"
+    pipeline = bl.Pipeline(stage_of(code, flows=table, meter=meter))
+    report = in_parts(pipeline, [capture([(0, udp("10.0.0.1", "10.0.0.2", 1, 2))] * 3, tmp_path / "0.pcap")], 8)
+    assert table.to_numpy()["packets"].tolist() == [3]
+    assert meter.exceeded == 2 == report.dropped.packets
+
+
 def test_what_cannot_be_merged_is_refused_before_anything_runs() -> None:
     meter = bl.Meter(rate=10, burst=10)
     pipeline = bl.Pipeline(
@@ -264,10 +273,10 @@ def test_a_merge_that_says_nothing_of_use_is_refused(merge: Any, message: str) -
 def test_a_damaged_file_of_state_is_told_and_a_whole_one_is_read(tmp_path: Path) -> None:
     data = encoded(Contents({}, {"a": 1}))
     assert decoded(data, "x").head == {"a": 1}
-    method = data.rfind(b"PK\1\2") + 10  # of compression, in the directory
-    for broken in (data[:-30], data.replace(b'"a": 1', b'"a": 2'), b"", data[:method] + b"\x55" + data[method + 1 :]):
+    at = data.rfind(b"PK\1\2")  # the directory: flags are 8 bytes on, the method of compression 10
+    encrypted, packed = (data[: at + k] + bytes([v]) + data[at + k + 1 :] for k, v in ((8, 1), (10, 0x55)))
+    for broken in (data[:-30], data.replace(b'"a": 1', b'"a": 2'), b"", encrypted, packed):
         with pytest.raises(BurstlineError, match="x is damaged"):
             decoded(broken, "x")
     write_whole(tmp_path / "x", data)
     assert (tmp_path / "x").read_bytes() == data and len(list(tmp_path.iterdir())) == 1
-    assert np.frombuffer(data, "u1").size == len(data)

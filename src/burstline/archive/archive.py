@@ -47,6 +47,7 @@ class ArchiveRun(Events):
         self.failures: dict[str, tuple[str, str | None]] = {}
         self.resumed = 0  # captures that were done before
         self.pipeline = app.load()
+        self.progress = ArchiveProgress(self.captures, [])
         self._lost: dict[int, str] = {}
         self._ready: set[int] = set()
         self._next = 0  # captures before this one are folded
@@ -60,7 +61,7 @@ class ArchiveRun(Events):
         self.pool = ClusterPool(task, self.dask, sync=sync) if self.dask else ProcessPool(task, self.jobs, sync=sync)
         with ExitStack() as stack:
             place = self.state or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="burstline-")))
-            self.ledger = Ledger(place, task.digest)
+            self.ledger = stack.enter_context(Ledger(place, task.digest))
             self.ledger.clean(self.captures)
             self.fold = Fold(self.pipeline, f"{len(self.captures):,} captures", self.jobs if not self.dask else 1)
             self._ready = {k for k, capture in enumerate(self.captures) if self.ledger.read(capture) is not None}
@@ -119,7 +120,7 @@ class ArchiveRun(Events):
             message, hint = error
             self.failures[capture.path] = message, hint
             self.ledger.forget(capture)  # it is done again by the next start
-        if "received" in part.head:
-            self.fold.add(part)
+        self.fold.add(part)
+        self.fold.report.warnings += [f"{capture.path}: {warning}" for warning in part.head.get("warnings", ())]
         if self.state is None:
             self.ledger.forget(capture)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,7 @@ def find_captures(words: Iterable[str]) -> list[Capture]:
 def _paths(word: str) -> Iterator[Path]:
     path = Path(word)
     if path.is_dir():
-        yield from sorted(file for file in path.rglob("*") if _is_capture(file))
+        yield from sorted(file for file in _below(path) if _is_capture(file))
     elif path.exists():
         yield path
     elif glob.has_magic(word):
@@ -64,6 +65,16 @@ def _paths(word: str) -> Iterator[Path]:
                 yield from _paths(name)
     else:
         raise UsageError(f"{word}: no such file or directory", "name captures, directories of them, or patterns")
+
+
+def _below(directory: Path) -> Iterator[Path]:
+    """Raises OSError where one of the directories cannot be read: its captures would be missing silently."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for place, _, names in os.walk(directory, onerror=fail):
+        yield from (Path(place, name) for name in names)
 
 
 def _is_capture(file: Path) -> bool:

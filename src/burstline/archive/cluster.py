@@ -6,7 +6,9 @@ be shared; the application and its compiled object go along with the task.
 
 from __future__ import annotations
 
+import os
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,11 +44,12 @@ class ClusterPool:
         with client, client.as_current():
             if not client.scheduler_info()["workers"]:
                 raise BurstlineError(f"the cluster at {self.address} has no workers", f"dask worker {self.address}")
-            [task] = client.scatter([self.task], broadcast=True)
             name = f"burstline-{self.task.digest}"
+            # A result, not scattered data: the scheduler makes it again when all who have it are lost.
+            task = client.submit(as_it_is, self.task, key=f"{name}-task", retries=TRIES - 1)
             futures = {
                 client.submit(
-                    run_on_worker, task, captures[number].path, key=f"{name}-{place(number).stem}",
+                    run_on_worker, task, os.path.abspath(captures[number].path), key=f"{name}-{place(number).stem}",
                     priority=-at, retries=TRIES - 1, pure=True,
                 ): number
                 for at, number in enumerate(order)
@@ -70,14 +73,21 @@ def _refuse(future: Any, number: int, events: Events) -> None:
     events.lost(number, f"{type(error).__name__}: {error}", False)
 
 
+def as_it_is(task: Task) -> Task:
+    return task
+
+
 def run_on_worker(task: Task, path: str) -> tuple[bytes, int]:
     """In a process of the cluster, which keeps what it has loaded for the next capture."""
     from burstline.archive.partial import Runner
 
-    runner = _runners.get(task.digest)
-    if runner is None:
-        runner = _runners[task.digest] = Runner(task, Path(tempfile.mkdtemp(prefix="burstline-")))
+    with _loading:  # a worker may have several threads
+        if task.digest not in _runners:
+            folder = tempfile.TemporaryDirectory(prefix="burstline-")
+            _runners[task.digest] = Runner(task, Path(folder.name)), folder
+        runner, _ = _runners[task.digest]
     return runner.run(path), runner.packets
 
 
-_runners: dict[str, Any] = {}
+_loading = threading.Lock()
+_runners: dict[str, tuple[Any, tempfile.TemporaryDirectory[str]]] = {}  # folders are removed when the process ends

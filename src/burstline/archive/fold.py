@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from burstline.engine.carry import named_state
+from burstline.engine.exports import export_counts
 from burstline.engine.report import Count, Report
 from burstline.pipeline.pipeline import Pipeline
 from burstline.state.base import State
@@ -60,11 +61,12 @@ class Fold:
 
     def _joined(self, state: State, copies: list[Copy]) -> list[Copy]:
         kind = kind_of(state)
-        assert isinstance(kind, Joinable)
-        found = kind.join(state, copies)
+        if len(copies) > 1:
+            assert isinstance(kind, Joinable)  # refusals.py
+            copies = kind.join(state, copies)
         if isinstance(kind, Flows) and isinstance(state, FlowTable):
-            return [self._let_go(kind, state, copy) for copy in found]
-        return found
+            return [self._let_go(kind, state, copy) for copy in copies]
+        return copies
 
     def _let_go(self, kind: Flows, table: FlowTable[Any], copy: Copy) -> Copy:
         """What left the table does so for good: later captures change only open records."""
@@ -86,7 +88,14 @@ class Fold:
             else:
                 state.address(0)
                 kind.put(state, 0, joined)
+        failure: Exception | None = None
         for state in self.pipeline.state:
-            state.finish()
+            try:
+                state.finish()
+            except Exception as error:  # other sinks' files are closed all the same
+                failure = failure or error
             self.report.warnings += state.warnings()
+        if failure is not None:
+            raise failure
+        self.report.exports = export_counts(self.pipeline)
         return self.report

@@ -15,12 +15,13 @@ from burstline.engine.report import Report
 from burstline.errors import BurstlineError
 from burstline.native import cache
 from burstline.state.saved.file import Contents, encoded
+from burstline.state.saved.kinds import kind_of
 
 _ONE = threading.Lock()  # a pipeline's state is of one run at a time, and an application's module one in a process
 
 
 class Runner:
-    """Runs a task's pipeline over one capture after the other, on one core."""
+    """Runs a task's pipeline over one capture after the other, on `core`, or wherever the system puts it."""
 
     def __init__(self, task: Task, folder: Path | None = None, core: int | None = None) -> None:
         """`folder`: where to put the application's files, if they come with the task."""
@@ -45,6 +46,7 @@ class Runner:
             run = FileRun(
                 self.pipeline, path, None, cores=self.cores, dispatch=self.config.engine.dispatch,
                 tunnel_ports=self.config.parser.tunnel_ports, progress=progress, buffers=self.config.pools.buffers,
+                pinned=bool(self.cores),
             )  # fmt: skip
             error: BurstlineError | None = None
             try:
@@ -53,7 +55,13 @@ class Runner:
                 error = failure
             self.packets = run.report.received.packets
             states = gathering.saved() if self.packets or error is None else {}
-            return encoded(Contents(states, {**counts_of(run.report), "error": error and [error.message, error.hint]}))
+            of_kept = {w for s in self.pipeline.state if kind_of(s) is not None for w in s.warnings()}
+            head = {
+                **counts_of(run.report),
+                "error": error and [error.message, error.hint],
+                "warnings": [w for w in run.report.warnings if w not in of_kept],  # those are told of all captures
+            }
+            return encoded(Contents(states, head))
 
 
 def counts_of(report: Report) -> dict[str, Any]:

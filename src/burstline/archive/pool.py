@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import connection, get_context
+from multiprocessing import connection, get_context, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -19,7 +19,7 @@ from pathlib import Path
 from burstline.archive.captures import Capture
 from burstline.archive.progress import EVERY
 from burstline.archive.task import Task
-from burstline.engine.threads import usable_cores
+from burstline.engine.threads import interrupts_held, release_interrupts, usable_cores
 from burstline.errors import BurstlineError
 
 TRIES = 3  # of a capture
@@ -89,14 +89,15 @@ class ProcessPool:
             self._end()
 
     def _start(self, core: int) -> Worker:
-        context = get_context(
-            "spawn"
-        )  # a process that shares nothing: threads, locks and compilers are not to be forked
+        # A process that shares nothing: threads, locks and compilers are not to be forked.
+        context = get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(
             target=serve, args=(theirs, self.task, core, self.sync), name="burstline archive", daemon=True
         )
-        process.start()
+        resource_tracker.ensure_running()  # which lets signals through again when it is started
+        with interrupts_held():  # until the process can take them: `serve`
+            process.start()
         theirs.close()
         return Worker(process, ours, core)
 
@@ -140,6 +141,7 @@ def serve(orders: Connection, task: Task, core: int, sync: bool) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    release_interrupts()
     runner, told = None, 0.0
     with suppress(EOFError, OSError):
         while True:

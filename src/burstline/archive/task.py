@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,8 @@ def plain(value: Any) -> Any:
     """What a value is made of, without what differs from process to process."""
     if value is None or isinstance(value, (bool, int, float, str, bytes)):
         return value
+    if isinstance(value, (IPv4Network, IPv6Network)):
+        return str(value)
     if isinstance(value, Mapping):
         return [(plain(key), plain(each)) for key, each in value.items()]
     if isinstance(value, (list, tuple)):

@@ -82,9 +82,16 @@ def _by_object(pipeline: Pipeline) -> Iterator[tuple[list[Name], State]]:
 
 
 def _named(pipeline: Pipeline) -> Iterator[tuple[Name, Any]]:
+    """Others of a name, as each stage that one function makes has its own, are numbered in their order."""
+    known: dict[Name, list[State]] = {}
     for chain in pipeline.chains:
         for stage in chain.stages:
             for function in reachable(stage.function):
                 for name, value in references(function):
-                    if isinstance(value, State):
-                        yield (function.__module__ or "", name), value
+                    if not isinstance(value, State):
+                        continue
+                    same = known.setdefault((function.__module__ or "", name), [])
+                    if not any(value is each for each in same):
+                        same.append(value)
+                    number = next(k for k, each in enumerate(same, 1) if each is value)
+                    yield (function.__module__ or "", name if number == 1 else f"{name}-{number}"), value

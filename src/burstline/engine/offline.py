@@ -63,9 +63,11 @@ class FileRun:
         progress: Progress | None = None,
         publisher: Publisher | None = None,
         buffers: int | None = None,
+        pinned: bool = True,
     ) -> None:
         self.pipeline, self.path, self.out = pipeline, path, out
         self.workers, self.cores, self.duration, self.progress = workers, cores, duration, progress
+        self.pinned = pinned  # False: workers are where the system puts them, beside those of other processes
         self.dispatch, self.tunnel_ports, self.publisher = dispatch, tunnel_ports, publisher
         self.report = Report(path, "compiled", workers)
         self.count_edges = False  # packets on each way out of each stage, for the report
@@ -183,7 +185,7 @@ class FileRun:
             if self.progress:
                 self.progress(capture.position, capture.size, sum(c.get("packets_in") for c in contexts))
 
-        team = Team(self.workers, work, self.cores)
+        team = Team(self.workers, work, self.cores, self.pinned)
         versions.link(contexts, cores=team.cores)
         self._versions = versions
         started = time.perf_counter()

@@ -57,6 +57,12 @@ def interrupts_held() -> Iterator[Callable[[], None]]:
         release()
 
 
+def release_interrupts() -> None:
+    """In a process that was started while they were held."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+
+
 def process_age() -> float | None:
     """Seconds since this process started; None where the system does not tell."""
     try:
@@ -70,19 +76,20 @@ def process_age() -> float | None:
 class Team:
     """Threads that run `work(index)`; the first exception of any of them, or of `tick`, is raised by `run`."""
 
-    def __init__(self, count: int, work: Callable[[int], None], cores: Sequence[int] = ()) -> None:
+    def __init__(self, count: int, work: Callable[[int], None], cores: Sequence[int] = (), pinned: bool = True) -> None:
         self._failures: list[BaseException] = []
         self._done = threading.Semaphore(0)
         self._count = count
         chosen = list(cores) or usable_cores()
-        self.cores = [chosen[k % len(chosen)] for k in range(count)]
+        self.cores = [chosen[k % len(chosen)] for k in range(count)] if pinned else []
 
         self._release: Callable[[], None] = lambda: None
 
         def body(index: int) -> None:
             try:
                 self._release()  # threads inherit what is held
-                pin(self.cores[index])
+                if pinned:
+                    pin(self.cores[index])
                 work(index)
             except BaseException as error:
                 self._failures.append(error)
