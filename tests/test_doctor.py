@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
 import pytest
 
+from burstline import dpdk
 from burstline.cli import doctor
 from burstline.cli.main import main
 from burstline.engine.probes import PROBES, Finding, Outcome, Probe, privilege, software
@@ -82,3 +84,13 @@ def test_the_exit_code_is_one_only_when_capture_files_cannot_be_processed(
     missing = "numba"
     assert main(["doctor"]) == 1
     assert "cannot be processed without Numba" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not dpdk.available(), reason="burstline was built without DPDK")
+def test_dpdk_is_found_by_what_is_loaded_where_its_development_files_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = [probe(Path("/")) for probe in (software.dpdk, software.drivers)]
+    monkeypatch.setattr(software, "pkg_config", lambda option: None)
+    monkeypatch.setattr(software.shutil, "which", lambda name: None)
+    found = [probe(Path("/")) for probe in (software.dpdk, software.drivers)]
+    assert [one.outcome for one in found] == [YES, YES]
+    assert found[1] == known[1] and str(found[0].facts["version"]) in str(known[0].facts["version"])

@@ -8,11 +8,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import burstline
-from burstline.dpdk import require
+from burstline.dpdk import available, require
 from burstline.engine.probes.finding import Finding, count, no, unknown, yes
 from burstline.errors import BurstlineError
 
@@ -62,9 +63,14 @@ def zstd(root: Path) -> Finding:
 
 
 def dpdk(root: Path) -> Finding:
-    if shutil.which("pkg-config") is None:
-        return unknown("pkg-config, which finds DPDK, is not installed", install_dpdk(root))
     found = pkg_config("--modversion")
+    if found is None and (loaded := loaded_from()):  # without its development files, as in a container
+        from burstline.dpdk import _dpdk
+
+        version = _dpdk.VERSION.removeprefix("DPDK ")
+        return yes(f"{version}, in {loaded}", version=version)
+    if found is None and shutil.which("pkg-config") is None:
+        return unknown("pkg-config, which finds DPDK, is not installed", install_dpdk(root))
     if found is None:
         if not sys.platform.startswith(("linux", "freebsd")):
             return no(f"DPDK does not run live ports on {platform.system()}: use capture files")
@@ -73,7 +79,7 @@ def dpdk(root: Path) -> Finding:
 
 
 def drivers(root: Path) -> Finding:
-    libdir = pkg_config("--variable=libdir")
+    libdir = pkg_config("--variable=libdir") or loaded_from()
     if libdir is None:
         return unknown("there is no DPDK to have drivers")
     # EAL loads what lies in RTE_EAL_PMD_PATH: LIBDIR/dpdk/pmds-ABI.
@@ -92,6 +98,16 @@ def extension(root: Path) -> Finding:
     except BurstlineError as error:
         return no(error.message, rebuild())
     return yes("built, and it loads")
+
+
+def loaded_from() -> str | None:
+    """The directory of the DPDK that burstline's extension was loaded with; None where it does not load."""
+    if not available():
+        return None
+    with suppress(OSError), open("/proc/self/maps") as maps:
+        found = re.search(r"(/\S*)/librte_eal\.so", maps.read())
+        return found[1] if found else None
+    return None
 
 
 def pkg_config(option: str) -> str | None:
