@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 
 from burstline import dpdk
+from burstline.cli.capture import add_arguments, options_of
 from burstline.cli.main import main
 from burstline.engine.stats_reader import RunFile, open_runs
 from burstline.errors import BurstlineError
@@ -86,6 +88,16 @@ def packets_in(paths: Sequence[str]) -> list[tuple[bytes, int]]:
         with open_capture(path) as stream:
             found += [(bytes(packet.data), packet.length) for packet in read_capture(stream, path)]
     return found
+
+
+@pytest.mark.parametrize(("words", "kind"), [
+    ("x.pcapng", "none"), ("x.pcapng.zst", "zstd"), ("x.pcap.gz", "gzip"), ("x.zst --compress none", "none"),
+    ("out/ --compress zstd", "zstd"), ("-", "none"),
+])  # fmt: skip
+def test_a_file_is_compressed_as_its_name_says_unless_told_otherwise(words: str, kind: str) -> None:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    assert options_of(parser.parse_args(["lo", "-o", *words.split()])).compress == kind
 
 
 @needs_root

@@ -185,7 +185,8 @@ def test_a_directory_goes_into_one_table_and_what_cannot_be_read_is_told(
     capsys.readouterr()
     assert main(["flows", str(folder), "-o", str(out), "--json"]) == 1
     said = capsys.readouterr()
-    assert "c.pcap is neither pcap nor pcapng" in said.err
+    assert said.err.count("c.pcap is neither pcap nor pcapng") == 1
+    assert "1 of 3 captures could not be read to their end" in said.err
     report = json.loads(said.out)
     table = parquet.read_table(out)
     assert [path.rpartition("/")[2] for path in table.column("capture").unique().to_pylist()] == ["a.pcap", "b.pcap"]

@@ -157,6 +157,14 @@ def test_questions_over_tcp_are_put_together() -> None:
     assert (facts.dns_name, facts.dns_type, facts.dns_code) == ("www.example.org", 28, 3)
 
 
+def test_a_message_of_dns_may_be_as_long_as_a_handshake_begins() -> None:
+    question = dns(b"\x03www\x07example\x03org\0").ljust(0x1603 + 0x100, b"\0")
+    for length in (0x1602, 0x1701):
+        readers = Readers()
+        readers.add(pieces((STREAM, 0, length.to_bytes(2) + question[:length])))
+        assert readers.take((5, 6)).dns_name == "www.example.org"
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [(b"\0", "."), (b"\x03a.b\0", "a\\.b"), (b"\x02\x00\xff\0", "\\000\\255"), (b"\x02\xc3\xa9\0", "é"),

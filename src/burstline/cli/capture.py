@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="begin a new file after 1GB, or 60s, 5min, 1h",
     )
     parser.add_argument("--files", type=int, default=0, metavar="N", help="keep the last N files")
-    parser.add_argument("--compress", choices=("none", "zstd", "gzip"), default="none")
+    parser.add_argument("--compress", choices=("none", "zstd", "gzip"), help="default: as the name of the file ends")
     parser.add_argument("--level", type=int, metavar="N", help="of compression: 1 is the fastest (default)")
     parser.add_argument("--filter", "-f", metavar="EXPRESSION", help="a pcap filter: what else comes is dropped")
     parser.add_argument("--snaplen", "-s", type=int, metavar="BYTES", help="keep so much of each packet")
@@ -110,7 +110,7 @@ def show(live: Any, as_json: bool, failure: BurstlineError | None, to: Any) -> N
 
 def options_of(args: argparse.Namespace) -> CaptureOptions:
     """Raises UsageError."""
-    from burstline.ports.capture_files import CaptureOptions
+    from burstline.ports.capture_files import CaptureOptions, compression_of
     from burstline.ports.capture_format import MAX_CAPTURED
 
     size, seconds = 0, 0.0
@@ -127,12 +127,13 @@ def options_of(args: argparse.Namespace) -> CaptureOptions:
         raise UsageError(
             "--files keeps the last of several files, and there is one", "add --rotate 1GB or --rotate 60s"
         )
-    if args.level is not None and args.compress == "none":
+    compress = args.compress or compression_of(args.out)
+    if args.level is not None and compress == "none":
         raise UsageError("--level is of compression, and there is none", "add --compress zstd")
-    if args.level is not None and not 1 <= args.level <= LEVELS[args.compress]:
-        raise UsageError(f"--level {args.level} is none of {args.compress}'s", f"give 1 to {LEVELS[args.compress]}")
+    if args.level is not None and not 1 <= args.level <= LEVELS[compress]:
+        raise UsageError(f"--level {args.level} is none of {compress}'s", f"give 1 to {LEVELS[compress]}")
     return CaptureOptions(
-        size=size, seconds=seconds, files=args.files, compress=args.compress,
+        size=size, seconds=seconds, files=args.files, compress=compress,
         level=1 if args.level is None else args.level, snaplen=args.snaplen or MAX_CAPTURED,
         filter=args.filter or "", buffer=bytes_of("--buffer", args.buffer),
     )  # fmt: skip

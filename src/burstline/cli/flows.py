@@ -125,10 +125,12 @@ class _Metering:
         self._warnings: list[str] = []
 
     def files(self, captures: Sequence[str]) -> BurstlineError | None:
-        """What went wrong with the first one that could not be read to its end; the others are read all the same."""
+        """What went wrong; of several captures, each is told that could not be read to its end, and the others are read
+        all the same."""
         from burstline.engine.offline import FileRun
 
         failure: BurstlineError | None = None
+        failed = 0
         exports = self._output.exports
         exports.stays_open = True
         for capture in captures:
@@ -141,9 +143,10 @@ class _Metering:
                 run.run()
             except BurstlineError as error:
                 self._progress.clear()
+                failure, failed = error, failed + 1
                 if len(captures) > 1:
                     print(f"burstline: {error.message}", file=sys.stderr)
-                failure = failure or error
+                    failure = BurstlineError(f"{failed} of {len(captures)} captures could not be read to their end")
             self._add(run.report)
             if run.report.stopped or any(outlet.failure for outlet in exports.outlets):
                 break

@@ -118,7 +118,9 @@ def account(pkt: Any, level: Any, flow: Any, forward: bool) -> None:
 
 def begin(time: int, level: Any, flow: Any) -> None:
     flow.first = time
-    flow.tag = (level.tcp.sport + level.udp.sport) << 48 ^ (level.tcp.dport + level.udp.dport) << 32 ^ level.tcp.seq
+    ports = (level.tcp.sport + level.udp.sport) << 48 ^ (level.tcp.dport + level.udp.dport) << 32
+    hosts = int(level.ipv4.src) << 16 ^ int(level.ipv4.dst) ^ level.ipv6.flow_label << 16
+    flow.tag = ports ^ hosts ^ level.tcp.seq
 
 
 def handshake(time: int, tcp: Any, flow: Any, forward: bool) -> None:

@@ -84,7 +84,7 @@ class Readers:
         if not whole:
             return
         try:
-            if whole[0] == HANDSHAKE:
+            if whole[0] == HANDSHAKE and bytes(whole[1:2]) in (b"", b"\3"):  # else the length of a message of DNS
                 message = records.read(whole)
                 if message is None:
                     return

@@ -30,6 +30,14 @@ STATISTICS = len(interface_statistics(0, 0, 0, InterfaceCounts()))
 FLUSHED = 1.0  # seconds: what is compressed can be read up to then if the machine fails
 
 
+def compression_of(name: str) -> Compression:
+    """As a file's name ends."""
+    for kind, suffix in SUFFIX.items():
+        if suffix and name.endswith(suffix):
+            return kind
+    return "none"
+
+
 @dataclass(frozen=True)
 class CaptureOptions:
     """`size` bytes (before compression) and `seconds` after which a new file begins, 0 for never; `files` that are
