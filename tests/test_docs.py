@@ -106,8 +106,14 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(("page", "name"), APPS, ids=lambda x: x.stem if isinstance(x, Path) else x)
 def test_every_application_does_the_same_compiled_and_interpreted(
-    page: Path, name: str, capture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    page: Path,
+    name: str,
+    capture: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)  # some write files
     (tmp_path / name).write_text(applications(page)[name])
     seen: list[Any] = []
     for mode in ([], ["--interpret"]):
