@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from burstline.flows import client_hello, dns_message, quic
 from burstline.flows.client_hello import ClientHello, Handshake
+from burstline.flows.fields import Malformed
 from burstline.flows.ja4 import ja4
 from burstline.flows.readers import Readers
 from burstline.flows.records import DNS, PIECE, STREAM, Piece
@@ -100,10 +101,10 @@ def test_whatever_comes_is_a_message_or_malformed(data: bytes) -> None:
         lambda: Handshake().read(data), lambda: client_hello.client_hello(b"\x01" + data),
         lambda: client_hello.client_hello(message[:60] + data + message[60 + len(data) :]),
     ):  # fmt: skip
-        with suppress(client_hello.Malformed):
+        with suppress(Malformed):
             read()
     for prefix in (b"", struct.pack(">HHHHHH", 1, 256, 1, 0, 0, 0)):
-        with suppress(dns_message.Malformed):
+        with suppress(Malformed):
             dns_message.dns_message(prefix + data)
 
 
@@ -181,7 +182,7 @@ LONG = LABEL * 3 + b"\xc0\x0c"
 
 @pytest.mark.parametrize("name", [b"\xc0\x0c", b"\x40a\0", b"\x05abc", LABEL * 4 + b"\0", LONG])
 def test_names_that_go_in_circles_or_too_far_are_malformed(name: bytes) -> None:
-    with pytest.raises(dns_message.Malformed):
+    with pytest.raises(Malformed):
         dns_message.dns_message(dns(name)[: 12 + len(name)])
 
 

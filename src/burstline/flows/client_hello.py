@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from burstline.flows.fields import Fields, Malformed
+
 HANDSHAKE, CLIENT_HELLO = 22, 1
 SERVER_NAME, ALPN, SIGNATURES, VERSIONS = 0, 16, 13, 43
-
-
-class Malformed(ValueError):
-    """These bytes are no ClientHello."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +55,10 @@ class Handshake:
 
 def client_hello(message: bytes, cookie: bool = False) -> ClientHello:
     """A whole handshake message, its header of 4 bytes included; `cookie`: DTLS has one. Raises Malformed."""
-    reader = Reader(message)
+    reader = Fields(message)
     if reader.number(1) != CLIENT_HELLO:
         raise Malformed
-    body = Reader(reader.vector(3))
+    body = Fields(reader.vector(3))
     version = body.number(2)
     body.take(32)  # random
     body.vector(1)  # session id
@@ -70,7 +68,7 @@ def client_hello(message: bytes, cookie: bool = False) -> ClientHello:
     body.vector(1)  # compression methods
     found: dict[int, bytes] = {}
     order: list[int] = []
-    extensions = Reader(body.vector(2)) if body.left else Reader(b"")
+    extensions = Fields(body.vector(2)) if body.left else Fields(b"")
     while extensions.left:
         kind = extensions.number(2)
         content = extensions.vector(2)
@@ -82,29 +80,6 @@ def client_hello(message: bytes, cookie: bool = False) -> ClientHello:
     )  # fmt: skip
 
 
-class Reader:
-    """Vectors with their lengths in front (RFC 8446, 3.4)."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data, self._at = data, 0
-
-    @property
-    def left(self) -> int:
-        return len(self._data) - self._at
-
-    def take(self, size: int) -> bytes:
-        if size > self.left:
-            raise Malformed
-        self._at += size
-        return self._data[self._at - size : self._at]
-
-    def number(self, size: int) -> int:
-        return int.from_bytes(self.take(size))
-
-    def vector(self, size: int) -> bytes:
-        return self.take(self.number(size))
-
-
 def numbers(data: bytes) -> tuple[int, ...]:
     if len(data) % 2:
         raise Malformed
@@ -112,14 +87,14 @@ def numbers(data: bytes) -> tuple[int, ...]:
 
 
 def _listed(content: bytes | None, size: int) -> tuple[int, ...]:
-    return () if content is None else numbers(Reader(content).vector(size))
+    return () if content is None else numbers(Fields(content).vector(size))
 
 
 def _server_name(content: bytes | None) -> str | None:
     """The host name, of which there is one at most."""
     if not content:
         return None
-    names = Reader(Reader(content).vector(2))
+    names = Fields(Fields(content).vector(2))
     while names.left:
         kind, name = names.number(1), names.vector(2)
         if kind == 0:
@@ -135,7 +110,7 @@ def text(name: bytes) -> str:
 def _protocols(content: bytes | None) -> tuple[bytes, ...]:
     if not content:
         return ()
-    listed, found = Reader(Reader(content).vector(2)), []
+    listed, found = Fields(Fields(content).vector(2)), []
     while listed.left:
         found.append(listed.vector(1))
     return tuple(found)

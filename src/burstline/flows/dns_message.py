@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from burstline.flows.fields import Malformed
+
 MOST_JUMPS = 32
 LONGEST = 255  # bytes of a name, with the length of each label (RFC 1035, 2.3.4)
-
-
-class Malformed(ValueError):
-    """These bytes are no DNS message."""
 
 
 @dataclass(frozen=True)

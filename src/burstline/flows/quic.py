@@ -9,6 +9,7 @@ from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
+from burstline.flows.fields import Fields, Malformed
 from burstline.flows.streams import Stream
 
 _V1, _DRAFT_29 = "38762cf7f55934b34d179ae6a4c80cadccbb7f0a", "afbfec289993d24c9e9786f19c6111e04390a899"
@@ -28,10 +29,6 @@ MOST_KEYS = 32  # of one flow; the server's packets, which open with none of the
 PADDING, PING, ACK, ACK_ECN, CRYPTO, CLOSE = 0, 1, 2, 3, 6, 0x1C
 
 
-class Short(ValueError):
-    """There is less than the packet says."""
-
-
 class QuicReader:
     """Takes datagrams in pieces, and gives the ClientHello when all of it is there."""
 
@@ -47,7 +44,7 @@ class QuicReader:
         if offset == 0:
             self._datagram, self._read = b"", 0
         self._datagram += piece
-        with suppress(ValueError):
+        with suppress(ValueError):  # also of `cryptography`
             while self._read < len(self._datagram):
                 self._read += self._packet(self._datagram[self._read :])
         message = self._stream.beginning
@@ -56,11 +53,11 @@ class QuicReader:
         return None
 
     def _packet(self, data: bytes) -> int:
-        """Read a packet; returns its size. Raises Short, or ValueError for none that can be read."""
-        fields = _Fields(data)
+        """Read a packet; returns its size. Raises Malformed."""
+        fields = Fields(data)
         first, version = fields.number(1), fields.number(4)
         if not first & 0x80:
-            raise ValueError("no long header")
+            raise Malformed
         destination = fields.take(fields.number(1))
         fields.take(fields.number(1))
         is_initial = first >> 4 & 3 == (1 if version == VERSION_2 else 0)
@@ -69,7 +66,7 @@ class QuicReader:
         size = fields.varint()
         whole = fields.at + size
         if whole > len(data):
-            raise Short
+            raise Malformed
         if is_initial:
             payload = self._opened(data[:whole], fields.at, version, destination)
             if payload is not None:
@@ -94,7 +91,7 @@ class QuicReader:
         return None
 
     def _frames(self, payload: bytes) -> None:
-        fields = _Fields(payload)
+        fields = Fields(payload)
         while fields.left:
             kind = fields.number(1)
             if kind in (ACK, ACK_ECN):
@@ -150,27 +147,3 @@ def _expand(secret: bytes, label: bytes, size: int) -> bytes:
     label = b"tls13 " + label
     info = size.to_bytes(2) + bytes((len(label),)) + label + b"\0\x01"
     return hmac.new(secret, info, hashlib.sha256).digest()[:size]
-
-
-class _Fields:
-    def __init__(self, data: bytes) -> None:
-        self._data, self.at = data, 0
-
-    @property
-    def left(self) -> int:
-        return len(self._data) - self.at
-
-    def take(self, size: int) -> bytes:
-        if size > self.left:
-            raise Short
-        self.at += size
-        return self._data[self.at - size : self.at]
-
-    def number(self, size: int) -> int:
-        return int.from_bytes(self.take(size))
-
-    def varint(self) -> int:
-        """RFC 9000, 16."""
-        first = self.number(1)
-        size = 1 << (first >> 6)
-        return (first & 0x3F) << 8 * (size - 1) | self.number(size - 1)

@@ -10,6 +10,7 @@ from typing import Any
 from burstline.flows import client_hello, dns_message
 from burstline.flows.client_hello import HANDSHAKE, Handshake
 from burstline.flows.dtls import DtlsReader
+from burstline.flows.fields import Malformed
 from burstline.flows.ja4 import ja4
 from burstline.flows.quic import QuicReader
 from burstline.flows.records import DNS, DTLS, QUIC
@@ -93,7 +94,7 @@ class Readers:
                 if len(whole) < 2 or len(whole) < 2 + int.from_bytes(whole[:2]):
                     return
                 self._read_dns(reading.facts, bytes(whole[2 : 2 + int.from_bytes(whole[:2])]))
-        except client_hello.Malformed:
+        except Malformed:
             pass
         reading.streams[back] = None
 
@@ -104,7 +105,7 @@ class Readers:
             reading.datagrams = QuicReader() if kind == QUIC else DtlsReader()
         message = reading.datagrams.add(offset, data)
         if message is not None:
-            with suppress(client_hello.Malformed):
+            with suppress(Malformed):
                 hello = client_hello.client_hello(message, cookie=kind == DTLS)
                 self._tell(reading.facts, hello, "q" if kind == QUIC else "d")
                 reading.datagrams = None
@@ -117,7 +118,7 @@ class Readers:
     def _read_dns(self, facts: Facts, data: bytes) -> None:
         try:
             message = dns_message.dns_message(data)
-        except dns_message.Malformed:
+        except Malformed:
             return
         if facts.dns_name is None and message.name is not None:
             facts.dns_name, facts.dns_type = message.name, message.type
