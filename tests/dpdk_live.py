@@ -9,18 +9,23 @@ import os
 import struct
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from burstline.dpdk import eal
 from burstline.dpdk.pool import Pool
 from burstline.errors import BurstlineError
+
+if TYPE_CHECKING:
+    from burstline.engine.live import LiveRun
+    from burstline.engine.report import Report
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 CLONE_NEWNET = 0x40000000
@@ -65,6 +70,17 @@ def veth() -> None:
         Path(f"/proc/sys/net/ipv6/conf/{which}/disable_ipv6").write_text("1")
     for command in ("link add left type veth peer name right", "link set left up", "link set right up"):
         subprocess.run(["ip", *command.split()], check=True)
+
+
+def run_beside(run: LiveRun, work: Callable[[], None], over: threading.Event) -> Report:
+    """The report of a run, beside which a thread works until `over` is set, as it is when the run is through."""
+    other = threading.Thread(target=work)
+    other.start()
+    try:
+        return run.run()
+    finally:
+        over.set()
+        other.join()
 
 
 def raised(action: Callable[[], object]) -> BurstlineError:

@@ -12,7 +12,7 @@ import pytest
 from both_modes import pcap_of
 from burstline import dpdk
 from burstline.engine.config import Config, Engine, Port
-from dpdk_live import alone
+from dpdk_live import alone, run_beside
 from test_flow_moves import ALL, CONTROLLERS, FLOWS, any_edits, app, frame
 
 pytestmark = pytest.mark.skipif(not dpdk.available(), reason="burstline was built without DPDK")
@@ -55,13 +55,7 @@ def steered(path: str, steer: str, device: str, kinds: list[str], seed: int) -> 
                 handles.extend(done.handles)
         run.stop()
 
-    other = threading.Thread(target=change)
-    other.start()
-    try:
-        report = run.run()
-    finally:
-        over.set()
-        other.join()
+    report = run_beside(run, change, over)
     rows = flows.to_numpy()
     return {
         "received": report.received.packets, "balanced": report.balanced, "steering": report.steering,

@@ -17,7 +17,7 @@ from burstline import dpdk
 from burstline.engine.config import Config, Engine
 from burstline.engine.config import Port as Settings
 from burstline.engine.live_interpreter import LiveInterpreter
-from dpdk_live import alone, needs_root, veth
+from dpdk_live import alone, needs_root, run_beside, veth
 from namespaces import LEFT_MAC, RIGHT_MAC, Namespace, line, until
 from test_live_director import EACH, FLOWS, RULES, app, frame
 from xdp_machine import why_not
@@ -91,13 +91,7 @@ def over_a_wire(
             finally:
                 run.stop()
 
-        other = threading.Thread(target=speak)
-        other.start()
-        try:
-            report = run.run()
-        finally:
-            over.set()
-            other.join()
+        report = run_beside(run, speak, over)
     rows = flows.to_numpy()[["sport", "packets", "marks"]]
     by_flow = {int(sport): (int(packets), int(marks)) for sport, packets, marks in rows}
     return {"found": found, "said": said, "flows": by_flow, **plain(report)}

@@ -12,7 +12,7 @@ import pytest
 from burstline import dpdk
 from burstline.engine.config import Config, Engine
 from burstline.steering.control.settings import Settings
-from dpdk_live import alone, needs_root, veth
+from dpdk_live import alone, needs_root, run_beside, veth
 from test_live_control import ELEPHANT, MICE, back_again, frame, ports
 from xdp_machine import why_not
 
@@ -62,13 +62,7 @@ def placed() -> dict[str, Any]:
         run.stop()
 
     run.explain = say
-    other = threading.Thread(target=watch)
-    other.start()
-    try:
-        report = run.run()
-    finally:
-        over.set()
-        other.join()
+    report = run_beside(run, watch, over)
     return {"steering": report.steering, "balanced": report.balanced, "warnings": report.warnings, "sport": elephant}
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from burstline import dpdk
 from burstline.engine.config import Config, Engine
-from dpdk_live import alone, needs_root, veth
+from dpdk_live import alone, needs_root, run_beside, veth
 from test_flow_moves import CONTROLLERS, FLOWS, any_edits, app, frame
 from xdp_machine import why_not
 
@@ -56,13 +56,7 @@ def moved(seed: int) -> dict[str, Any]:
             time.sleep(0.01)
         run.stop()
 
-    other = threading.Thread(target=change)
-    other.start()
-    try:
-        report = run.run()
-    finally:
-        over.set()
-        other.join()
+    report = run_beside(run, change, over)
     rows = flows.to_numpy()
     return {
         "steering": report.steering, "balanced": report.balanced,
