@@ -19,6 +19,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -181,7 +182,7 @@ class Onlookers:
         """The stream, as a browser does."""
         while not self._over.is_set():
             with (
-                suppress(OSError, urllib.error.URLError),
+                suppress(OSError, HTTPException),
                 urllib.request.urlopen(f"http://127.0.0.1:{self._web}/api/stream", timeout=5) as stream,
             ):
                 for line in stream:
@@ -204,7 +205,7 @@ def _answered(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=5) as answer:
             return bool(answer.read())
-    except (OSError, urllib.error.URLError):
+    except (OSError, HTTPException):  # the engine may end meanwhile
         return False
 
 
