@@ -88,6 +88,7 @@ def engine(place: Path, *options: str) -> Iterator[Engine]:
     assert main(["gen", str(capture), "--packets", str(PACKETS), "--flows", "300"]) == 0
     source = f"dpdk:net_pcap0,rx_pcap={capture},infinite_rx=1"
     words = ["run", str(app), source, "--out", "dpdk:net_null1", "--no-huge", "--json", *options]
+    words += ["--duration", "900"]  # if nobody is there any more to end it
     with said.open("w") as errors:
         process = subprocess.Popen(
             [sys.executable, "-m", "burstline", *words],

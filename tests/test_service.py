@@ -216,6 +216,7 @@ class Running:
 
     def __init__(self, folder: Path, *options: str, env: dict[str, str] | None = None) -> None:
         words = [sys.executable, "-m", "burstline", "run", "app.py", "dpdk:ring-loop,packets=64", "--no-huge", "--json"]
+        words += ["--duration", "900"]  # if nobody is there any more to end it
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), **(env or {})}
         self.said = folder / "said"
         with open(self.said, "w") as err:

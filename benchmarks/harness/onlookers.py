@@ -15,7 +15,6 @@ import sys
 import termios
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
