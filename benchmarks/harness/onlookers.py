@@ -26,7 +26,6 @@ from typing import Any
 from benchmarks.harness.engine import APPS, command
 from benchmarks.harness.process import cores, measuring_core
 from burstline.cli.main import main
-from burstline.engine.drop_samples import PATIENCE as SAMPLED
 from burstline.engine.stats_reader import RunFile, open_runs
 from burstline.errors import BurstlineError
 
@@ -64,10 +63,6 @@ class Forwarding:
             if os.sched_getaffinity(int(task.name)) == {self._core}:
                 return int((task / "schedstat").read_text().split()[0]) / 1e9
         raise BurstlineError("the engine has no worker on the last core", "run it again")
-
-    def forget(self, *, quick: bool) -> None:
-        """Wait until it has noticed that nobody looks any more."""
-        time.sleep(0.5 if quick else SAMPLED + 1)
 
 
 @contextmanager
@@ -154,6 +149,17 @@ class Onlookers:
                 lacking = [name for name, count in self._counts.items() if not count]
                 raise BurstlineError(f"nothing came of {', '.join(lacking)}", "try `burstline serve` by hand")
             time.sleep(0.1)
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """They stand still in the block."""
+        for process in self._processes:
+            process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in self._processes:
+                process.send_signal(signal.SIGCONT)
 
     def answers(self) -> int:
         """That came, of all kinds."""

@@ -117,9 +117,11 @@ def alternate(ours: Callable[[], float], theirs: Callable[[], float], runs: int)
 
 
 def cache_directory() -> Path:
-    """Where captures, compiled yardsticks and peers are kept from one bench to the next."""
+    """Where captures, compiled yardsticks and peers are kept from one bench to the next; it is there."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(base) / "burstline" / "bench"
+    found = Path(base) / "burstline" / "bench"
+    found.mkdir(parents=True, exist_ok=True)
+    return found
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
