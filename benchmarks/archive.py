@@ -1,8 +1,8 @@
 """An archive of 50 captures by two processes beside one; packets/s, more is better.
 
 The captures are generated, 90 M packets and 10 GB in all that do not repeat: 1.8 M in 6 k flows each, 96 bytes of every
-packet kept, each with a seed of its own. The pipeline keeps flows of one direction and of both, a histogram of sizes, two
-sketches, a map of ports and a histogram of bytes. Timed is the whole command, with the start of all processes, the
+packet kept, each with a seed of its own. The pipeline keeps flows of one direction and of both, a histogram of sizes,
+two sketches, a map of ports and a histogram of bytes. Timed is the whole command, with the start of all processes, the
 parts that they hand back and the merged result; the counts of both must be the same. The files are warm.
 
 Goal: 1.8 times one process.
