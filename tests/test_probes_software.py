@@ -31,6 +31,7 @@ def test_a_missing_dpdk_is_mended_as_the_system_installs_it(
     release: str, mend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(software, "pkg_config", lambda option: None)
+    monkeypatch.setattr(software, "loaded_from", lambda: None)
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
     monkeypatch.setattr(sys, "platform", "linux")
     (tmp_path / "etc").mkdir()
@@ -41,6 +42,8 @@ def test_a_missing_dpdk_is_mended_as_the_system_installs_it(
 
 
 def test_without_pkg_config_nothing_is_known_of_dpdk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(software, "pkg_config", lambda option: None)
+    monkeypatch.setattr(software, "loaded_from", lambda: None)
     monkeypatch.setattr("shutil.which", lambda name: None)
     assert software.dpdk(tmp_path).outcome is UNKNOWN
 
