@@ -25,7 +25,7 @@ def test_all_onlookers_are_answered_and_packets_flow(tmp_path: Path) -> None:
     options = Options("operate", quick=True, cache=tmp_path, say=said.append)
     rows = list(operate.run(options))
     assert not options.failures and [row.case for row in rows] == [
-        operate.CASE, f"{operate.CASE}, of the time on its core",
+        case + what for case in (operate.CASE, operate.IN_TURN) for what in ("", operate.ON_CORE)
     ]  # fmt: skip
     assert all(row.ours > 0 and row.theirs and row.runs == 2 for row in rows)
-    assert len(said) == 3 and all("answers" in line for line in said)
+    assert len(said) == 6 and all("answers" in line for line in said)

@@ -26,6 +26,7 @@ from typing import Any
 from benchmarks.harness.engine import APPS, command
 from benchmarks.harness.process import cores, measuring_core
 from burstline.cli.main import main
+from burstline.engine.drop_samples import PATIENCE as SAMPLED
 from burstline.engine.stats_reader import RunFile, open_runs
 from burstline.errors import BurstlineError
 
@@ -63,6 +64,10 @@ class Forwarding:
             if os.sched_getaffinity(int(task.name)) == {self._core}:
                 return int((task / "schedstat").read_text().split()[0]) / 1e9
         raise BurstlineError("the engine has no worker on the last core", "run it again")
+
+    def forget(self, *, quick: bool) -> None:
+        """Wait until it has noticed that nobody looks any more."""
+        time.sleep(0.5 if quick else SAMPLED + 1)
 
 
 @contextmanager

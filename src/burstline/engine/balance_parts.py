@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from burstline.engine.config import Config
-from burstline.engine.learned_costs import file_of
+from burstline.engine.learned_costs import file_of, learned_costs
 from burstline.engine.live_balance import LiveBalance
 from burstline.engine.live_learning import LiveLearning
 from burstline.engine.moves.flow_moves import FlowMoves, PortsWithMoves
@@ -15,7 +15,7 @@ from burstline.numa.cost_model import CostModel
 from burstline.numa.interconnect import LATENCY, Interconnect
 from burstline.numa.learned.advice import Tuning
 from burstline.numa.learned.features import Prior
-from burstline.numa.learned.store import hop_weight, load
+from burstline.numa.learned.store import load
 from burstline.numa.sysfs import read_sysfs
 from burstline.numa.topology import Topology
 from burstline.pipeline.pipeline import Pipeline
@@ -61,7 +61,7 @@ def balance(
             load(file, prior), hops, 64.0 * tables, file,
             Tuning(
                 burst=config.engine.most_burst, idle="poll" if config.engine.idle == "poll" else "adaptive",
-                hop_weight=hop_weight(file) if settings.tune else 1.0,
+                hop_weight=learned_costs(config, pipeline).hop_weight,
             ),
             acts=settings.tune and settings.act == "on",
         )  # fmt: skip
