@@ -20,7 +20,7 @@ from burstline.archive.partial import counts_of
 from burstline.archive.refusals import check_mergeable
 from burstline.engine.offline import FileRun
 from burstline.errors import BurstlineError, UsageError
-from burstline.native.whole_file import write_whole
+from burstline.native.write_whole import write_whole
 from burstline.state.saved.file import Contents, decoded, encoded
 from capture_files import pcap_header, record
 from test_flow_table import Tuple5, frame

@@ -34,7 +34,7 @@ class ClusterPool:
             from distributed import Client, as_completed
         except ImportError:
             raise BurstlineError("a Dask cluster needs distributed", 'pip install "burstline[dask]"') from None
-        from burstline.native.whole_file import write_whole
+        from burstline.native.write_whole import write_whole
 
         try:
             client = Client(self.address, timeout=TIMEOUT, set_as_default=False)

@@ -137,7 +137,7 @@ def _ended(code: int) -> str:
 def serve(orders: Connection, task: Task, core: int, sync: bool) -> None:
     """What a worker process does."""
     from burstline.archive.partial import Runner
-    from burstline.native.whole_file import write_whole
+    from burstline.native.write_whole import write_whole
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -20,7 +20,7 @@ from types import CodeType
 from typing import Any
 
 from burstline.native import host
-from burstline.native.whole_file import write_whole
+from burstline.native.write_whole import write_whole
 from burstline.simd import level
 
 KEEP_BYTES = 256 << 20

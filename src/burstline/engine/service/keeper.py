@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from burstline.engine.carry import named_state
 from burstline.errors import BurstlineError
-from burstline.native.whole_file import write_whole
+from burstline.native.write_whole import write_whole
 from burstline.pipeline.pipeline import Pipeline
 from burstline.state.base import State
 from burstline.state.counter import Counter

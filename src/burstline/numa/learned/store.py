@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from burstline.native.cache import directory
-from burstline.native.whole_file import write_whole
+from burstline.native.write_whole import write_whole
 from burstline.numa.learned.advice import WEIGHT
 from burstline.numa.learned.features import TERMS, Prior
 from burstline.numa.learned.model import CostOfPackets

@@ -1,4 +1,5 @@
-"""A file that is written whole or not at all: whoever reads it meanwhile has the old one or the new one (rename(2))."""
+"""Writing a file whole or not at all: who reads it meanwhile has the old one or the new one (rename(2)). What is made
+piece by piece, and locked meanwhile, is a `WholeFile` (export/)."""
 
 from __future__ import annotations
 
