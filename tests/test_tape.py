@@ -326,7 +326,8 @@ def test_a_full_disk_ends_the_capture_with_whole_packets(
     with suppress(CaptureError), open_capture(path) as stream:  # what is compressed has no end
         for packet in read_capture(stream, path.name):
             found.append(packet)
-    assert as_put(found) == line.put_in[: len(found)] and to.writer.kept[0] == len(found) > 0
+    assert as_put(found) == line.put_in[: len(found)] and to.writer.kept[0] == len(found)
+    assert len(found) > (20 if compress == "none" else 0)  # of what is compressed, what was flushed
 
 
 def test_standard_output_that_goes_on_behind_other_bytes_is_cut_back_to_those(
