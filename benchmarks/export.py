@@ -20,25 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import burstline as bl
+from benchmarks.harness.flow_collector import flow_collector
 from burstline.cli.bench import Options, Row, alternate
 from burstline.errors import BurstlineError
 
 RECORDS, AT_ONCE = 1 << 20, 1 << 16
-READER = """
-import socket, sys
-kind = socket.SOCK_DGRAM if sys.argv[1] == "udp" else socket.SOCK_STREAM
-server = socket.socket(socket.AF_INET, kind)
-server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 20)
-server.bind(("127.0.0.1", 0))
-if sys.argv[1] == "tcp":
-    server.listen()
-print(server.getsockname()[1], flush=True)
-buffer = bytearray(1 << 20)
-while True:
-    reader = server.accept()[0] if sys.argv[1] == "tcp" else server
-    while reader.recv_into(buffer):
-        pass
-"""
 
 
 class Flow(bl.Record):
@@ -70,13 +56,8 @@ def run(options: Options) -> Iterator[Row]:
             "export", "Arrow stream", None, _median(f"{folder}/f.arrows", shape, rows, runs), None, "records/s", runs
         )
     for kind in ("udp", "tcp"):
-        with subprocess.Popen([sys.executable, "-c", READER, kind], stdout=subprocess.PIPE, text=True) as reader:
-            assert reader.stdout is not None
-            try:
-                spelled = f"ipfix+{kind}://127.0.0.1:{int(reader.stdout.readline())}"
-                rate = _median(spelled, shape, rows, runs)
-            finally:
-                reader.kill()
+        with flow_collector(kind) as listens:
+            rate = _median(f"ipfix+{kind}://{listens}", shape, rows, runs)
         yield Row("export", f"IPFIX over {kind.upper()}", None, rate, None, "records/s", runs)
     yield from _meter(options)
 

@@ -1,15 +1,15 @@
 """Forwarding with everything that looks on, against without; packets/s, more is better.
 
-One worker on the last core drops some packets of a capture that go round (`net_pcap`), counts the flows of the others,
-and sends them (`net_null`). Looking on, on the other cores: `burstline top` in a terminal of 80 × 24; `burstline serve`
-with a client that follows its stream and asks for flows, drops and metrics each second; `burstline metrics` that a
-client reads each second and that exports by OpenTelemetry each second (records of flows go nowhere). Rates are by the
-worker's own counts: in a second, and in a second that it had its core, which a machine with other work leaves alone.
+Runs of one worker on the last core, which drops some packets of a capture that go round (`net_pcap`), counts the flows
+of the others, and sends them (`net_null`). A record is 10 ms old when it leaves, so about one leaves for 200 packets.
+At one run all look on, on the other cores: its records go to Parquet files and by IPFIX over TCP to a collector;
+`burstline top` is in a terminal of 80 × 24; `burstline serve` has a client that follows its stream and asks for flows,
+drops and metrics each second; `burstline metrics` is read each second and exports by OpenTelemetry each second. Two
+other runs have none of it: one to compare with, and one that shows how far two runs of the same are apart.
 
-On against off, in one run of the engine: all are started, and end; until the engine has noticed that nobody looks any
-more, 16 seconds go by, in which a machine's mood may change. In turn: a second with them, and one in which they are
-stopped (SIGSTOP), many times. What the engine does for them by itself (samples of dropped packets) is then on in both,
-so this tells only what they take.
+They take turns on the core: one goes on for seconds, and all others, with those that look on, stand still (SIGSTOP).
+After some turns all begin anew, as two processes are not alike in where their memory lies. Rates are by the worker's
+own counts: in a second, and in a second that it had its core, which a machine with other work leaves alone.
 
 Goal: 0.99 times.
 """
@@ -19,73 +19,74 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, nullcontext
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from burstline.cli.bench import Options, Row
 from burstline.errors import BurstlineError
 
 if TYPE_CHECKING:
-    from benchmarks.harness.onlookers import Forwarding
+    from benchmarks.harness.forwarding import Rates
 
 CASE = "top, dashboard, metrics and export on"
-IN_TURN = f"{CASE}, in turn"
+SAME = "two runs without them"
 ON_CORE = ", of the time on its core"
-Rates = tuple[float, float]  # packets in a second, and in one that the worker had its core
-Pair = tuple[Rates, Rates]  # looked at, and alone
+TURNS = 16
 
 
 def run(options: Options) -> Iterator[Row]:
-    from benchmarks.harness.onlookers import forwarding, missing
+    from benchmarks.harness.onlookers import missing
     from benchmarks.harness.process import cores
     from burstline import dpdk
 
     if lacking := missing():
-        options.lacks(", ".join(lacking), "pip install 'burstline[top,serve,metrics,otel]'")
+        options.lacks(", ".join(lacking), "pip install 'burstline[top,serve,metrics,otel,arrow]'")
         return
     if not dpdk.available() or len(cores()) < 2:
         options.fails(CASE, BurstlineError("it takes DPDK and two cores", "see `burstline doctor`"))
         return
-    with forwarding(options.cache) as engine:
-        for case, measured in ((CASE, on_and_off), (IN_TURN, in_turn)):
-            _, *pairs = measured(engine, options)  # the first one warms up
-            for k, what in enumerate(("", ON_CORE)):
-                ratio = statistics.median(watched[k] / alone[k] for watched, alone in pairs)
-                median = statistics.median(alone[k] for _, alone in pairs)
-                yield Row("operate", case + what, "none of them", ratio * median, median, "packets/s", len(pairs))
+    turns = [turn for _ in range(options.runs(5)) for turn in _turns(options)]
+    for case, which in ((CASE, 0), (SAME, 1)):
+        for k, what in enumerate(("", ON_CORE)):
+            ratio = statistics.median(turn[which][k] / turn[2][k] for turn in turns)
+            alone = statistics.median(turn[2][k] for turn in turns)
+            yield Row("operate", case + what, "none of them", ratio * alone, alone, "packets/s", len(turns))
 
 
-def on_and_off(engine: Forwarding, options: Options) -> Iterator[Pair]:
+def _turns(options: Options) -> list[list[Rates]]:
+    """Rates of the run that is looked at and of the two that are not, in each turn."""
+    from benchmarks.harness.flow_collector import flow_collector
+    from benchmarks.harness.forwarding import forwarding
     from benchmarks.harness.onlookers import Onlookers
+    from benchmarks.harness.process import cores, measuring_core
 
-    seconds, settle = (0.5, 0.5) if options.quick else (4.0, 3.0)
-    for _ in range(options.runs(9) + 1):
-        with Onlookers(engine) as onlookers:
+    seconds, settle, turns = (0.5, 0.5, 2) if options.quick else (2.0, 0.5, TURNS)
+    with ExitStack() as stack:
+        folder = stack.enter_context(TemporaryDirectory(dir=options.cache))
+        collector = stack.enter_context(flow_collector("tcp", set(cores()) - {measuring_core()}))
+        sinks = (f"{folder}/%H%M%S.parquet?rotate=10s", f"ipfix+tcp://{collector}")
+        engines = [stack.enter_context(forwarding(options.cache, exports)) for exports in (sinks, (), ())]
+        onlookers = stack.enter_context(Onlookers(engines[0]))
+        with engines[0].going(), onlookers.going():
             onlookers.wait()
-            time.sleep(settle)
-            watched = engine.rates(seconds)
-            answers = onlookers.answers()
-        engine.forget(quick=options.quick)
-        pair = watched, engine.rates(seconds)
-        _say(options, answers, pair)
-        yield pair
+        found = []
+        for turn in range(turns):
+            rates: list[Rates] = [(0.0, 0.0)] * len(engines)
+            for which in range(len(engines)):
+                at = (turn + which) % len(engines)  # none comes always behind the same one
+                with engines[at].going(), onlookers.going() if at == 0 else nullcontext():
+                    time.sleep(settle)
+                    rates[at] = engines[at].rates(seconds)
+            found.append(rates)
+        _say(options, onlookers.answers(), engines[0].exported(), found)
+        return found
 
 
-def in_turn(engine: Forwarding, options: Options) -> Iterator[Pair]:
-    from benchmarks.harness.onlookers import Onlookers
-
-    seconds, settle = (0.5, 0.5) if options.quick else (1.0, 5.0)
-    with Onlookers(engine) as onlookers:
-        onlookers.wait()
-        time.sleep(settle)
-        for number in range(options.runs(120) + 1):
-            watched = engine.rates(seconds)
-            with onlookers.stopped():
-                pair = watched, engine.rates(seconds)
-            if number % 20 == 0 or options.quick:
-                _say(options, onlookers.answers(), pair)
-            yield pair
-
-
-def _say(options: Options, answers: int, pair: Pair) -> None:
-    said = " and ".join(f"{w / a:.4f} ({a / 1e6:.2f} Mpps)" for w, a in zip(*pair, strict=True))
-    options.say(f"operate: {answers} answers, {said}")
+def _say(options: Options, answers: int, exported: tuple[int, int], turns: list[list[Rates]]) -> None:
+    watched, other = (statistics.median(turn[which][0] / turn[2][0] for turn in turns) for which in (0, 1))
+    took, refused = exported
+    options.say(
+        f"operate: {answers:,} answers, {took:,} records exported and {refused:,} refused; "
+        f"{watched:.4f}, and {other:.4f} between two without"
+    )

@@ -66,7 +66,23 @@ def test_the_cookie_of_a_token_is_found_among_those_of_other_programs() -> None:
     assert asked(TOKEN, cookie=cookie[:-1])[0] == 401
 
 
+def test_another_port_of_the_same_host_has_a_cookie_of_its_own() -> None:
+    names = {
+        asked(TOKEN, query=f"token={TOKEN}", host=host)[1][b"set-cookie"].partition(b"=")[0]
+        for host in ("127.0.0.1:8470", "127.0.0.1:8471", "[::1]:8472", "proxy.example", "[::1]")
+    }
+    assert names == {b"burstline-8470", b"burstline-8471", b"burstline-8472", b"burstline"}
+
+
 @pytest.mark.parametrize("token", ["", "with space", "a&b", "\u20ac"])
 def test_a_token_that_no_address_or_cookie_holds_is_refused(token: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", "--token", token]) == 2
     assert "--token" in capsys.readouterr().err
+
+
+def test_a_token_of_the_environment_is_refused_alike(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BURSTLINE_TOKEN", "with space")
+    assert main(["serve"]) == 2
+    assert "BURSTLINE_TOKEN" in capsys.readouterr().err

@@ -9,7 +9,7 @@ class Flow(bl.Record):
     last: bl.i64
 
 
-flows = bl.FlowTable(Flow, capacity=100_000)
+flows = bl.FlowTable(Flow, capacity=100_000, active=0.01)
 blocked = bl.PrefixSet(["10.0.128.0/17"])
 
 

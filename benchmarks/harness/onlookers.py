@@ -1,8 +1,7 @@
-"""A run that forwards, and all that can look at one, for the operate bench."""
+"""All that can look at a run, for the operate bench."""
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import importlib.util
 import os
@@ -11,7 +10,6 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 import termios
 import threading
 import time
@@ -20,18 +18,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
-from benchmarks.harness.engine import APPS, command
+from benchmarks.harness.engine import command
+from benchmarks.harness.forwarding import Forwarding
 from benchmarks.harness.process import cores, measuring_core
-from burstline.cli.main import main
-from burstline.engine.drop_samples import PATIENCE as SAMPLED
-from burstline.engine.stats_reader import RunFile, open_runs
 from burstline.errors import BurstlineError
 
-PACKETS, FLOWS = 1500, 500
-PATIENCE = 300.0  # seconds until something must have begun
+PATIENCE = 300.0  # seconds until each must have been answered
 NEEDED = ("textual", "starlette", "uvicorn", "prometheus_client", "opentelemetry.sdk")
 ASKED = ("api/flows?limit=50", "api/drops", "api/snapshot", "metrics")
 
@@ -39,72 +33,6 @@ ASKED = ("api/flows?limit=50", "api/drops", "api/snapshot", "metrics")
 def missing() -> list[str]:
     """Packages that are not installed."""
     return [name for name in NEEDED if importlib.util.find_spec(name.partition(".")[0]) is None]
-
-
-class Forwarding:
-    """A run of the engine in its own process."""
-
-    def __init__(self, process: subprocess.Popen[bytes], run: RunFile, environment: dict[str, str]) -> None:
-        self.process, self.environment = process, environment
-        self._run, self._core = run, measuring_core()
-
-    def rates(self, seconds: float) -> tuple[float, float]:
-        """Packets in a second, and in a second that the worker had its core, by its own snapshots."""
-        before, had = self._run.read().workers[0], self._had()
-        time.sleep(seconds)
-        after, has = self._run.read().workers[0], self._had()
-        if after.clock <= before.clock or has <= had:
-            raise BurstlineError("the engine stands still", "run it again")
-        packets = after.received.packets - before.received.packets
-        return packets / (after.clock - before.clock), packets / (has - had)
-
-    def _had(self) -> float:
-        """Seconds that the worker's thread, the only one on its core, was on it (proc_pid_schedstat of Linux)."""
-        for task in Path(f"/proc/{self.process.pid}/task").iterdir():
-            if os.sched_getaffinity(int(task.name)) == {self._core}:
-                return int((task / "schedstat").read_text().split()[0]) / 1e9
-        raise BurstlineError("the engine has no worker on the last core", "run it again")
-
-    def forget(self, *, quick: bool) -> None:
-        """Wait until it has noticed that nobody looks any more."""
-        time.sleep(0.5 if quick else SAMPLED + 1)
-
-
-@contextmanager
-def forwarding(cache: Path) -> Iterator[Forwarding]:
-    """A run on the last core, with packets flowing."""
-    capture, place = cache / "operate.pcap", cache / "operate-stats"
-    with contextlib.redirect_stdout(sys.stderr):
-        if main(["gen", str(capture), "--packets", str(PACKETS), "--flows", str(FLOWS)]):
-            raise BurstlineError(f"cannot write {capture}", "free some space")
-    source = f"dpdk:net_pcap0,rx_pcap={capture},infinite_rx=1"
-    words = command("run", APPS / "watched.py", source, "--out", "dpdk:net_null1", "--no-huge", "--idle", "poll")
-    environment = {**os.environ, "BURSTLINE_STATS": str(place)}
-    before = os.environ.get("BURSTLINE_STATS")
-    os.environ["BURSTLINE_STATS"] = str(place)
-    process = subprocess.Popen(
-        [*words, "--cores", str(measuring_core())], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    try:
-        yield Forwarding(process, _begun(process), environment)
-    finally:
-        process.kill()
-        process.communicate()
-        os.environ.pop("BURSTLINE_STATS")
-        if before is not None:
-            os.environ["BURSTLINE_STATS"] = before
-
-
-def _begun(process: subprocess.Popen[bytes]) -> RunFile:
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline and process.poll() is None:
-        with suppress(BurstlineError):
-            run = open_runs(str(process.pid))[0]
-            if run.read().workers[0].received.packets:
-                return run
-        time.sleep(0.1)
-    process.kill()
-    raise BurstlineError(f"the engine does not begin: {process.communicate()[1].decode()[-500:]}", "see its error")
 
 
 class Onlookers:
@@ -156,15 +84,15 @@ class Onlookers:
             time.sleep(0.1)
 
     @contextmanager
-    def stopped(self) -> Iterator[None]:
-        """They stand still in the block."""
+    def going(self) -> Iterator[None]:
+        """They look on in the block, and stand still after it."""
         for process in self._processes:
-            process.send_signal(signal.SIGSTOP)
+            process.send_signal(signal.SIGCONT)
         try:
             yield
         finally:
             for process in self._processes:
-                process.send_signal(signal.SIGCONT)
+                process.send_signal(signal.SIGSTOP)
 
     def answers(self) -> int:
         """That came, of all kinds."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import socket
 import sys
@@ -10,6 +11,7 @@ import sys
 from burstline.errors import UsageError
 
 LISTEN = "127.0.0.1:8470"
+TOKEN = "BURSTLINE_TOKEN"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,14 +22,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--listen", metavar="HOST:PORT", default=LISTEN, help=f"where to serve (default {LISTEN}); others need a token"
     )
     parser.add_argument(
-        "--token", metavar="WORD", help="what who looks must know (made when left out, where one is needed)"
+        "--token",
+        metavar="WORD",
+        help=f"what who looks must know (or the environment's {TOKEN}, which `ps` does not show; made when left out, "
+        "where one is needed)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     host, port = address(args.listen)
-    if args.token is not None and not re.fullmatch(r"[A-Za-z0-9._~-]+", args.token):
-        raise UsageError("--token is empty, or has signs that addresses have not", "write letters, digits and - . _ ~")
+    given = args.token if args.token is not None else os.environ.get(TOKEN)
+    if given is not None and not re.fullmatch(r"[A-Za-z0-9._~-]+", given):
+        raise UsageError(
+            f"{'--token' if args.token is not None else TOKEN} is empty, or has signs that addresses have not",
+            "write letters, digits and - . _ ~",
+        )
     import secrets
 
     import uvicorn
@@ -36,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     from burstline.view.web.app import web_app
     from burstline.view.web.guard import is_loopback
 
-    token = args.token or (None if is_loopback(host) else secrets.token_urlsafe(18))
+    token = given or (None if is_loopback(host) else secrets.token_urlsafe(18))
     attached = attach(args.which)
     with listening(host, port) as sock:
         shown, port = f"[{host}]" if ":" in host else host, sock.getsockname()[1]

@@ -11,7 +11,6 @@ from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-COOKIE = "burstline"
 SAFE = (
     (b"content-security-policy", b"default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"),
     (b"x-content-type-options", b"nosniff"),
@@ -60,7 +59,7 @@ class Guard:
                 return PlainTextResponse("name 127.0.0.1 or localhost\n", 403)
         elif given and self._is_right(given) and scope["path"] == "/":
             answer = RedirectResponse("/", 303)
-            answer.set_cookie(COOKIE, given, httponly=True, samesite="strict")
+            answer.set_cookie(_cookie(headers), given, httponly=True, samesite="strict")
             return answer
         elif not self._is_right(_told(headers)):
             return PlainTextResponse("open the address with ?token= that `burstline serve` printed\n", 401)
@@ -82,4 +81,10 @@ def _told(headers: Headers) -> str:
     scheme, _, token = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return token
-    return cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
+    return cookie_parser(headers.get("cookie", "")).get(_cookie(headers), "")
+
+
+def _cookie(headers: Headers) -> str:
+    """Its name. Browsers keep one for all ports of a host (RFC 6265, 8.5), where several of us may be."""
+    port = headers.get("host", "").rpartition(":")[2]
+    return f"burstline-{port}" if port.isdecimal() else "burstline"
