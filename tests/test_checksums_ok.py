@@ -14,14 +14,15 @@ from packet_corpus import corpus
 
 STAGE = "def look(pkt):\n    return None if pkt.checksums_ok() else bl.drop('wrong')\n"
 FIXED = "def fix(pkt):\n    pkt.fix_checksums()\n"
-E4, E6 = Ether() / IP(src="10.0.0.1", dst="10.0.0.2"), Ether() / IPv6(src="fd00::1", dst="fd00::2")
+ETHER = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")  # scapy would ask the network who 10.0.0.2 is
+E4, E6 = ETHER / IP(src="10.0.0.1", dst="10.0.0.2"), ETHER / IPv6(src="fd00::1", dst="fd00::2")
 
 
 def whole() -> list[bytes]:
     bodies = [bytes(k % 251 for k in range(size)) for size in (0, 1, 2, 63, 64, 65, 700, 1401)]
     layers = [E4 / TCP(), E4 / UDP(sport=1, dport=2), E4 / ICMP(), E6 / TCP(), E6 / UDP(sport=1, dport=2)]
     made = [bytes(layer / body) for layer in layers for body in bodies]
-    return [*made, bytes(E6 / ICMPv6EchoRequest(data=b"abc")), bytes(Ether() / ARP())]
+    return [*made, bytes(E6 / ICMPv6EchoRequest(data=b"abc")), bytes(ETHER / ARP())]
 
 
 def test_what_scapy_writes_is_right() -> None:

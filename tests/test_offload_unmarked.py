@@ -27,7 +27,7 @@ DRIVER = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 4)
 def came(packet: Packet, flags: int = 0) -> Chain:
     """A packet from a port that merges, as `receive` gives it."""
     memory = MbufMemory(64)
-    frame = bytes(Ether() / packet)
+    frame = bytes(Ether(dst="02:00:00:00:00:01") / packet)
     mbuf = memory.new(frame, flags, cuts=range(2048, len(frame), 2048))
     out = Region(64)
 

@@ -42,13 +42,13 @@ class Forwarding:
 
     def rates(self, seconds: float) -> Rates:
         """By its own snapshots."""
-        before, had = self._run.read().workers[0], self._had()
+        before, had, began = self._run.read().workers[0], self._had(), time.monotonic()
         time.sleep(seconds)
-        after, has = self._run.read().workers[0], self._had()
+        after, has, ended = self._run.read().workers[0], self._had(), time.monotonic()
         if after.clock <= before.clock or has <= had:
             raise BurstlineError("the engine stands still", "run it again")
-        packets = after.received.packets - before.received.packets
-        return packets / (after.clock - before.clock), packets / (has - had)
+        rate = (after.received.packets - before.received.packets) / (after.clock - before.clock)
+        return rate, rate * (ended - began) / (has - had)
 
     def exported(self) -> tuple[int, int]:
         """Records that its sinks took, and that they did not."""
