@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -17,6 +17,7 @@ from both_modes import stage_of
 from burstline.archive.archive import ArchiveRun
 from burstline.archive.captures import Capture, find_captures
 from burstline.archive.ledger import Ledger
+from burstline.archive.pool import TRIES, Worker
 from burstline.archive.tables import places_of
 from burstline.archive.task import plain
 from burstline.cli.main import main
@@ -122,31 +123,37 @@ def test_processes_make_what_one_run_after_the_other_does(folder: Path, expected
     assert run.progress.line().startswith("[####################] 100%  6 of 6 captures  2,415 packets")
 
 
-def test_the_captures_of_a_worker_that_is_killed_are_done_again(folder: Path, expected: tuple[Any, ...]) -> None:
-    class Killing(Told):
-        killed: int | None = None
+class Doomed(Worker):
+    """Is killed when it is to do a capture of `deadly`, by number; so often."""
 
-        def tick(self) -> None:
-            worker = self.pool.workers[0]  # type: ignore[union-attr]
-            if self.killed is None and worker.number is not None:
-                self.killed = worker.process.pid
-                assert self.killed is not None
-                os.kill(self.killed, signal.SIGKILL)
+    deadly: ClassVar[dict[int, int]] = {}
 
-    run = Killing(folder, jobs=2)
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "number" and self.deadly.get(value, 0):
+            self.deadly[value] -= 1
+            assert self.process.pid is not None
+            os.kill(self.process.pid, signal.SIGKILL)
+
+
+def test_the_captures_of_a_worker_that_is_killed_are_done_again(
+    folder: Path, expected: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("burstline.archive.pool.Worker", Doomed)
+    monkeypatch.setattr(Doomed, "deadly", {2: 1, 4: TRIES - 1})
+    run = Told(folder, jobs=2)
     run.run()
-    assert any("worker was lost (killed by SIGKILL), and it is done again" in line for line in run.lines)
+    again = [line for line in run.lines if "worker was lost (killed by SIGKILL), and it is done again" in line]
+    assert len(again) == TRIES
     assert result(run) == expected and not run.failures
 
 
-def test_a_capture_that_always_kills_its_worker_is_given_up_and_told(folder: Path) -> None:
-    class Killing(Told):
-        def tick(self) -> None:
-            for worker in self.pool.workers:  # type: ignore[union-attr]
-                if worker.number == 1:
-                    os.kill(worker.process.pid, signal.SIGKILL)
-
-    run = Killing(folder, jobs=1, captures=[str(folder / "days/0.pcap"), str(folder / "days/1.pcapng")])
+def test_a_capture_that_always_kills_its_worker_is_given_up_and_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("burstline.archive.pool.Worker", Doomed)
+    monkeypatch.setattr(Doomed, "deadly", {1: TRIES})
+    run = Told(folder, jobs=1, captures=[str(folder / "days/0.pcap"), str(folder / "days/1.pcapng")])
     report = run.run()
     assert list(run.failures) == [str(folder / "days/1.pcapng")] and "lost every time" in str(run.failures)
     assert report.received.packets == PACKETS

@@ -86,7 +86,12 @@ def test_of_a_fragment_only_the_addresses_count() -> None:
     from scapy.layers.inet import IP, UDP
     from scapy.layers.l2 import Ether
 
-    whole = bytes(Ether(dst="02:00:00:00:00:01") / IP(src="66.9.149.187", dst="161.142.100.80") / UDP(sport=2794, dport=1766) / b"x")
+    whole = bytes(
+        Ether(dst="02:00:00:00:00:01")
+        / IP(src="66.9.149.187", dst="161.142.100.80")
+        / UDP(sport=2794, dport=1766)
+        / b"x"
+    )
     first = whole[:20] + b"\x20" + whole[21:]  # more fragments follow
     rss, hashes = bl.Toeplitz(), bl.Counter("hashes")
     stage = stage_of("def look(pkt):\n    hashes.add(rss.hash(pkt))\n", rss=rss, hashes=hashes)

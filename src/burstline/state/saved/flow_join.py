@@ -29,20 +29,20 @@ def join_flows(table: FlowTable[Any], copies: Sequence[Copy]) -> Copy:
     if not len(keys) or table.merge == "apart":
         return {"keys": keys, "times": times, "records": records, "reasons": reasons, "counts": counts}
     order, first_of_flow = _by_flow(keys)
-    keys, times, records, reasons = keys[order], times[order], records[order], reasons[order]
+    reasons = reasons[order]
     goes_on = ~first_of_flow
     goes_on[1:] &= reasons[:-1] == OPEN
-    _time_out(table, goes_on, times, reasons, counts)
+    _time_out(table, goes_on, times[order], reasons, counts)
     first = np.flatnonzero(~goes_on)
-    last = np.append(first[1:], len(keys)) - 1
+    began, last = order[first], np.append(first[1:], len(keys)) - 1
+    came = np.argsort(began)  # by when a record began, as a table has them
     assert isinstance(table.merge, Mapping)
-    joined = np.zeros(len(first), records.dtype)
-    for name in records.dtype.names:
-        joined[name] = _joined(table.merge[name], records[name], first, last)
-    found = {"keys": keys[first], "times": np.stack([times[last, 0], times[first, 1]], axis=1),
-             "records": joined, "reasons": reasons[last]}  # fmt: skip
-    came = np.argsort(order[first], kind="stable")  # by when a record began, as a table has them
-    return {**{name: rows[came] for name, rows in found.items()}, "counts": counts}
+    joined = np.empty(len(first), records.dtype)
+    for name in joined.dtype.names or ():
+        joined[name] = _joined(table.merge[name], records[name][order], first, last)[came]
+    began, last = began[came], last[came]
+    newest = np.stack([times[order[last], 0], times[began, 1]], axis=1)
+    return {"keys": keys[began], "times": newest, "records": joined, "reasons": reasons[last], "counts": counts}
 
 
 def _by_flow(keys: Any) -> tuple[Any, Any]:
@@ -53,17 +53,37 @@ def _by_flow(keys: Any) -> tuple[Any, Any]:
     plain = keys.copy()
     plain[:, MARK_AT + 1] &= 0xFF ^ (SIDE >> 8)
     words = plain.view("<u8")
+    # Numbers of records in the place of the hashes' low bits: vectors sort numbers, and no two are the same.
+    low = np.uint64(len(words).bit_length())
+    mixed = np.sort(_hashes(words) >> low << low | np.arange(len(words), dtype="u8"))
+    order, hashes = (mixed & ((np.uint64(1) << low) - np.uint64(1))).astype("i8"), mixed >> low
+    clash = _differ(words[order]) & np.append(False, hashes[1:] == hashes[:-1])
+    for value in np.unique(hashes[clash]):  # flows with one hash: by all of the key
+        low_end, high_end = np.searchsorted(hashes, value, "left"), np.searchsorted(hashes, value, "right")
+        part = order[low_end:high_end]
+        order[low_end:high_end] = part[np.lexsort((part, *words[part].T))]
+    return order, _differ(words[order])
+
+
+def _hashes(words: Any) -> Any:
+    import numpy as np
+
     hashed = np.zeros(len(words), "u8")
     for word in range(words.shape[1]):
         hashed = (hashed ^ words[:, word]) * np.uint64(0x9E3779B97F4A7C15)
         hashed ^= hashed >> np.uint64(29)
-    order = np.argsort(hashed, kind="stable")
-    differ = np.ones(len(words), bool)
-    differ[1:] = (words[order][1:] != words[order][:-1]).any(axis=1)
-    if (differ[1:] & (hashed[order][1:] == hashed[order][:-1])).any():  # flows with one hash: by all of the key
-        order = np.lexsort(words.T[::-1])
-        differ[1:] = (words[order][1:] != words[order][:-1]).any(axis=1)
-    return order, differ
+    return hashed
+
+
+def _differ(rows: Any) -> Any:
+    """Which of them is another one than the row before."""
+    import numpy as np
+
+    found = np.ones(len(rows), bool)
+    found[1:] = rows[1:, 0] != rows[:-1, 0]
+    for column in range(1, rows.shape[1]):
+        found[1:] |= rows[1:, column] != rows[:-1, column]
+    return found
 
 
 def _time_out(table: FlowTable[Any], goes_on: Any, times: Any, reasons: Any, counts: Any) -> None:
