@@ -19,7 +19,7 @@ from pathlib import Path
 from burstline.archive.captures import Capture
 from burstline.archive.progress import EVERY
 from burstline.archive.task import Task
-from burstline.engine.threads import interrupts_held, release_interrupts, usable_cores
+from burstline.engine.threads import interrupts_held, pin, release_interrupts, usable_cores
 from burstline.errors import BurstlineError
 
 TRIES = 3  # of a capture
@@ -62,6 +62,7 @@ class ProcessPool:
         try:
             for k in range(min(self.jobs, len(order))):
                 self.workers.append(self._start(cores[k % len(cores)]))
+            finished: list[tuple[int, int]] = []
             while True:
                 for worker in self.workers:
                     if worker.number is None and waiting:
@@ -70,11 +71,14 @@ class ProcessPool:
                         worker.number = number
                         with suppress(OSError):  # it has just ended, which is seen below
                             worker.connection.send((number, captures[number].path, place(number)))
+                for each in finished:  # now that workers have something to do: who is told may take its time
+                    events.done(*each)
                 if all(worker.number is None for worker in self.workers):
                     return
                 connection.wait([worker.connection for worker in self.workers], EVERY)
+                finished = []
                 for at, worker in enumerate(self.workers):
-                    if self._listen(worker, events):
+                    if self._listen(worker, events, finished):
                         continue
                     worker.process.join()
                     if (lost := worker.number) is not None:
@@ -101,8 +105,9 @@ class ProcessPool:
         theirs.close()
         return Worker(process, ours, core)
 
-    def _listen(self, worker: Worker, events: Events) -> bool:
-        """Hear what a worker has to tell; False when it is gone, with nothing left to be heard."""
+    def _listen(self, worker: Worker, events: Events, finished: list[tuple[int, int]]) -> bool:
+        """Hear what a worker has to tell; False when it is gone, with nothing left to be heard. What it has done is
+        only noted."""
         try:
             while worker.connection.poll():
                 kind, *said = worker.connection.recv()
@@ -112,7 +117,7 @@ class ProcessPool:
                     raise BurstlineError(*said)
                 else:
                     worker.number = None
-                    events.done(*said)
+                    finished.append((said[0], said[1]))
         except (EOFError, ConnectionError):
             return False
         return True
@@ -139,6 +144,7 @@ def serve(orders: Connection, task: Task, core: int, sync: bool) -> None:
     from burstline.archive.partial import Runner
     from burstline.native.write_whole import write_whole
 
+    pin(core)  # with all its threads: a capture is read, or begun or ended, but never both
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     release_interrupts()
