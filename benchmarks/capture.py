@@ -4,12 +4,17 @@
 `burstline capture`, a worker on one core and the thread that writes on the other. Beside it what dpdk-dumpcap does,
 with DPDK's own library for it, in C and in one process, on the same two cores (benchmarks/c/capture.c): Debian's
 dpdk-dumpcap and dpdk-pdump got no packet of dpdk-testpmd on the machine where this was written. Runs alternate.
+
+A second row tells how near ours is to what the file system takes: beside a thread that does nothing but write(2) the
+same MiB again and again, in packets of as many bytes. The kernel finds a page for each 4 KiB of it, too.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,6 +28,7 @@ from burstline.errors import BurstlineError
 UNIT = "packets/s"
 MEMORY = Path("/dev/shm")
 SIZES = (64, 512, 1500)
+PCAPNG = 32  # bytes around a packet and its padding: an enhanced packet block without options
 BYTES = 4 << 30  # of a file, at most: so much both can write in the time
 
 
@@ -40,12 +46,13 @@ def run(options: Options) -> Iterator[Row]:
     for size in SIZES[1:2] if options.quick else SIZES:
         case = f"{size} bytes"
         ours = capturing(size, seconds, huge)
+        peers = {"write(2) alone": writing(size, seconds)}
+        if theirs is not None:
+            peers = {"rte_pcapng, as dpdk-dumpcap": dumping(theirs, size, seconds, huge), **peers}
         try:
-            if theirs is None:
-                yield Row("capture", case, None, ours(), None, UNIT, 1)
-                continue
-            a, b = alternate(ours, dumping(theirs, size, seconds, huge), runs)
-            yield Row("capture", case, "rte_pcapng, as dpdk-dumpcap", a, b, UNIT, runs)
+            for peer, rate in peers.items():
+                a, b = alternate(ours, rate, runs)
+                yield Row("capture", case, peer, a, b, UNIT, runs)
         except BurstlineError as error:
             options.fails(case, error)
 
@@ -71,5 +78,24 @@ def dumping(program: Path, size: int, seconds: float, huge: list[str]) -> Callab
             said = output([program, *eal, "--", str(seconds), f"{folder}/out.pcapng"])
             written, _, took = said.splitlines()[-1].split()
             return int(written) / float(took)
+
+    return measured
+
+
+def writing(size: int, seconds: float) -> Callable[[], float]:
+    block = memoryview(bytes(1 << 20))
+    each = PCAPNG + (size + 3 & ~3)
+
+    def measured() -> float:
+        before = set(cores())
+        os.sched_setaffinity(0, before - {measuring_core()})
+        try:
+            with tempfile.TemporaryFile(dir=MEMORY, buffering=0) as file:
+                start, written = time.perf_counter(), 0
+                while (took := time.perf_counter() - start) < seconds and written < BYTES:
+                    written += file.write(block)
+            return written / each / took
+        finally:
+            os.sched_setaffinity(0, before)
 
     return measured
