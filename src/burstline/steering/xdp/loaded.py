@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import struct
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,12 @@ from burstline.state.steering_rules import Wildcard
 from burstline.steering.xdp import bpf
 from burstline.steering.xdp.object import Place, instructions_of
 from burstline.steering.xdp.program import NAME, Shape, module_of, object_of
+
+
+@functools.lru_cache(maxsize=32)
+def _object(shape: Shape, wildcards: tuple[Wildcard, ...]) -> bytes:
+    """Kept: exact rules come and go, and the program stays as it is; rules that were taken away come again."""
+    return object_of(module_of(shape, wildcards))
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,7 @@ class Loaded:
     @classmethod
     def of_rules(cls, shape: Shape, wildcards: Sequence[Wildcard], places: Mapping[str, Place]) -> Loaded:
         """Raises TableFull for more rules than a program holds."""
-        return cls(instructions_of(object_of(module_of(shape, wildcards)), ".text", places))
+        return cls(instructions_of(_object(shape, tuple(wildcards)), ".text", places))
 
     def run(self, packet: bytes, repeat: int = 1) -> Ran:
         """The program on a packet that nobody sent, which counts as any other. Raises OSError."""
