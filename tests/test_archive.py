@@ -178,11 +178,22 @@ def test_an_archive_that_was_stopped_goes_on(folder: Path, tmp_path: Path, expec
     assert {*first.finished} | {*second.finished} == {Path(c.path).name for c in second.captures}
     assert result(second) == expected
     assert len(list(state.iterdir())) == CAPTURES  # what was of no use is gone
-    # A result that is damaged is done again, and so is a capture that was changed.
-    next(iter(sorted(state.iterdir()))).write_bytes(b"PK damaged")
+    # A result that is cut is done again, and so is a capture that was changed.
+    cut, flipped, *_ = sorted(state.iterdir())
+    cut.write_bytes(cut.read_bytes()[:-9])
     third = Told(folder, jobs=1, state=state)
     third.run()
     assert len(third.finished) == 1 and result(third) == expected
+    # One whose bytes have changed is seen when it is put together with the others.
+    data = bytearray(flipped.read_bytes())
+    data[len(data) // 2] ^= 1
+    flipped.write_bytes(data)
+    with pytest.raises(BurstlineError, match="is damaged or gone") as raised:
+        Told(folder, jobs=1, state=state).run()
+    assert "start again" in str(raised.value.hint) and not flipped.exists()
+    again = Told(folder, jobs=1, state=state)
+    again.run()
+    assert len(again.finished) == 1 and result(again) == expected
     changed = folder / "days/0.pcap"
     os.utime(changed, ns=(0, changed.stat().st_mtime_ns + 1))
     fourth = Told(folder, jobs=1, state=state)

@@ -19,8 +19,6 @@ from burstline.archive.task import task_of
 from burstline.engine.app import Application
 from burstline.engine.config import Config
 from burstline.engine.report import Report
-from burstline.errors import BurstlineError
-from burstline.state.saved.file import Contents
 
 
 class ArchiveRun(Events):
@@ -64,7 +62,7 @@ class ArchiveRun(Events):
             self.ledger = stack.enter_context(Ledger(place, task.digest))
             self.ledger.clean(self.captures)
             self.fold = Fold(self.pipeline, f"{len(self.captures):,} captures", self.jobs if not self.dask else 1)
-            self._ready = {k for k, capture in enumerate(self.captures) if self.ledger.read(capture) is not None}
+            self._ready = {k for k, capture in enumerate(self.captures) if self.ledger.has(capture)}
             self.resumed = len(self._ready)
             if self.resumed:
                 self.say(f"{self.resumed:,} of {len(self.captures):,} captures are done already")
@@ -113,9 +111,7 @@ class ArchiveRun(Events):
             self._next += 1
 
     def _take(self, capture: Capture) -> None:
-        part: Contents | None = self.ledger.read(capture)
-        if part is None:
-            raise BurstlineError(f"the result of {capture.path} is gone from {self.ledger.directory}", "start again")
+        part = self.ledger.read(capture)
         if error := part.head["error"]:
             message, hint = error
             self.failures[capture.path] = message, hint

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-from contextlib import suppress
+import zipfile
 from pathlib import Path
 
 from burstline.archive.captures import Capture
@@ -48,12 +48,19 @@ class Ledger:
     def place(self, capture: Capture) -> Path:
         return self.directory / f"{capture.identity(self.pipeline)}{SUFFIX}"
 
-    def read(self, capture: Capture) -> Contents | None:
-        """The result of a capture, if it is there and whole."""
+    def has(self, capture: Capture) -> bool:
+        """Whether its result is there, with its end; the rest is checked when it is read, which takes longer."""
+        return zipfile.is_zipfile(self.place(capture))
+
+    def read(self, capture: Capture) -> Contents:
+        """The result of a capture. Raises BurstlineError of one that is damaged or gone, and forgets it."""
         place = self.place(capture)
-        with suppress(OSError, BurstlineError):
+        try:
             return decoded(place.read_bytes(), str(place))
-        return None
+        except (OSError, BurstlineError):
+            self.forget(capture)
+            what = f"the result of {capture.path} in {self.directory} is damaged or gone"
+            raise BurstlineError(what, "start again: it alone is done anew, of those in a --state DIR") from None
 
     def forget(self, capture: Capture) -> None:
         self.place(capture).unlink(missing_ok=True)
