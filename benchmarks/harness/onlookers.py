@@ -26,7 +26,7 @@ from benchmarks.harness.process import cores, measuring_core
 from burstline.errors import BurstlineError
 
 PATIENCE = 300.0  # seconds until each must have been answered
-NEEDED = ("textual", "starlette", "uvicorn", "prometheus_client", "opentelemetry.sdk")
+NEEDED = ("textual", "starlette", "uvicorn", "prometheus_client", "opentelemetry.sdk", "pyarrow")
 ASKED = ("api/flows?limit=50", "api/drops", "api/snapshot", "metrics")
 
 
