@@ -76,7 +76,8 @@ COLUMNS = (
     Column("reason", TEXT, "why the record ends: idle, active, evicted, or end of the capture"),
 )  # fmt: skip
 _ZERO_IS_NONE = ("first_back", "last_back", "syn_rtt", "ack_rtt")
-_NUMBERS_OR_NONE = ("dns_type", "dns_code")
+# And a number that is none of them: type 0 is reserved (RFC 6895, 3.1), and a code has 4 bits (RFC 1035, 4.1.1).
+_NUMBERS_OR_NONE = {"dns_type": ("u2", 0), "dns_code": ("u1", 255)}
 
 
 def columns_of(settings: Settings, several: bool = False) -> list[Column]:
@@ -105,8 +106,11 @@ def row_type(columns: list[Column], settings: Settings) -> Any:
 
 def shape_of(columns: list[Column], settings: Settings) -> Shape:
     """For exporters."""
-    kinds = {column.name: "uint" for column in columns}
-    return Shape("Metered", row_type(columns, settings), kinds, lambda rows: arrow(columns, rows), settings.both_ways)
+    kinds = {column.name: column.type if column.type in (TEXT, BYTES) else "uint" for column in columns}
+    numbers = {column.name: _NUMBERS_OR_NONE[column.name] for column in columns if column.name in _NUMBERS_OR_NONE}
+    return Shape(
+        "Metered", row_type(columns, settings), kinds, lambda rows: arrow(columns, rows), settings.both_ways, numbers
+    )
 
 
 def arrow(columns: list[Column], rows: Any) -> Any:

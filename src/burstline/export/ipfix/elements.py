@@ -88,14 +88,14 @@ OWN = {
     for number, name in enumerate(
         ("tunnel_id", "syn_rtt", "ack_rtt", "first_back", "last_back", "payload_bytes", "payload_bytes_back",
          "tcp_flags_back", "payload", "payload_back", "min_length", "max_length", "dns_type", "dns_code",
-         "dns_queries", "tunnel")
+         "dns_queries", "tunnel", "sni", "alpn", "ja4", "dns_name", "capture")
     )
 }  # fmt: skip
 
 
 def element_of(name: str, kind: str, size: int, unit: str, enterprise: int, place: int) -> Element:
-    """The element for a column of this kind (uint, int, float, bool, ipv4, ipv6, bytes) and bytes. Times are ns in the
-    column, and `unit` (ms, us, ns) in IPFIX; `place` tells columns apart that nothing else names."""
+    """The element for a column of this kind (uint, int, float, bool, ipv4, ipv6, bytes, text) and size in bytes. Times
+    are ns in it, and `unit` (ms, us, ns) in IPFIX; `place` tells columns apart that nothing else names."""
     word = {"ms": "Milliseconds", "us": "Microseconds", "ns": "Nanoseconds"}[unit]
     if kind in ("int", "uint") and size == 8 and name in STARTS + ENDS:
         return IANA[f"flow{'Start' if name in STARTS else 'End'}{word}"]
@@ -120,7 +120,7 @@ def type_of(kind: str, size: int) -> int:
     numbers = {"uint": _UNSIGNED, "int": _SIGNED, "float": {F32: 4, F64: 8}}.get(kind)
     if numbers is not None:
         return next(t for t, width in numbers.items() if width == size)
-    return {"bool": BOOL, "ipv4": IPV4, "ipv6": IPV6, "bytes": OCTETS}[kind]
+    return {"bool": BOOL, "ipv4": IPV4, "ipv6": IPV6, "bytes": OCTETS, "text": STRING}[kind]
 
 
 def kind_of(dtype: Any) -> tuple[str, int]:

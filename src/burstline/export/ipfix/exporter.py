@@ -64,7 +64,7 @@ class IpfixExporter(Exporter):
         while left:
             template, chosen = left.pop(0)
             done = 0
-            for buffers, records in messages.data(template, template.encode(chosen)):
+            for buffers, records in messages.data(template, chosen):
                 try:
                     self._send(buffers, records)
                 except Unreachable as error:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from burstline.export.ipfix.template import DESCRIPTIONS, Template, description, descriptions_template, own_elements
 
@@ -22,15 +23,12 @@ class Messages:
         self.templates, self.domain, self.most = templates, domain, most
         self.sequence = 0
 
-    def data(self, template: Template, records: memoryview) -> Iterator[tuple[Buffers, int]]:
+    def data(self, template: Template, rows: Any) -> Iterator[tuple[Buffers, int]]:
         """Messages as buffers, with how many records each has. The sequence number goes on as they are taken."""
-        size = template.dtype.itemsize
-        each = max(1, (self.most - HEADER - SET_HEADER) // size)
-        for at in range(0, len(records), each * size):
-            piece = records[at : at + each * size]
+        for piece, count in template.pieces(rows, self.most - HEADER - SET_HEADER):
             head = self._header(SET_HEADER + len(piece)) + struct.pack(">HH", template.number, SET_HEADER + len(piece))
-            yield [head, piece], len(piece) // size
-            self.sequence = self.sequence + len(piece) // size & 0xFFFFFFFF
+            yield [head, piece], count
+            self.sequence = self.sequence + count & 0xFFFFFFFF
 
     def preamble(self) -> Iterator[Buffers]:
         """What the elements mean that no registry has, and templates: libfixbuf wants to know them in this order."""
@@ -54,6 +52,3 @@ class Messages:
 
     def _header(self, body: int) -> bytes:
         return struct.pack(">HHIII", VERSION, HEADER + body, int(time.time()) & 0xFFFFFFFF, self.sequence, self.domain)
-
-
-Send = Callable[[Buffers], None]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from burstline.export.ipfix.elements import BOOL, IANA, MICRO, MILLI, NANO, REVERSE, Element, element_of, kind_of
+from burstline.export.ipfix.variable import ANY_LENGTH, records
 from burstline.export.shape import Shape
 
 FIRST_TEMPLATE, DESCRIPTIONS = 256, 300  # numbers of templates
@@ -19,7 +20,8 @@ ENTERPRISE_BIT = 1 << 15
 
 @dataclass(frozen=True)
 class Part:
-    """A field of a data record: its element, its type in NumPy, and how it is made of rows."""
+    """A field of a data record: its element, its type in NumPy, and how it is made of rows. Without a type, it is made
+    of them as a list of bytes, of any length each."""
 
     element: Element
     format: Any
@@ -29,7 +31,7 @@ class Part:
     def size(self) -> int:
         import numpy as np
 
-        return int(np.dtype(self.format).itemsize)
+        return ANY_LENGTH if self.format is None else int(np.dtype(self.format).itemsize)
 
     def specifier(self) -> bytes:
         """RFC 7011, 3.2."""
@@ -41,27 +43,43 @@ class Part:
 
 @dataclass(frozen=True)
 class Template:
+    """Parts of any length come last."""
+
     number: int
     parts: Sequence[Part]
     version: int | None = None  # of IP, of the rows that it is for; None: of all
 
     @cached_property
     def dtype(self) -> Any:
+        """Of what has the same length in each record."""
         import numpy as np
 
-        return np.dtype([(f"f{k}", part.format) for k, part in enumerate(self.parts)])
+        return np.dtype([(f"f{k}", part.format) for k, part in enumerate(self.parts) if part.format is not None])
+
+    @cached_property
+    def varying(self) -> list[Part]:
+        return [part for part in self.parts if part.format is None]
 
     def record(self) -> bytes:
         """RFC 7011, 3.4.1."""
         return struct.pack(">HH", self.number, len(self.parts)) + b"".join(p.specifier() for p in self.parts)
 
-    def encode(self, rows: Any) -> memoryview:
-        """Rows as data records, one behind the other."""
+    def pieces(self, rows: Any, room: int) -> Iterator[tuple[memoryview | bytes, int]]:
+        """Rows as data records, one behind the other, as many as fit into so many bytes; and how many."""
+        fixed, size = self._fixed(rows), self.dtype.itemsize
+        if self.varying:
+            yield from records(fixed, size, [part.values(rows) for part in self.varying], room)
+            return
+        each = max(1, room // size)
+        for at in range(0, len(rows), each):
+            yield fixed[at * size : (at + each) * size], min(each, len(rows) - at)
+
+    def _fixed(self, rows: Any) -> memoryview:
         import numpy as np
 
         wire: Any = np.empty(len(rows), self.dtype)
-        for k, part in enumerate(self.parts):
-            wire[f"f{k}"] = part.values(rows)
+        for name, part in zip(self.dtype.names or (), self.parts, strict=False):
+            wire[name] = part.values(rows)
         return memoryview(wire.view("u1").reshape(-1))
 
 
@@ -105,19 +123,16 @@ def _ether_type(part: Part) -> Part:
 
 
 def _parts(shape: Shape, names: Sequence[str], unit: str, enterprise: int) -> list[Part]:
-    parts = [_part(shape, name, place, unit, enterprise) for place, name in enumerate(names) if _can(shape, name)]
+    parts = [_part(shape, name, place, unit, enterprise) for place, name in enumerate(names)]
     if shape.two_way:  # RFC 5103, 6.3: the source is the end that sent first
         parts.append(Part(Element("biflowDirection", 239, 1), "u1", lambda rows: 1))
-    return parts
-
-
-def _can(shape: Shape, name: str) -> bool:
-    """Texts of any length are left out: with them, records would have no common length."""
-    return bool(shape.dtype[name].base.kind != "O")
+    return sorted(parts, key=lambda part: part.format is None)
 
 
 def _part(shape: Shape, name: str, place: int, unit: str, enterprise: int) -> Part:
     dtype = shape.dtype[name]
+    if dtype.kind == "O":
+        return _of_objects(shape, name, place, unit, enterprise)
     if name == "reason":
         return Part(IANA["flowEndReason"], "u1", lambda rows: _reasons(rows[name]))
     if dtype.shape == (16,):
@@ -133,6 +148,26 @@ def _part(shape: Shape, name: str, place: int, unit: str, enterprise: int) -> Pa
     if kind == "bytes":
         return Part(element, f"V{size}", lambda rows: _same_size(rows[name], size))
     return Part(element, dtype.newbyteorder(">"), lambda rows: rows[name])
+
+
+def _of_objects(shape: Shape, name: str, place: int, unit: str, enterprise: int) -> Part:
+    """Of Python's texts, bytes or numbers, and None where there is nothing."""
+    import numpy as np
+
+    if name in shape.numbers:
+        dtype, nothing = np.dtype(shape.numbers[name][0]), shape.numbers[name][1]
+        element = element_of(name, *kind_of(dtype), unit, enterprise, place)
+        return Part(element, dtype.newbyteorder(">"), lambda rows: _numbers(rows[name], nothing))
+    element = element_of(name, shape.kinds[name], 0, unit, enterprise, place)
+    return Part(element, None, lambda rows: [_encoded(value) for value in rows[name].tolist()])
+
+
+def _numbers(values: Any, nothing: int) -> list[int]:
+    return [nothing if value is None else value for value in values.tolist()]
+
+
+def _encoded(value: str | bytes | None) -> bytes:
+    return value.encode(errors="replace") if isinstance(value, str) else value or b""
 
 
 def _same_size(values: Any, size: int) -> Any:
@@ -172,7 +207,17 @@ def own_elements(templates: Sequence[Template]) -> list[Element]:
 
 def descriptions_template() -> bytes:
     """The options template of RFC 5610, 3.9: what an element of an enterprise is; the first two say which."""
-    fields = ((346, 4), (303, 2), (339, 1), (344, 1), (345, 2), (342, 8), (343, 8), (341, 65535), (340, 65535))
+    fields = (
+        (346, 4),
+        (303, 2),
+        (339, 1),
+        (344, 1),
+        (345, 2),
+        (342, 8),
+        (343, 8),
+        (341, ANY_LENGTH),
+        (340, ANY_LENGTH),
+    )
     return struct.pack(">HHH", DESCRIPTIONS, len(fields), 2) + b"".join(struct.pack(">HH", *f) for f in fields)
 
 
