@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -79,3 +81,19 @@ def test_a_kept_kernel_runs_without_numba(module: str, tmp_path: Path) -> None:
 def test_a_kernel_that_needs_python_is_refused(module: str) -> None:
     with pytest.raises(TypeError, match="it calls Python, allocates or raises"):
         Kernel(f"{module}:show", int).load()
+
+
+def test_a_kernel_is_linked_once_however_many_threads_ask_for_it(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linked again, the code that another thread is in would be gone."""
+    kernel, linked, together = Kernel(f"{module}:add", int, int), list[str](), threading.Barrier(8)
+    link = Kernel._linked
+    monkeypatch.setattr(Kernel, "_linked", lambda self: linked.append(self.name) or link(self))
+
+    def call(number: int) -> int:
+        together.wait()
+        return kernel(number, 1)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(call, range(8))) == list(range(1, 9))
+    first = kernel.load()
+    assert kernel.load() is first and linked == [f"{module}:add"]

@@ -12,6 +12,7 @@ import hashlib
 import importlib
 import importlib.util
 import itertools
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from burstline.native.struct import Struct
 
 Argument = type[int] | type[Struct]
 _numbers = itertools.count()
+_loading = threading.RLock()  # a kernel may need another one
 
 
 class Kernel:
@@ -38,7 +40,14 @@ class Kernel:
         return (self._function or self.load())(*values)
 
     def load(self) -> Callable[..., int]:
-        """The C function. Not while another thread compiles, unless the cache has it: Numba is not made for that."""
+        """The C function; once, as other threads may be in it. Not while another thread compiles a pipeline, unless the
+        cache has it: Numba is not made for that."""
+        with _loading:
+            if self._function is None:
+                self._function = self._linked()
+            return self._function
+
+    def _linked(self) -> Callable[..., int]:
         import llvmlite.binding as llvm
 
         from burstline.native import cache
@@ -51,14 +60,12 @@ class Kernel:
         builder = llvm.JITLibraryBuilder().add_object_img(found[0]).export_symbol(self._symbol)
         self._library = builder.add_current_process().link(_jit(), f"kernel{next(_numbers)}")
         kind = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * len(self.arguments))
-        self._function = kind(self._library[self._symbol])
-        return self._function
+        return kind(self._library[self._symbol])
 
     @property
     def address(self) -> int:
         """Of the C function, for compiled code to call."""
-        if self._function is None:
-            self.load()
+        self.load()
         return int(self._library[self._symbol])
 
     @property
