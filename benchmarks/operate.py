@@ -70,7 +70,7 @@ def _turns(options: Options) -> list[list[Rates]]:
         onlookers = stack.enter_context(Onlookers(engines[0]))
         with engines[0].going(), onlookers.going():
             onlookers.wait()
-        found = []
+        before, found = (onlookers.answers(), engines[0].exported()), []
         for turn in range(turns):
             rates: list[Rates] = [(0.0, 0.0)] * len(engines)
             for which in range(len(engines)):
@@ -79,13 +79,15 @@ def _turns(options: Options) -> list[list[Rates]]:
                     time.sleep(settle)
                     rates[at] = engines[at].rates(seconds)
             found.append(rates)
-        _say(options, onlookers.answers(), engines[0].exported(), found)
+        answers, (took, refused) = onlookers.answers() - before[0], engines[0].exported()
+        if not answers or took == before[1][0]:
+            raise BurstlineError("nobody looked on, or took records, in its turns", "try `burstline serve` by hand")
+        _say(options, answers, took - before[1][0], refused, found)
         return found
 
 
-def _say(options: Options, answers: int, exported: tuple[int, int], turns: list[list[Rates]]) -> None:
+def _say(options: Options, answers: int, took: int, refused: int, turns: list[list[Rates]]) -> None:
     watched, other = (statistics.median(turn[which][0] / turn[2][0] for turn in turns) for which in (0, 1))
-    took, refused = exported
     options.say(
         f"operate: {answers:,} answers, {took:,} records exported and {refused:,} refused; "
         f"{watched:.4f}, and {other:.4f} between two without"

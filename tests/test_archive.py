@@ -178,27 +178,43 @@ def test_an_archive_that_was_stopped_goes_on(folder: Path, tmp_path: Path, expec
     assert {*first.finished} | {*second.finished} == {Path(c.path).name for c in second.captures}
     assert result(second) == expected
     assert len(list(state.iterdir())) == CAPTURES  # what was of no use is gone
-    # A result that is cut is done again, and so is a capture that was changed.
-    cut, flipped, *_ = sorted(state.iterdir())
+    # Results that are damaged are done again, and so is a capture that was changed.
+    other, cut, flipped, *_ = sorted(state.iterdir())
+    other.write_bytes(b"PK damaged")
     cut.write_bytes(cut.read_bytes()[:-9])
-    third = Told(folder, jobs=1, state=state)
-    third.run()
-    assert len(third.finished) == 1 and result(third) == expected
-    # One whose bytes have changed is seen when it is put together with the others.
     data = bytearray(flipped.read_bytes())
     data[len(data) // 2] ^= 1
     flipped.write_bytes(data)
-    with pytest.raises(BurstlineError, match="is damaged or gone") as raised:
-        Told(folder, jobs=1, state=state).run()
-    assert "start again" in str(raised.value.hint) and not flipped.exists()
-    again = Told(folder, jobs=1, state=state)
-    again.run()
-    assert len(again.finished) == 1 and result(again) == expected
+    third = Told(folder, jobs=1, state=state)
+    third.run()
+    assert len(third.finished) == 3 and result(third) == expected
     changed = folder / "days/0.pcap"
     os.utime(changed, ns=(0, changed.stat().st_mtime_ns + 1))
     fourth = Told(folder, jobs=1, state=state)
     fourth.run()
     assert fourth.finished == ["0.pcap"] and result(fourth) == expected
+
+
+def test_a_worker_has_the_next_capture_before_a_result_is_put_together_and_keeps_to_its_core(folder: Path) -> None:
+    seen: list[tuple[Any, set[int], int]] = []
+
+    class Watched(Told):
+        def done(self, number: int, packets: int) -> None:
+            (worker,) = self.pool.workers  # type: ignore[union-attr]
+            seen.append((worker.number, os.sched_getaffinity(worker.process.pid or 0), worker.core))
+            super().done(number, packets)
+
+    run = Watched(folder, jobs=1)
+    run.run()
+    assert [number is None for number, _, _ in seen] == [False] * (CAPTURES - 1) + [True]
+    assert all(cores == {core} for _, cores, core in seen)
+
+
+def test_a_result_that_is_gone_is_told(tmp_path: Path) -> None:
+    ledger, capture = Ledger(tmp_path, "one"), Capture("0.pcap", 1, 2)
+    assert not ledger.has(capture)
+    with pytest.raises(BurstlineError, match=r"the result of 0\.pcap in .* is damaged or gone"):
+        ledger.read(capture)
 
 
 def test_two_archives_do_not_work_in_one_directory(tmp_path: Path) -> None:

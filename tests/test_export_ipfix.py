@@ -12,6 +12,7 @@ import struct
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -283,34 +284,42 @@ def test_tshark_finds_the_same_and_nothing_malformed(tmp_path: Path) -> None:
 
 @nfdump
 def test_nfdump_collects_what_was_exported(tmp_path: Path) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    words = ["nfcapd", "-b", "127.0.0.1", "-p", str(port), "-w", str(tmp_path), "-t", "3600", "-B", "4000000"]
-    collector = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     given = rows(300, (4, 6))
-    try:
-        while not is_bound(port):
-            assert collector.poll() is None
-            time.sleep(0.02)
+
+    def export(port: int) -> None:
         outlet = Outlet(f"ipfix+udp://127.0.0.1:{port}")
         outlet.begin(shape())
         outlet.put(given, waits=True)
         outlet.close()
+
+    wanted = [[str(ip_address(row[end].tobytes()[: 4 if row["version"] == 4 else 16])) for end in ("src", "dst")] + [
+        str(row["sport"]), str(row["dport"]), str(row["packets"]), str(row["bytes"]), str(row["packets_back"])]
+        for row in given]  # fmt: skip
+    assert sorted(collected(export, tmp_path)) == sorted(wanted)
+
+
+def collected(export: Callable[[int], object], folder: Path) -> list[list[str]]:
+    """What nfdump's collector has of what is sent to a port: addresses, ports, packets, bytes, packets back."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = ["nfcapd", "-b", "127.0.0.1", "-p", str(port), "-w", str(folder), "-t", "3600", "-B", "4000000"]
+    collector = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while not is_bound(port):
+            assert collector.poll() is None
+            time.sleep(0.02)
+        export(port)
         while waiting(port):
             time.sleep(0.02)
     finally:
         collector.send_signal(signal.SIGTERM)
         collector.wait()
-    (file,) = (path for path in tmp_path.iterdir() if path.name.startswith("nfcapd"))
+    (file,) = (path for path in folder.iterdir() if path.name.startswith("nfcapd"))
     form = "fmt:%sa;%da;%sp;%dp;%pkt;%byt;%opkt"
     done = subprocess.run(["nfdump", "-6", "-q", "-N", "-r", str(file), "-o", form],
                           capture_output=True, text=True, check=True)  # fmt: skip
-    found = [[cell.strip() for cell in line.split(";")] for line in done.stdout.splitlines() if ";" in line]
-    wanted = [[str(ip_address(row[end].tobytes()[: 4 if row["version"] == 4 else 16])) for end in ("src", "dst")] + [
-        str(row["sport"]), str(row["dport"]), str(row["packets"]), str(row["bytes"]), str(row["packets_back"])]
-        for row in given]  # fmt: skip
-    assert sorted(found) == sorted(wanted)
+    return [[cell.strip() for cell in line.split(";")] for line in done.stdout.splitlines() if ";" in line]
 
 
 def is_bound(port: int) -> bool:

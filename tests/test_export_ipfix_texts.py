@@ -18,7 +18,7 @@ from burstline.export.ipfix.template import templates_of
 from burstline.export.ipfix.variable import cut, fitting, records
 from burstline.flows.columns import columns_of, row_type, shape_of
 from burstline.flows.records import Settings
-from test_export_ipfix import dumped, flows_of, ipfixdump
+from test_export_ipfix import collected, dumped, flows_of, ipfixdump, nfdump
 
 
 def read_back(piece: bytes, size: int, columns: int) -> list[tuple[bytes, list[bytes]]]:
@@ -84,9 +84,13 @@ def test_columns_of_any_length_are_last_and_all_are_there() -> None:
         for name in names:
             rows[name] = None
         rows["dns_type"], rows["dns_code"] = [None, 28], [3, None]
+        rows["payload"], rows["sni"], rows["tunnel"] = [b"\0\xff\0", None], [None, "grün.example"], ["vxlan", None]
         made = b"".join(piece for piece, _ in template.pieces(rows, 1400))
         at = {part.element.name: f"f{k}" for k, part in enumerate(template.parts)}
-        fixed = np.array([record[0] for record in read_back(made, template.dtype.itemsize, 8)]).view(template.dtype)
+        found = read_back(made, template.dtype.itemsize, 8)
+        texts = [{p.element.name: v for p, v in zip(template.varying, each, strict=True) if v} for _, each in found]
+        assert texts == [{"payload": b"\0\xff\0", "tunnel": b"vxlan"}, {"sni": "grün.example".encode()}]
+        fixed = np.frombuffer(b"".join(record for record, _ in found), template.dtype)
         assert fixed[at["dns_type"]].tolist() == [0, 28] and fixed[at["dns_code"]].tolist() == [3, 255]
 
 
@@ -94,8 +98,6 @@ def test_columns_of_any_length_are_last_and_all_are_there() -> None:
 @pytest.mark.parametrize("name", ["quic_interop_V.pcapng", "dns-google-nsid.pcapng", "http_ipv6.pcap"])
 def test_libfixbuf_reads_the_names_of_flows(name: str, captures: Path, tmp_path: Path) -> None:
     capture = captures / "protocols" / name
-    if not capture.exists():
-        pytest.skip(f"there is no {capture}")
     data = bytearray()
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -116,3 +118,20 @@ def test_libfixbuf_reads_the_names_of_flows(name: str, captures: Path, tmp_path:
     for column in ("sni", "alpn", "ja4", "dns_name"):
         texts = [re.sub(r"^\(len: \d+\) ?", "", record[column]) for record in found]
         assert sorted(texts) == sorted(row.get(column, "") for row in expected)
+
+
+@nfdump
+def test_nfdump_passes_over_texts(captures: Path, tmp_path: Path) -> None:
+    capture, listed = captures / "protocols" / "quic_interop_V.pcapng", tmp_path / "flows.jsonl"
+    (tmp_path / "nfdump").mkdir()
+
+    def export(port: int) -> None:
+        sinks = ["-o", f"ipfix+udp://127.0.0.1:{port}", "-o", str(listed)]
+        assert main(["flows", str(capture), "--payload", "32", *sinks]) == 0
+
+    found = collected(export, tmp_path / "nfdump")
+    for row in found:
+        row[3] = row[3].partition(".")[0]  # of ICMP it tells type and code there
+    expected = [json.loads(line) for line in listed.read_text().splitlines()]
+    columns = ("src", "dst", "sport", "dport", "packets", "bytes", "packets_back")
+    assert sorted(found) == sorted([str(row[column]) for column in columns] for row in expected)

@@ -91,7 +91,7 @@ def swapped(kind: str, ports: int, workers: int, swaps: int) -> dict[str, Any]:
 @needs_root
 @pytest.mark.parametrize(
     ("kind", "ports", "workers", "swaps"),
-    [("compiled", 1, 1, 1000), ("compiled", 2, 1, 300), ("compiled", 2, 2, 200), ("interpreted", 2, 1, 20)],
+    [("compiled", 1, 1, 1000), ("compiled", 2, 1, 1000), ("compiled", 2, 2, 200), ("interpreted", 2, 1, 20)],
 )
 def test_swaps_between_live_ports_lose_reorder_and_mix_nothing(kind: str, ports: int, workers: int, swaps: int) -> None:
     found = alone(swapped, kind, ports, workers, swaps)

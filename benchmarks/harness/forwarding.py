@@ -67,10 +67,9 @@ class Forwarding:
 def forwarding(cache: Path, exports: Sequence[str] = ()) -> Iterator[Forwarding]:
     """A run, once packets have flowed; its flow records go to `exports`."""
     capture, place = cache / "operate.pcap", cache / "operate-stats"
-    if not capture.exists():
-        with contextlib.redirect_stdout(sys.stderr):
-            if main(["gen", str(capture), "--packets", str(PACKETS), "--flows", str(FLOWS)]):
-                raise BurstlineError(f"cannot write {capture}", "free some space")
+    with contextlib.redirect_stdout(sys.stderr):  # anew each time: what is there may be of another version
+        if main(["gen", str(capture), "--packets", str(PACKETS), "--flows", str(FLOWS)]):
+            raise BurstlineError(f"cannot write {capture}", "free some space")
     source = f"dpdk:net_pcap0,rx_pcap={capture},infinite_rx=1"
     words = command("run", APPS / "watched.py", source, "--out", "dpdk:net_null1", "--no-huge", "--idle", "poll")
     words += ["--cores", str(measuring_core()), *(word for sink in exports for word in ("--export", sink))]

@@ -144,7 +144,9 @@ def serve(orders: Connection, task: Task, core: int, sync: bool) -> None:
     from burstline.archive.partial import Runner
     from burstline.native.write_whole import write_whole
 
-    pin(core)  # with all its threads: a capture is read, or begun or ended, but never both
+    pin(
+        core
+    )  # with all its threads: on another core, what Python does before and after each capture is in the way there
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     release_interrupts()

@@ -57,9 +57,11 @@ def _check_writable(directory: Path) -> None:
 
 def write_tables(places: dict[Path, FlowTable]) -> None:  # type: ignore[type-arg]
     """Each file has its name when it is whole."""
-    for place, table in places.items():
-        from pyarrow import parquet
+    if not places:
+        return
+    from pyarrow import parquet
 
+    for place, table in places.items():
         file = WholeFile(place.absolute())
         try:
             parquet.write_table(table.to_arrow(), file.file)

@@ -31,12 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     host, port = address(args.listen)
-    given = args.token if args.token is not None else os.environ.get(TOKEN)
+    name, given = (TOKEN, os.environ.get(TOKEN)) if args.token is None else ("--token", args.token)
     if given is not None and not re.fullmatch(r"[A-Za-z0-9._~-]+", given):
-        raise UsageError(
-            f"{'--token' if args.token is not None else TOKEN} is empty, or has signs that addresses have not",
-            "write letters, digits and - . _ ~",
-        )
+        raise UsageError(f"{name} is empty, or has signs that addresses have not", "write letters, digits and - . _ ~")
     import secrets
 
     import uvicorn

@@ -54,7 +54,11 @@ class Template:
         """Of what has the same length in each record."""
         import numpy as np
 
-        return np.dtype([(f"f{k}", part.format) for k, part in enumerate(self.parts) if part.format is not None])
+        return np.dtype([(f"f{k}", part.format) for k, part in enumerate(self.fixed)])
+
+    @cached_property
+    def fixed(self) -> list[Part]:
+        return [part for part in self.parts if part.format is not None]
 
     @cached_property
     def varying(self) -> list[Part]:
@@ -66,7 +70,7 @@ class Template:
 
     def pieces(self, rows: Any, room: int) -> Iterator[tuple[memoryview | bytes, int]]:
         """Rows as data records, one behind the other, as many as fit into so many bytes; and how many."""
-        fixed, size = self._fixed(rows), self.dtype.itemsize
+        fixed, size = self._encoded(rows), self.dtype.itemsize
         if self.varying:
             yield from records(fixed, size, [part.values(rows) for part in self.varying], room)
             return
@@ -74,12 +78,13 @@ class Template:
         for at in range(0, len(rows), each):
             yield fixed[at * size : (at + each) * size], min(each, len(rows) - at)
 
-    def _fixed(self, rows: Any) -> memoryview:
+    def _encoded(self, rows: Any) -> memoryview:
+        """What has the same length in each."""
         import numpy as np
 
         wire: Any = np.empty(len(rows), self.dtype)
-        for name, part in zip(self.dtype.names or (), self.parts, strict=False):
-            wire[name] = part.values(rows)
+        for k, part in enumerate(self.fixed):
+            wire[f"f{k}"] = part.values(rows)
         return memoryview(wire.view("u1").reshape(-1))
 
 
@@ -207,18 +212,10 @@ def own_elements(templates: Sequence[Template]) -> list[Element]:
 
 def descriptions_template() -> bytes:
     """The options template of RFC 5610, 3.9: what an element of an enterprise is; the first two say which."""
-    fields = (
-        (346, 4),
-        (303, 2),
-        (339, 1),
-        (344, 1),
-        (345, 2),
-        (342, 8),
-        (343, 8),
-        (341, ANY_LENGTH),
-        (340, ANY_LENGTH),
+    sizes = {346: 4, 303: 2, 339: 1, 344: 1, 345: 2, 342: 8, 343: 8, 341: ANY_LENGTH, 340: ANY_LENGTH}
+    return struct.pack(">HHH", DESCRIPTIONS, len(sizes), 2) + b"".join(
+        struct.pack(">HH", *each) for each in sizes.items()
     )
-    return struct.pack(">HHH", DESCRIPTIONS, len(fields), 2) + b"".join(struct.pack(">HH", *f) for f in fields)
 
 
 def description(element: Element) -> bytes:

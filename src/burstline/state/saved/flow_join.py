@@ -54,14 +54,14 @@ def _by_flow(keys: Any) -> tuple[Any, Any]:
     plain[:, MARK_AT + 1] &= 0xFF ^ (SIDE >> 8)
     words = plain.view("<u8")
     # Numbers of records in the place of the hashes' low bits: vectors sort numbers, and no two are the same.
-    low = np.uint64(len(words).bit_length())
-    mixed = np.sort(_hashes(words) >> low << low | np.arange(len(words), dtype="u8"))
-    order, hashes = (mixed & ((np.uint64(1) << low) - np.uint64(1))).astype("i8"), mixed >> low
+    bits = np.uint64(len(words).bit_length())
+    mixed = np.sort(_hashes(words) >> bits << bits | np.arange(len(words), dtype="u8"))
+    order, hashes = (mixed & ((np.uint64(1) << bits) - np.uint64(1))).astype("i8"), mixed >> bits
     clash = _differ(words[order]) & np.append(False, hashes[1:] == hashes[:-1])
     for value in np.unique(hashes[clash]):  # flows with one hash: by all of the key
-        low_end, high_end = np.searchsorted(hashes, value, "left"), np.searchsorted(hashes, value, "right")
-        part = order[low_end:high_end]
-        order[low_end:high_end] = part[np.lexsort((part, *words[part].T))]
+        alike = slice(np.searchsorted(hashes, value, "left"), np.searchsorted(hashes, value, "right"))
+        part = order[alike]
+        order[alike] = part[np.lexsort((part, *words[part].T))]
     return order, _differ(words[order])
 
 
