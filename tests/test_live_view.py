@@ -315,6 +315,15 @@ def test_away_from_loopback_a_token_is_wanted(live: Engine) -> None:
         assert opener.open(f"{url}/api/snapshot", timeout=PATIENCE).status == 200
 
 
+def test_the_token_of_the_environment_is_wanted_on_loopback_too(live: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BURSTLINE_TOKEN", "of-the-environment")
+    url = f"http://127.0.0.1:{free_port()}"
+    with command(live, "serve", str(live.process.pid), "--listen", url.removeprefix("http://")):
+        until(lambda: answers(url))
+        assert get(f"{url}/api/snapshot")[0] == 401
+        assert get(f"{url}/api/snapshot", authorization="Bearer of-the-environment")[0] == 200
+
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 VIEWS = {
     "overview": "blocked", "pipeline": "drop_blocked", "cores": "net_null1", "pools": "2,048", "flows": "tcp",

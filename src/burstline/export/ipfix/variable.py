@@ -6,18 +6,22 @@ from collections.abc import Iterator, Sequence
 
 ANY_LENGTH = 65535  # in place of a size in a template
 LONG = 255  # bytes from which a length takes three bytes instead of one
+_LENGTHS = [bytes((length,)) for length in range(LONG)]
 
 
 def records(fixed: memoryview, size: int, values: Sequence[Sequence[bytes]], room: int) -> Iterator[tuple[bytes, int]]:
     """Records of `size` bytes with their values of any length behind them, as many as fit into the room, and how many.
     `values` has a list for each column. What is too long for a record that fills the room by itself is cut."""
     piece, count = bytearray(), 0
-    for at, row in enumerate(zip(*values, strict=True)):
-        record = bytes(fixed[at * size : at * size + size]) + b"".join(map(with_length, fitting(row, room - size)))
-        if count and len(piece) + len(record) > room:
+    columns = [list(map(with_length, column)) for column in values]
+    for at, texts in enumerate(map(b"".join, zip(*columns, strict=True))):
+        if size + len(texts) > room:
+            texts = b"".join(map(with_length, fitting([column[at] for column in values], room - size)))
+        if count and len(piece) + size + len(texts) > room:
             yield bytes(piece), count
             piece, count = bytearray(), 0
-        piece += record
+        piece += fixed[at * size : at * size + size]
+        piece += texts
         count += 1
     if count:
         yield bytes(piece), count
@@ -25,7 +29,7 @@ def records(fixed: memoryview, size: int, values: Sequence[Sequence[bytes]], roo
 
 def with_length(value: bytes) -> bytes:
     length = len(value)
-    return (bytes((length,)) if length < LONG else b"\xff" + length.to_bytes(2, "big")) + value
+    return (_LENGTHS[length] if length < LONG else b"\xff" + length.to_bytes(2, "big")) + value
 
 
 def fitting(values: Sequence[bytes], room: int) -> Sequence[bytes]:
