@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tomllib
 from dataclasses import fields
@@ -21,9 +20,8 @@ from burstline.offload.planning.capabilities import (
     names,
     recorded,
 )
+from dpdk_source import SOURCE, needs_source
 
-# A checkout of DPDK 22.11, to read the cited lines in.
-SOURCE = Path(os.environ.get("BURSTLINE_DPDK_SOURCE", "/nonexistent"))
 CITED = re.compile(r"((?:drivers|lib|config)/[\w./]+\.[ch])(?::(\d+)(?:-(\d+))?)?")
 KNOWN_RX = {
     "VLAN_STRIP", "IPV4_CKSUM", "UDP_CKSUM", "TCP_CKSUM", "TCP_LRO", "QINQ_STRIP", "OUTER_IPV4_CKSUM", "MACSEC_STRIP",
@@ -74,7 +72,7 @@ def test_recorded_capabilities_make_sense(name: str) -> None:
     assert from_table(table(name)) == can == recorded(can.driver if can.driver == f"net_{name}" else name)
 
 
-@pytest.mark.skipif(not SOURCE.is_dir(), reason="BURSTLINE_DPDK_SOURCE names no checkout of DPDK 22.11")
+@needs_source
 @pytest.mark.parametrize("name", names())
 def test_the_cited_lines_name_the_offloads_and_numbers(name: str) -> None:
     found = table(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -15,8 +14,8 @@ from burstline.offload.planning.capabilities import PortCapabilities, names, rec
 from burstline.offload.planning.profiles import PROFILES
 from burstline.offload.planning.tuning import NO_TUNING, preferred, tune
 from burstline.pipeline.offloads import Offloads
+from dpdk_source import SOURCE, needs_source
 
-SOURCE = Path(os.environ.get("BURSTLINE_DPDK_SOURCE", "/nonexistent"))
 CITED = re.compile(r"((?:nics|net|common)/[\w./]+\.(?:[ch]|rst))(?::(\d+)(?:-(\d+))?| \(([^)]+)\))")
 EVERY = sorted(PROFILES, key=str)
 THRESHOLDS = {
@@ -52,7 +51,7 @@ def test_rings_are_such_as_the_driver_takes(which: tuple[str, str]) -> None:
         assert wanted is None or limits.nearest(wanted) == wanted
 
 
-@pytest.mark.skipif(not SOURCE.is_dir(), reason="BURSTLINE_DPDK_SOURCE names no checkout of DPDK 22.11")
+@needs_source
 @pytest.mark.parametrize("which", EVERY, ids=" ".join)
 def test_the_cited_places_speak_of_the_setting(which: tuple[str, str]) -> None:
     for setting in PROFILES[which]:
