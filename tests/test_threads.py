@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from burstline.engine import threads
-from burstline.engine.threads import Team, interrupts_held
+from burstline.engine.threads import Team
 
 if not hasattr(signal, "pthread_sigmask"):
     pytest.skip("signals cannot be held here", allow_module_level=True)
@@ -58,10 +58,3 @@ def test_an_interrupt_while_they_run_stops_them() -> None:
             signal.raise_signal(number)
 
     assert run(interrupt) == (True, ["stop", "ended", "ended"])
-
-
-def test_what_was_held_comes_when_it_is_let_go() -> None:
-    with pytest.raises(KeyboardInterrupt), interrupts_held():
-        signal.raise_signal(signal.SIGINT)
-        assert blocked()
-    assert not blocked()

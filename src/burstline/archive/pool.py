@@ -19,7 +19,8 @@ from pathlib import Path
 from burstline.archive.captures import Capture
 from burstline.archive.progress import EVERY
 from burstline.archive.task import Task
-from burstline.engine.threads import interrupts_held, pin, release_interrupts, usable_cores
+from burstline.engine.interrupts import interrupts_held, release_interrupts
+from burstline.engine.threads import pin, usable_cores
 from burstline.errors import BurstlineError
 
 TRIES = 3  # of a capture

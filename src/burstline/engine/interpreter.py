@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 
 from burstline.engine.carry import NotRunning, Swap, carry_over
 from burstline.engine.exports import export_counts, exports_of, exports_wait
+from burstline.engine.interrupts import Interrupts
 from burstline.engine.report import Count, Report
 from burstline.engine.threads import process_age
 from burstline.engine.worker import SINK_FAILED
@@ -204,17 +205,20 @@ class Interpreter:
         exports_wait(self.pipeline)
         started = time.perf_counter()
         deadline = started + duration if duration is not None else None
+        interrupts = Interrupts()
         with ExitStack() as stack:
+            stack.enter_context(interrupts.taken())
             stream = stack.enter_context(open_stream(path))
             output = _Output(self, create_capture(out)) if out else None
             if output:
                 stack.callback(output.close)
             try:
                 for captured in read_capture(stream, "standard input" if path == "-" else path):
-                    with self.turn():
+                    with interrupts.whole(), self.turn():
                         self._packet(captured, output)
                     if self.report.received.packets % DRAIN_EVERY == 0:
-                        self.drain()
+                        with interrupts.whole():
+                            self.drain()
                         if progress:
                             progress(0, None, self.report.received.packets)
                         if deadline is not None and time.perf_counter() > deadline:

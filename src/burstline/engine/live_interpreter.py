@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, NamedTuple
 
 from burstline.engine.around_ports import PORTS_EVERY
 from burstline.engine.carry import Swap
 from burstline.engine.config import Config
 from burstline.engine.interpreter import Interpreter, send_target
+from burstline.engine.interrupts import Interrupts
 from burstline.engine.live_ports import LivePorts
 from burstline.engine.live_steering import LiveSteering, RssFacts, steering_of
 from burstline.engine.mbuf_marks import read_marks, write_marks
@@ -79,7 +79,7 @@ class LiveInterpreter:
         self.count_edges = True
         self._interpreter = Interpreter(pipeline, " ".join(f"dpdk:{d}" for d in devices), config.parser.tunnel_ports)
         self.report = self._interpreter.report
-        self._stop = threading.Event()
+        self._stop, self._interrupts = threading.Event(), Interrupts()
         self._failure: BurstlineError | None = None
         self._writer: CaptureWriter | None = None
         self._asked: Pipeline | None = None  # whose stages read bytes, or do not: the answer
@@ -123,7 +123,7 @@ class LiveInterpreter:
             started = time.perf_counter()
             self._interpreter.begin()
             try:
-                with self._signals():
+                with self._interrupts.taken(), self._interrupts.whole():
                     self._forward(ports, started)
             except KeyboardInterrupt:
                 pass
@@ -137,26 +137,9 @@ class LiveInterpreter:
             raise self._failure
         return self.report
 
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """SIGINT ends the loop between two bursts; SIGTERM as well, where it means to interrupt (as in `run`)."""
-
-        def stop(number: int, frame: Any) -> None:
-            if self._stop.is_set():
-                raise KeyboardInterrupt
-            self._stop.set()
-
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        interrupts = [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) is signal.default_int_handler]
-        for number in interrupts:
-            signal.signal(number, stop)
-        try:
-            yield
-        finally:
-            for number in interrupts:
-                signal.signal(number, signal.default_int_handler)
+    @property
+    def _ends(self) -> bool:
+        return self._stop.is_set() or self._interrupts.asked or self._failure is not None
 
     def _forward(self, ports: Sequence[Port], started: float) -> None:
         engine = self.config.engine
@@ -166,7 +149,7 @@ class LiveInterpreter:
             for queue in range(port.queues):
                 if (twins := self.ports.around.twins(number, port, queue)) is not None:
                     self._twins[number, queue] = twins
-        while not self._stop.is_set() and self._failure is None and (now := time.perf_counter()) < deadline:
+        while not self._ends and (now := time.perf_counter()) < deadline:
             found = 0
             for number, port in enumerate(ports):
                 for queue in range(port.queues if self.ports.receives(number) else 0):

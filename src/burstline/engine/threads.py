@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+
+from burstline.engine.interrupts import Interrupts, interrupts_held
 
 
 def usable_cores() -> list[int]:
@@ -38,29 +39,6 @@ def keep_off(cores: Sequence[int]) -> Iterator[None]:
     finally:
         with suppress(OSError):
             os.sched_setaffinity(0, usable)
-
-
-@contextmanager
-def interrupts_held() -> Iterator[Callable[[], None]]:
-    """SIGINT and SIGTERM wait until the value is called, or the block is left."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield lambda: None
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-
-    def release() -> None:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-    try:
-        yield release
-    finally:
-        release()
-
-
-def release_interrupts() -> None:
-    """In a process that was started while they were held."""
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
 
 
 def process_age() -> float | None:
@@ -109,11 +87,13 @@ class Team:
 
         The calling thread keeps off the workers' cores where there are others.
         """
-        with interrupts_held() as self._release:  # else one could leave workers behind that nobody stops
+        interrupts = Interrupts()
+        # Held, else one could leave workers behind that nobody stops.
+        with interrupts.taken(), interrupts_held() as self._release:
             for thread in self._threads:
                 thread.start()
             with keep_off(self.cores):
-                return self._watch(stop, tick, duration, period)
+                return self._watch(stop, tick, duration, period, interrupts)
 
     def _watch(
         self,
@@ -121,6 +101,7 @@ class Team:
         tick: Callable[[], None],
         duration: float | None,
         period: Callable[[], float],
+        interrupts: Interrupts,
     ) -> bool:
         deadline = time.monotonic() + duration if duration is not None else None
         stopped, left = False, self._count
@@ -137,7 +118,8 @@ class Team:
                             stopped = True
                             stop()
                         continue
-                    tick()
+                    with interrupts.whole():
+                        tick()
                     if deadline is not None and not stopped and time.monotonic() >= deadline:
                         stopped = True
                         stop()
