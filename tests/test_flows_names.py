@@ -114,7 +114,7 @@ def pieces(*parts: tuple[int, int, bytes]) -> Any:
 
     rows = np.zeros(len(parts), Piece.layout.numpy(Piece.layout.size))
     for row, (kind, offset, data) in zip(rows, parts, strict=True):
-        row["first"], row["tag"], row["kind"], row["offset"] = 5, 6, kind, offset
+        row["first"], row["key"], row["kind"], row["place"] = 5, 6, kind, offset
         row["size"], row["data"] = len(data), data
     return rows
 

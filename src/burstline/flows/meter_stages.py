@@ -120,7 +120,7 @@ def begin(time: int, level: Any, flow: Any) -> None:
     flow.first = time
     ports = (level.tcp.sport + level.udp.sport) << 48 ^ (level.tcp.dport + level.udp.dport) << 32
     hosts = int(level.ipv4.src) << 16 ^ int(level.ipv4.dst) ^ level.ipv6.flow_label << 16
-    flow.tag = ports ^ hosts ^ level.tcp.seq
+    flow.key = ports ^ hosts ^ level.tcp.seq
 
 
 def handshake(time: int, tcp: Any, flow: Any, forward: bool) -> None:
@@ -257,10 +257,10 @@ def send(flow: Any, kind: int, back: int, offset: int, data: Any, end: int) -> N
         part = data[at : min(at + PIECE, size)]
         piece = pieces.new()
         piece.first = flow.first
-        piece.tag = flow.tag
+        piece.key = flow.key
         piece.kind = kind
         piece.back = back
-        piece.offset = offset + at
+        piece.place = offset + at
         piece.size = len(part)
         piece.data = part
         flow.pieces += 1

@@ -66,7 +66,7 @@ class FlowOutput:
             return
         self._meter.pieces.drain()
         chosen = records[read]
-        keys = list(zip(chosen["first"].tolist(), chosen["tag"].tolist(), strict=True))
+        keys = list(zip(chosen["first"].tolist(), chosen["key"].tolist(), strict=True))
         for place, key, pieces in zip(read.tolist(), keys, chosen["pieces"].tolist(), strict=True):
             self._wait_for(key, pieces)
             facts, row = self._readers.take(key), rows[place]

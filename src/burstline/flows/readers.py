@@ -16,7 +16,7 @@ from burstline.flows.quic import QuicReader
 from burstline.flows.records import DNS, DTLS, QUIC
 from burstline.flows.streams import Stream
 
-Key = tuple[int, int]  # a flow's first time and tag
+Key = tuple[int, int]  # `first` and `key` of a flow
 
 
 @dataclass
@@ -49,21 +49,21 @@ class Readers:
 
     def add(self, pieces: Any) -> None:
         """A batch of `Piece` records."""
-        columns = (pieces[name].tolist() for name in ("first", "tag", "kind", "back", "offset", "size", "data"))
-        for first, tag, kind, back, offset, size, data in zip(*columns, strict=True):
-            reading = self._flows.get((first, tag))
+        columns = (pieces[name].tolist() for name in ("first", "key", "kind", "back", "place", "size", "data"))
+        for first, key, kind, back, place, size, data in zip(*columns, strict=True):
+            reading = self._flows.get((first, key))
             if reading is None:
                 if len(self._flows) >= self._most:
                     self._flows.popitem(last=False)
-                reading = self._flows[first, tag] = Reading()
+                reading = self._flows[first, key] = Reading()
             reading.pieces += 1
             data = data.ljust(size, b"\0")  # NumPy has stripped zeros from the end
             if kind == DNS:
                 self._read_dns(reading.facts, data)
             elif kind in (QUIC, DTLS):
-                self._read_datagram(reading, kind, offset, data)
+                self._read_datagram(reading, kind, place, data)
             else:
-                self._read_stream(reading, back, offset, data)
+                self._read_stream(reading, back, place, data)
 
     def pieces(self, key: Key) -> int:
         """How many pieces of a flow came."""

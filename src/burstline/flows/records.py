@@ -13,11 +13,11 @@ MOST_PAYLOAD = 4096
 
 
 class Piece(bl.Record):
-    """A part of a payload. `first` and `tag` say of which flow; `offset` is its place in the stream."""
+    """A part of a payload. `first` and `key` say of which flow; `place` is where in the stream."""
 
     first: bl.i64
-    tag: bl.u64
-    offset: bl.u32
+    key: bl.u64
+    place: bl.u32
     size: bl.u16
     kind: bl.u8
     back: bl.u8
@@ -53,7 +53,7 @@ class Metered(bl.Record):
     syn_back_at: bl.i64
     syn_rtt: bl.u64
     ack_rtt: bl.u64
-    tag: bl.u64
+    key: bl.u64
     base: bl.u32  # sequence number of the stream's first byte
     base_back: bl.u32
     need: bl.u32  # bytes of the stream that Python is to get

@@ -205,7 +205,7 @@ class _Reader:
 
     def access(self, touch: Touch) -> Access | None:
         owner = touch.owner if isinstance(touch.owner, str) else self.numbers.get(touch.owner)
-        return None if owner is None else Access(owner, touch.field)
+        return None if owner is None or owner == "" else Access(owner, touch.field)
 
 
 # ---- the pipeline ----

@@ -185,6 +185,7 @@ class Machine:
                 self.steps.append(Touch(f"{thing.of}pkt", name, is_write))
         if not owner:
             self.steps += [Touch(Ref(s), name, is_write) for s in self.records if has_field(s, name)]
+            self.steps += [Touch("", name, True)] if is_write else []
 
     # ---- what is asked by subscripts and calls ----
 

@@ -14,6 +14,7 @@ from burstline.packet.place import columns_for
 from burstline.pipeline.match import Match
 from burstline.pipeline.pipeline import Pipeline, reachable
 from burstline.pipeline.verdict import SENT, Verdict
+from burstline.pipeline.written import stored, writes_packets
 from burstline.state.count_min import CountMin
 from burstline.state.digest import Digest
 from burstline.state.flow_keys import TupleKeys
@@ -41,7 +42,6 @@ _COLUMNS = {
     "checksums_ok": ("present", "l3", "l4"),
 }
 _TUNNEL_HEADERS = {"vxlan", "geneve", "gtpu"}
-_FIELDS = {field.name for header in HEADER.values() for field in header.fields}
 
 
 @dataclass(frozen=True)
@@ -94,14 +94,13 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
     """
     names: set[str] = set()
     codes = list[CodeType]()
-    writes = handed_on = False
+    handed_on = False
     for chain in pipeline.chains:
         for stage in chain.stages:
             handed_on = handed_on or _hands_on(stage.function.__code__)
             for function in reachable(stage.function):
                 codes.append(function.__code__)
                 names.update(function.__code__.co_names)
-                writes = writes or _writes(function.__code__)
     tables = [s for s in pipeline.state if isinstance(s, FlowTable)]
     for table in tables:
         names |= table.keys.needs
@@ -131,7 +130,7 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
         time="time" in names or timed or makes or any(t.times for t in tables),
         port="port" in names or makes or steers,
         captured="captured" in names or makes or steers or any(isinstance(s, Match) for s in pipeline.state),
-        writes=writes,
+        writes=writes_packets(pipeline),
         digests=any(isinstance(s, Digest) for s in pipeline.state),
         shared=workers > 1,
         groups=bool(pipeline.burst_stages),
@@ -140,9 +139,9 @@ def needs_of(pipeline: Pipeline, workers: int = 1) -> Needs:
         flows=bool(tables),
         makes=makes,
         segments=bool(names & {"segments", "segment_size"}),
-        cuts=any("segment_size" in _stored(code) for code in codes),
+        cuts=any("segment_size" in stored(code) for code in codes),
         marks="mark" in names,
-        marked=any("mark" in _stored(code) for code in codes),
+        marked=any("mark" in stored(code) for code in codes),
         checks="checksums_ok" in names,
         sums=any(_sums(code) for code in codes),
         sends="send" in names or any(isinstance(v, Verdict) and v.kind == SENT for v in pipeline.named()),
@@ -195,20 +194,9 @@ def _addresses(code: CodeType) -> Iterator[tuple[str, str]]:
             yield header, field
 
 
-def _stored(code: CodeType) -> set[str]:
-    return {str(i.argval) for i in dis.get_instructions(code) if i.opname == "STORE_ATTR"}
-
-
 def _sums(code: CodeType) -> bool:
     """It fixes checksums, and not only those of IPv4 headers."""
     found = [str(i.argval) for i in dis.get_instructions(code) if i.opname != "CACHE"]
     return "fix_checksums" in found or any(
         name == "fix_checksum" and of != "ipv4" for of, name in itertools.pairwise(found)
-    )
-
-
-def _writes(code: CodeType) -> bool:
-    """It assigns to something called like a header field, fixes checksums, or stores vectors."""
-    return bool(_stored(code) & _FIELDS) or any(
-        name == "store" or name.startswith("fix_checksum") for name in code.co_names
     )

@@ -40,8 +40,8 @@ PACKET: Values = (Thing("packet", ""),)
 
 
 class Touch(NamedTuple):
-    """A field that is read or written: of a packet ("pkt"), of a header, or of a state object's record. Without a name
-    it is the header's presence, or the lookup."""
+    """A field that is read or written: of a packet ("pkt"), of a header, or of a state object's record; written to
+    something of which nothing is known ("") too. Without a name it is the header's presence, or the lookup."""
 
     owner: str | Ref
     field: str
