@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -180,3 +182,47 @@ def test_what_another_process_is_writing_is_not_cleared(tmp_path: Path) -> None:
     file.file.write(b"whole")
     file.commit()
     assert (tmp_path / "f.parquet").read_bytes() == b"whole"
+
+
+def test_a_file_that_is_just_being_opened_is_not_lost_to_another_run_that_clears(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locks, cleared = fcntl.flock, list[list[Path]]()
+
+    def lock(file: Any, how: int) -> None:
+        if not cleared:  # between open and lock
+            cleared.append([])
+            cleared[0] += clear(tmp_path, ".parquet")
+        locks(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", lock)
+    file = WholeFile(tmp_path / "f.parquet")
+    file.file.write(b"whole")
+    assert len(cleared[0]) == 1
+    file.commit()
+    assert names(tmp_path) == ["f.parquet"]
+
+
+def test_files_of_one_name_are_whole_whoever_clears_and_whichever_is_last(tmp_path: Path) -> None:
+    over = threading.Event()
+
+    def clears() -> None:
+        while not over.is_set():
+            clear(tmp_path, ".parquet")
+
+    def writes(letter: bytes) -> None:
+        for _ in range(1000):
+            file = WholeFile(tmp_path / "f.parquet")
+            file.file.write(letter * 10)
+            file.commit()
+
+    with ThreadPoolExecutor(3) as pool:
+        clearing = pool.submit(clears)
+        try:
+            for done in [pool.submit(writes, letter) for letter in (b"a", b"b")]:
+                done.result()
+        finally:
+            over.set()
+        clearing.result()
+    assert (tmp_path / "f.parquet").read_bytes() in (b"a" * 10, b"b" * 10)
+    assert names(tmp_path) == ["f.parquet"]

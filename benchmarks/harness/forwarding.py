@@ -73,6 +73,7 @@ def forwarding(cache: Path, exports: Sequence[str] = ()) -> Iterator[Forwarding]
     source = f"dpdk:net_pcap0,rx_pcap={capture},infinite_rx=1"
     words = command("run", APPS / "watched.py", source, "--out", "dpdk:net_null1", "--no-huge", "--idle", "poll")
     words += ["--cores", str(measuring_core()), *(word for sink in exports for word in ("--export", sink))]
+    words = ["setpriv", "--pdeathsig", "KILL", *words]  # it would stand still for ever behind a bench that is killed
     environment = {**os.environ, "BURSTLINE_STATS": str(place)}
     process = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:

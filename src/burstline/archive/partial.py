@@ -11,9 +11,11 @@ from burstline.archive.gathering import Gathering
 from burstline.archive.task import Task
 from burstline.engine.app import Application
 from burstline.engine.offline import FileRun
+from burstline.engine.program import Program, prepare
 from burstline.engine.report import Report
 from burstline.errors import BurstlineError
 from burstline.native import cache
+from burstline.pipeline.pipeline import Pipeline
 from burstline.state.saved.file import Contents, encoded
 from burstline.state.saved.kinds import kind_of
 
@@ -39,6 +41,7 @@ class Runner:
         self.packets = 0  # of the last capture
         self.config.engine.use_simd()
         self.pipeline = Application(spec).load()
+        self._programs: dict[str, Program] = {}  # by the format of captures
 
     def run(self, path: str, progress: Callable[[int, int | None, int], None] | None = None) -> bytes:
         """A capture that is damaged counts up to there, and the head says so under `error`."""
@@ -46,7 +49,7 @@ class Runner:
             run = FileRun(
                 self.pipeline, path, None, cores=self.cores, dispatch=self.config.engine.dispatch,
                 tunnel_ports=self.config.parser.tunnel_ports, progress=progress, buffers=self.config.pools.buffers,
-                pinned=bool(self.cores),
+                pinned=bool(self.cores), prepare=self._prepare,
             )  # fmt: skip
             error: BurstlineError | None = None
             try:
@@ -62,6 +65,13 @@ class Runner:
                 "warnings": [w for w in run.report.warnings if w not in of_kept],  # those are told of all captures
             }
             return encoded(Contents(states, head))
+
+    def _prepare(self, pipeline: Pipeline, **plan: Any) -> Program:
+        """Once for all captures of a format, which takes as long as a hundred thousand packets."""
+        program = self._programs.get(plan["source"])
+        if program is None:
+            program = self._programs[plan["source"]] = prepare(pipeline, **plan)
+        return program
 
 
 def counts_of(report: Report) -> dict[str, Any]:

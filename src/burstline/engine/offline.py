@@ -64,9 +64,11 @@ class FileRun:
         publisher: Publisher | None = None,
         buffers: int | None = None,
         pinned: bool = True,
+        prepare: Callable[..., Program] = prepare,
     ) -> None:
         self.pipeline, self.path, self.out = pipeline, path, out
         self.workers, self.cores, self.duration, self.progress = workers, cores, duration, progress
+        self.prepare = prepare  # engine/program.py's, or one that remembers what that made
         self.pinned = pinned  # False: workers are where the system puts them, beside those of other processes
         self.dispatch, self.tunnel_ports, self.publisher = dispatch, tunnel_ports, publisher
         self.report = Report(path, "compiled", workers)
@@ -143,7 +145,7 @@ class FileRun:
     def _prepared(self, pipeline: Pipeline, **plan: Any) -> Program:
         """Compiled, and with room for the packets that its stages make. Chunks may wait to be written that a version
         before it made packets of."""
-        program = prepare(pipeline, makes=self._making.pool is not None, **plan)
+        program = self.prepare(pipeline, makes=self._making.pool is not None, **plan)
         exports_wait(pipeline)
         if program.plan["makes"] and self._chunks is not None:
             self._making.provide(self._chunks, self._contexts)

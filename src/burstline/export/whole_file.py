@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 PARTIAL = ".partial"
+_numbers = itertools.count()  # of the files of this process: some may have one name
 
 
 class WholeFile:
@@ -18,10 +20,17 @@ class WholeFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
-        self.file: Any = open(self.partial, "w+b", buffering=1 << 20)  # noqa: SIM115  until `commit`
+        self.partial = path.with_name(f".{path.name}.{os.getpid()}-{next(_numbers)}{PARTIAL}")
+        self.file = self._opened()
+        while not _is_there(self.file, self.partial):  # `clear` came between, of another run
+            self.file.close()
+            self.file = self._opened()
+
+    def _opened(self) -> Any:
+        file = open(self.partial, "w+b", buffering=1 << 20)  # noqa: SIM115  until `commit`
         with suppress(OSError):  # a file system without locks
-            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX)  # which nobody holds for long: the name is this object's own
+        return file
 
     def commit(self, replace: bool = True) -> Path:
         """Returns its path: another one beside it where there is a file already and `replace` is not meant. Raises
@@ -75,6 +84,14 @@ def clear(directory: Path, suffix: str, deep: bool = False) -> list[Path]:
     for path in (directory.rglob if deep else directory.glob)(f".*{suffix}.*{PARTIAL}"):
         with suppress(OSError), open(path, "rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails where somebody writes it
-            path.unlink()
-            found.append(path)
+            if _is_there(file, path):
+                path.unlink()
+                found.append(path)
     return found
+
+
+def _is_there(file: Any, path: Path) -> bool:
+    """Whether an open file still has that name."""
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    return False
