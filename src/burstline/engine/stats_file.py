@@ -6,6 +6,7 @@ The file is locked as long as its run lives: who can lock it knows that its proc
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import mmap
 import os
@@ -35,6 +36,7 @@ from burstline.state.region import Mapped
 PAGE = mmap.ALLOCATIONGRANULARITY
 HIDDEN = ".new"  # a file that is not whole yet
 LONG_AGO = 60.0  # seconds: it takes milliseconds to be whole
+_serial = itertools.count(1)  # any thread may begin a run
 
 
 def directories() -> list[Path]:
@@ -87,13 +89,10 @@ def clean(place: Path) -> None:
 class StatsFile:
     """A new file. Raises OSError where there is no place or no room for it."""
 
-    _serial = 0
-
     def __init__(self) -> None:
         place = directory()
         clean(place)
-        StatsFile._serial += 1
-        self.path = place / f"{os.getpid()}-{StatsFile._serial}{SUFFIX}"
+        self.path = place / f"{os.getpid()}-{next(_serial)}{SUFFIX}"
         hidden = self.path.with_suffix(HIDDEN)  # it gets its name when it is whole
         self._descriptor = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
         try:

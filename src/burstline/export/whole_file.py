@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 PARTIAL = ".partial"
-_numbers = itertools.count()  # of the files of this process: some may have one name
+_serial = itertools.count()  # of the files of this process: some may have one name
 
 
 class WholeFile:
@@ -20,7 +20,7 @@ class WholeFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.partial = path.with_name(f".{path.name}.{os.getpid()}-{next(_numbers)}{PARTIAL}")
+        self.partial = path.with_name(f".{path.name}.{os.getpid()}-{next(_serial)}{PARTIAL}")
         self.file = self._opened()
         while not _is_there(self.file, self.partial):  # `clear` came between, of another run
             self.file.close()
