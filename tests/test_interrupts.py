@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,6 @@ from burstline.ports.capture_reader import read_capture
 from burstline.ports.source import open_stream
 from test_threads import blocked
 
-if not hasattr(signal, "pthread_sigmask"):
-    pytest.skip("signals cannot be held here", allow_module_level=True)
 ENDLESS = "gen:packets=1e12,flows=10"
 
 
@@ -104,20 +101,13 @@ def test_an_interrupt_within_a_handler_loses_no_digest() -> None:
 
 def test_an_interrupt_waits_to_the_end_of_what_is_whole_and_a_second_one_does_not() -> None:
     interrupts, happened = Interrupts(), list[str]()
-
-    def within(times: int) -> Callable[[], None]:
-        def act() -> None:
-            for _ in range(times):
-                signal.raise_signal(signal.SIGTERM)
-                happened.append("goes on")
-
-        return act
-
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         for times in (1, 2, 1):  # what one left does not make the next one's first a second
             with pytest.raises(KeyboardInterrupt), interrupts.taken(), interrupts.whole():
-                within(times)()
+                for _ in range(times):
+                    signal.raise_signal(signal.SIGTERM)
+                    happened.append("goes on")
         assert happened == ["goes on"] * 3
         assert not interrupts.asked
         assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler

@@ -58,3 +58,14 @@ def test_an_interrupt_while_they_run_stops_them() -> None:
             signal.raise_signal(number)
 
     assert run(interrupt) == (True, ["stop", "ended", "ended"])
+
+
+def test_a_second_interrupt_ends_a_handler_that_does_not_return() -> None:
+    once = iter([signal.SIGINT])
+
+    def handle() -> None:
+        for number in once:
+            while True:
+                signal.raise_signal(number)
+
+    assert run(handle) == (True, ["stop", "ended", "ended"])

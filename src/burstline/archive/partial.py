@@ -67,7 +67,7 @@ class Runner:
             return encoded(Contents(states, head))
 
     def _prepare(self, pipeline: Pipeline, **plan: Any) -> Program:
-        """Once for all captures of a format, which takes as long as a hundred thousand packets."""
+        """Once for all captures of a format: it takes milliseconds, as long as a small capture itself."""
         program = self._programs.get(plan["source"])
         if program is None:
             program = self._programs[plan["source"]] = prepare(pipeline, **plan)

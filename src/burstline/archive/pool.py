@@ -145,9 +145,7 @@ def serve(orders: Connection, task: Task, core: int, sync: bool) -> None:
     from burstline.archive.partial import Runner
     from burstline.native.write_whole import write_whole
 
-    pin(
-        core
-    )  # with all its threads: on another core, what Python does before and after each capture is in the way there
+    pin(core)  # with all threads: on another core, what Python does around each capture is in the way of that one's
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     release_interrupts()
