@@ -84,9 +84,8 @@ def clear(directory: Path, suffix: str, deep: bool = False) -> list[Path]:
     for path in (directory.rglob if deep else directory.glob)(f".*{suffix}.*{PARTIAL}"):
         with suppress(OSError), open(path, "rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails where somebody writes it
-            if _is_there(file, path):
-                path.unlink()
-                found.append(path)
+            path.unlink()
+            found.append(path)
     return found
 
 
